@@ -1,0 +1,1 @@
+"""The matching engine: tensors in, matched inner products out; it never sees a file."""

@@ -1,0 +1,1 @@
+"""Exact assignment: the solvers behind the matcher `optimal`."""

@@ -1,0 +1,88 @@
+"""Maps: a block of samples made ready for matching."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Maps:
+    """A block of b samples as position vectors, scaled and, where that is exact, centred.
+
+    A sample x (S, C) is stored as v = x / scale - mean. The scale is a power of two, so dividing by
+    it loses nothing, and activations of any size (1e-30, 1e30) stay within float32. Subtracting the
+    mean over the positions changes no optimal matching, as for every permutation p
+    sum_s <x_s, y_p(s)> = scale_x scale_y (sum_s <v_s, w_p(s)> + S <mean_x, mean_y>).
+
+    Attributes:
+        values: (b, S, C) float32 or float64, on the device that computes.
+        mean: (b, C) float64, same device; zero where the maps are not centred.
+        scale: (b,) float64, powers of two.
+        squared_norm: (b,) float64, sum of squares of the whole map x, unscaled.
+        grid: (height, width) of the positions, None where they are tokens.
+    """
+
+    values: Tensor
+    mean: Tensor
+    scale: Tensor
+    squared_norm: Tensor
+    grid: tuple[int, int] | None = None
+
+    def __len__(self) -> int:
+        return self.values.shape[0]
+
+    @property
+    def n_positions(self) -> int:
+        """S, the number of positions."""
+        return self.values.shape[1]
+
+    @property
+    def n_channels(self) -> int:
+        """C, the number of channels."""
+        return self.values.shape[2]
+
+
+def prepare(
+    vectors: Tensor,
+    *,
+    centred: bool,
+    dtype: torch.dtype = torch.float32,
+    grid: tuple[int, int] | None = None,
+) -> Maps:
+    """Make position vectors ready for matching.
+
+    Args:
+        vectors: (b, S, C), finite, float32 or float64.
+        centred: Subtract each sample's mean over positions (exact for optimal matching only).
+        dtype: What the products are computed in.
+        grid: (height, width) of the positions, if they have one.
+    """
+    wide = vectors.double()
+    largest = wide.abs().amax(dim=(1, 2))
+    exponent = torch.frexp(largest).exponent
+    scale = torch.ldexp(torch.ones_like(largest), exponent)
+    wide = wide / scale[:, None, None]
+    squared_norm = wide.square().sum(dim=(1, 2)) * scale.square()
+    mean = wide.mean(dim=1) if centred else torch.zeros_like(wide[:, 0])
+    values = (wide - mean[:, None]).to(dtype)
+    return Maps(values, mean, scale, squared_norm, grid)
+
+
+def unscaled(sums: Tensor, rows: Maps, columns: Maps, pairs: Tensor) -> Tensor:
+    """Turn sums of products of stored values into inner products of the samples.
+
+    Args:
+        sums: (P,) float64, sum_s <v_s, w_p(s)> of each pair.
+        rows: The block that `pairs[:, 0]` counts in.
+        columns: The block that `pairs[:, 1]` counts in.
+        pairs: (P, 2) int64.
+
+    Returns:
+        (P,) float64: scale_x scale_y (sums + S <mean_x, mean_y>).
+    """
+    i, j = pairs.unbind(1)
+    means = (rows.mean[i] * columns.mean[j]).sum(1)
+    return rows.scale[i] * columns.scale[j] * (sums + rows.n_positions * means)

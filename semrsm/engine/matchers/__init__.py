@@ -1,0 +1,1 @@
+"""Matchers: how the positions of two samples are put together."""

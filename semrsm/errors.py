@@ -1,0 +1,21 @@
+"""The one error that users see."""
+
+from __future__ import annotations
+
+
+class SemrsmError(Exception):
+    """Something is wrong with the data or the run, in one sentence a user can act on.
+
+    The sentence says what was wanted, what came (file, layer, sample) and what to do next. Commands
+    print it without a traceback and exit with code 1. Deep code raises it short; the code that knows
+    the file and the layer puts them in front with `within`.
+
+    >>> raise SemrsmError("sample 3 holds NaN; leave it out with --samples").within("a.h5::layer1")
+    Traceback (most recent call last):
+        ...
+    semrsm.errors.SemrsmError: a.h5::layer1: sample 3 holds NaN; leave it out with --samples
+    """
+
+    def within(self, place: object) -> SemrsmError:
+        """Return the same error with `place` (a file, `path::layer`) put in front of its sentence."""
+        return type(self)(f"{place}: {self}")

@@ -1,0 +1,1 @@
+"""What an RSM is good for: retrieval, predictions, views."""

@@ -1,0 +1,1 @@
+"""Measures: how alike two RSMs are."""

@@ -1,0 +1,1 @@
+"""Files: activations, labels and RSMs; nothing here computes a similarity."""
