@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+WIDENED = 1 << 22  # numbers that are widened to float64 at a time: 32 MiB
+
 
 @dataclass(frozen=True)
 class Maps:
@@ -60,15 +62,31 @@ def prepare(
         dtype: What the products are computed in.
         grid: (height, width) of the positions, if they have one.
     """
+    values = torch.empty_like(vectors, dtype=dtype)
+    few = max(1, WIDENED // (vectors.shape[1] * vectors.shape[2]))
+    parts = [
+        _prepare_few(some, centred, out)
+        for some, out in zip(vectors.split(few), values.split(few), strict=True)
+    ]
+    mean, scale, squared_norm = (torch.cat(part) for part in zip(*parts, strict=True))
+    return Maps(values, mean, scale, squared_norm, grid)
+
+
+def _prepare_few(vectors: Tensor, centred: bool, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Fill `out` with the stored values; return mean, scale and squared norm, computed in float64."""
     wide = vectors.double()
     largest = wide.abs().amax(dim=(1, 2))
-    exponent = torch.frexp(largest).exponent
-    scale = torch.ldexp(torch.ones_like(largest), exponent)
+    scale = torch.ldexp(torch.ones_like(largest), torch.frexp(largest).exponent)
     wide = wide / scale[:, None, None]
-    squared_norm = wide.square().sum(dim=(1, 2)) * scale.square()
+    squared_norm = wide.square().sum(dim=(1, 2)) * scale * scale
     mean = wide.mean(dim=1) if centred else torch.zeros_like(wide[:, 0])
-    values = (wide - mean[:, None]).to(dtype)
-    return Maps(values, mean, scale, squared_norm, grid)
+    out.copy_(wide - mean[:, None])
+    return mean, scale, squared_norm
+
+
+def squared_norms(vectors: Tensor) -> Tensor:
+    """Return the sum of squares of each map: (b, S, C) -> (b,) float64."""
+    return torch.stack([sample.double().square().sum() for sample in vectors])
 
 
 def unscaled(sums: Tensor, rows: Maps, columns: Maps, pairs: Tensor) -> Tensor:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from semrsm.errors import SemrsmError
 
-Layout = Literal["nchw", "nhwc", "ntd", "ndt", "nd"]
+if TYPE_CHECKING:  # planning needs shapes only: `semrsm info` answers without loading torch
+    from torch import Tensor
+
 LAYOUTS: dict[str, str] = {
     "nchw": "samples, channels, height, width",
     "nhwc": "samples, height, width, channels",
@@ -39,7 +38,8 @@ class Positions:
         """Return (height, width) of the grid that an array of `shape` ends up with; None for tokens."""
         if self.layout not in ("nchw", "nhwc"):
             return None
-        return self.pool or (shape[2:4] if self.layout == "nchw" else shape[1:3])
+        height, width = shape[2:4] if self.layout == "nchw" else shape[1:3]
+        return self.pool or (height, width)
 
     def count(self, shape: tuple[int, ...]) -> int:
         """Return S, the number of positions of one sample of an array of `shape`."""
@@ -125,5 +125,7 @@ def to_positions(block: Tensor, positions: Positions) -> Tensor:
     if positions.layout in ("ntd", "ndt"):
         return block[:, positions.skip_tokens :].contiguous()
     if positions.pool:
+        import torch
+
         block = torch.nn.functional.adaptive_avg_pool2d(block, positions.pool)
     return block.flatten(2).transpose(1, 2).contiguous()

@@ -1,0 +1,31 @@
+"""Where to compute: what `--device` means on this machine."""
+
+from __future__ import annotations
+
+import torch
+
+from semrsm.errors import SemrsmError
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device called auto, cpu, cuda or cuda:N.
+
+    `auto` takes the first CUDA device there is, else the CPU; any other name is taken at its word.
+
+    Raises SemrsmError if that device is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    there = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= there:
+        have = f"{there} CUDA device{'s' * (there != 1)}" if there else "no CUDA device"
+        raise SemrsmError(
+            f"wanted --device {name}, but torch sees {have} here; use --device auto or cpu"
+        )
+    return device
+
+
+def describe(device: torch.device) -> str:
+    """Return a device's name for people: "cpu", or the GPU's model."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

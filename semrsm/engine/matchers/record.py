@@ -1,0 +1,71 @@
+"""What a matcher is: the record of the table MATCHERS and what a matcher returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor
+
+from semrsm.engine.maps import Maps
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a matcher may be told.
+
+    Attributes:
+        solver: A key of SOLVERS, for matchers that solve assignment problems exactly.
+    """
+
+    solver: str = "scipy"
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What a matcher found for P pairs.
+
+    Attributes:
+        sums: (P,) float64, sum_s <v_s, w_p(s)> of the stored values of the maps.
+        permutation: (P, S) int64, position p(s) of the column sample for position s of the row
+            sample; None where the matcher has none.
+    """
+
+    sums: Tensor
+    permutation: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """A method that finds, for a pair of samples, which positions belong together.
+
+    Attributes:
+        name: What it is called on the command line.
+        summary: One line for help texts.
+        value: How its matched inner product relates to the optimum.
+        symmetric: Swapping the two samples leaves the value as it is.
+        permutation: It matches every position with exactly one.
+        position_free: Permuting the positions of a sample leaves the value as it is.
+        centred: It may be given centred maps: the same result from easier problems.
+        in_threads: Its work is split into chunks of pairs over threads; others take a tile at once.
+        solves: It solves assignment problems with a solver of SOLVERS.
+        prepare: Done once for each block of samples.
+        match: (rows, columns, pairs (P, 2), settings) -> Matches.
+        workspace_bytes: (S, C, bytes of a number) -> memory needed for each pair in work.
+        reference: Where it is defined.
+    """
+
+    name: str
+    summary: str
+    value: Literal["exact", "at most the optimum", "at least the optimum"]
+    symmetric: bool
+    permutation: bool
+    position_free: bool
+    centred: bool
+    in_threads: bool
+    solves: bool
+    prepare: Callable[[Maps], Any]
+    match: Callable[[Any, Any, Tensor, Settings], Matches]
+    workspace_bytes: Callable[[int, int, int], int]
+    reference: str

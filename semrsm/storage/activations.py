@@ -1,0 +1,122 @@
+"""Reading activations: HDF5, .npz and .npy files as named layers, in blocks of samples.
+
+Nothing is ever unpickled. HDF5 layers are read in blocks; so are .npy files and the members of an
+uncompressed .npz (mapped from disk). A member of a compressed .npz cannot be read in parts and is
+loaded whole: `Layer.loaded_whole` says so, and the planner counts its bytes.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from semrsm.errors import SemrsmError
+from semrsm.names import no_such
+from semrsm.storage.formats import FORMATS, format_of
+from semrsm.storage.layer import Layer
+
+
+@dataclass(frozen=True)
+class ActivationFile:
+    """An open activation file; use it in a `with` statement.
+
+    Attributes:
+        path: Where it is.
+        format: A key of FORMATS.
+        arrays: Every array in it, by name, layers or not.
+        close: Closes it.
+    """
+
+    path: Path
+    format: str
+    arrays: Mapping[str, Layer]
+    close: Callable[[], None]
+
+    def __enter__(self) -> ActivationFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def layers(self) -> dict[str, Layer]:
+        """Return the arrays taken when none is named: maps (3-D, 4-D), or else vectors (2-D)."""
+        usable = {name: layer for name, layer in self.arrays.items() if layer.problem() is None}
+        maps = {name: layer for name, layer in usable.items() if len(layer.shape) > 2}
+        return maps or usable
+
+    def select(self, patterns: tuple[str, ...] = (), bfloat16: bool = False) -> dict[str, Layer]:
+        """Return the layers whose names match any of the globs, in the order of the patterns.
+
+        Args:
+            patterns: Names or globs; none means `layers()`.
+            bfloat16: Read 2-byte arrays as bfloat16, as if they carried the attribute.
+
+        Raises:
+            SemrsmError: A pattern matches nothing, a named array is no layer, there is no layer.
+        """
+        file = replace(self, arrays=_declare_bfloat16(self.arrays)) if bfloat16 else self
+        chosen = file._matching(patterns) if patterns else file.layers()
+        if not chosen:
+            held = (
+                "; ".join(f"'{a.name}' {a.problem()}" for a in file.arrays.values())
+                or "it is empty"
+            )
+            raise SemrsmError(
+                f"{self.path}: no layer to compute with: {held}; save float arrays (n, ...)"
+            )
+        return chosen
+
+    def _matching(self, patterns: tuple[str, ...]) -> dict[str, Layer]:
+        """Return the layers matched by globs; an array named outright must be a layer."""
+        chosen: dict[str, Layer] = {}
+        for pattern in patterns:
+            pattern = pattern.strip("/")
+            if pattern in self.arrays:
+                if problem := self.arrays[pattern].problem():
+                    raise SemrsmError(f"{self.path}::{pattern} {problem}; choose another --layer")
+                chosen[pattern] = self.arrays[pattern]
+                continue
+            found = [
+                n for n in fnmatch.filter(self.arrays, pattern) if not self.arrays[n].problem()
+            ]
+            if not found:
+                raise SemrsmError(f"{self.path}: {no_such(self.arrays, pattern, 'layer')}")
+            chosen.update((name, self.arrays[name]) for name in found)
+        return chosen
+
+
+def _declare_bfloat16(arrays: Mapping[str, Layer]) -> dict[str, Layer]:
+    """Mark every 2-byte integer or void array as bfloat16."""
+    return {
+        name: replace(a, bfloat16=a.bfloat16 or (a.dtype.itemsize == 2 and a.dtype.kind in "uV"))
+        for name, a in arrays.items()
+    }
+
+
+def split_address(address: str | Path) -> tuple[Path, str | None]:
+    """Split `path::layer` into its parts; the layer is None where there is none.
+
+    >>> split_address("dump.h5::encoder/layer4")
+    (PosixPath('dump.h5'), 'encoder/layer4')
+    """
+    path, _, layer = str(address).partition("::")
+    return Path(path), layer.strip("/") or None
+
+
+def open_activations(path: Path) -> ActivationFile:
+    """Open an activation file; the format is told by its first bytes, not by its name.
+
+    Raises SemrsmError if it is missing, not readable, of no known format, or damaged.
+    """
+    format_name = format_of(path)
+    try:
+        arrays, close = FORMATS[format_name].open(path)
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise SemrsmError(
+            f"{path} cannot be opened as {format_name} ({error}): it is damaged or cut short;"
+            " save or copy it again, or set HDF5_USE_FILE_LOCKING=FALSE if the file system refuses locks"
+        ) from error
+    return ActivationFile(path, format_name, arrays, close)

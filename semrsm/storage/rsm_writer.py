@@ -1,0 +1,171 @@
+"""Writing an RSM file: aside, synced, then renamed, so that no reader ever sees half a file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from semrsm import __version__
+from semrsm.errors import SemrsmError
+from semrsm.storage.rsm_file import FORMAT, FORMAT_VERSION, LayerInfo, row_blocks
+
+CHUNK = 256  # rows and columns of a chunk of a stored matrix: 512 KiB of float64
+
+
+class LayerWriter:
+    """Writes the matrices of one layer into an RSM file that is being made."""
+
+    def __init__(self, group: h5py.Group, info: LayerInfo) -> None:
+        self.info = info
+        self._group = group
+        for key in ("matcher", "layout", "n_positions", "n_channels", "n_samples", "storage_mode"):
+            group.attrs[key] = getattr(info, key)
+        self._matched = _create_matrix(group, "matched", info.shape, np.float64)
+
+    def write_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Record the matcher's parameters and how it was run."""
+        self._group.attrs["parameters"] = json.dumps(dict(parameters))
+
+    def write_squared_norms(self, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> None:
+        """Store the squared norms of the maps, (n,) each; one array serves a symmetric RSM."""
+        if self.info.storage_mode == "symmetric":
+            self._group["squared_norm"] = rows
+        else:
+            self._group["row_squared_norm"] = rows
+            self._group["column_squared_norm"] = columns
+
+    def write_matched(self, row: int, column: int, block: NDArray[np.float64]) -> None:
+        """Store a block of matched inner products whose corner is (row, column); mirror it if symmetric."""
+        height, width = block.shape
+        self._matched[row : row + height, column : column + width] = block
+        if self.info.storage_mode == "symmetric" and row != column:
+            self._matched[column : column + width, row : row + height] = block.T
+
+    def matched_rows(self) -> Iterator[tuple[int, NDArray[np.float64]]]:
+        """Yield (first row, block) of the matched inner products written so far, top to bottom."""
+        yield from row_blocks(self._matched)
+
+    def write_kernel(
+        self, kernel: str, sigma: float | None, rows: Iterator[tuple[int, NDArray[np.float64]]]
+    ) -> None:
+        """Store the RSM of a kernel as float32 from (first row, block) pairs."""
+        dataset = _create_matrix(
+            self._group.require_group("rsm"), kernel, self.info.shape, np.float32
+        )
+        dataset.attrs["kernel"] = kernel
+        if sigma is not None:
+            dataset.attrs["sigma"] = sigma
+        for row, block in rows:
+            dataset[row : row + len(block)] = block.astype(np.float32)
+
+
+def _create_matrix(
+    group: h5py.Group, name: str, shape: tuple[int, int], dtype: type
+) -> h5py.Dataset:
+    chunks = tuple(min(CHUNK, side) for side in shape)
+    return group.create_dataset(name, shape, dtype, chunks=chunks)
+
+
+class RsmWriter:
+    """An RSM file that is being made, under a temporary name in the folder of the output."""
+
+    def __init__(self, file: h5py.File) -> None:
+        self._file = file
+        self.metadata: dict[str, Any] = {}
+
+    def write_samples(self, samples: list[str]) -> None:
+        """Store the ids of the samples, (n,) text."""
+        self._file["samples"] = np.array(samples, dtype=h5py.string_dtype())
+
+    def layer(self, info: LayerInfo) -> LayerWriter:
+        """Begin a layer."""
+        return LayerWriter(self._file.create_group(f"layers/{info.name}"), info)
+
+    def seal(self) -> None:
+        """Write what is said of the whole file; the marks that make it an RSM file come last."""
+        self._file.attrs["generated_by"] = f"semrsm {__version__}"
+        self._file.attrs["created"] = datetime.now(UTC).isoformat(timespec="seconds")
+        self._file.attrs["metadata"] = json.dumps(self.metadata)
+        self._file.flush()
+        self._file.attrs["format_version"] = FORMAT_VERSION
+        self._file.attrs["format"] = FORMAT
+
+
+def check_output(out: Path, overwrite: bool) -> None:
+    """Refuse an output that could not be written or must not be replaced.
+
+    Raises SemrsmError if it exists and `overwrite` is not set, or if its folder is missing,
+    is no folder or cannot be written to.
+    """
+    if out.is_dir():
+        raise SemrsmError(f"{out} is a folder; name a file in it with -o")
+    if out.exists() and not overwrite:
+        raise SemrsmError(
+            f"{out} exists; replace it with --overwrite or choose another name with -o"
+        )
+    if not out.parent.is_dir():
+        raise SemrsmError(
+            f"the folder {out.parent} does not exist; make it first or choose another -o"
+        )
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise SemrsmError(f"the folder {out.parent} is not writable; choose another -o")
+
+
+@contextlib.contextmanager
+def writing(out: Path, overwrite: bool = False) -> Iterator[RsmWriter]:
+    """Make an RSM file: written aside, synced, then renamed to `out` when the block ends well.
+
+    Nothing appears at `out` before; when the block fails, the temporary file is removed and an older
+    `out` is left as it was.
+
+    Raises SemrsmError as `check_output` does, and when the disk is full or the file cannot be written.
+    """
+    check_output(out, overwrite)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        file = h5py.File(partial, "w")
+        try:
+            writer = RsmWriter(file)
+            yield writer
+            writer.seal()
+        except BaseException:
+            # What could not be written is not written at closing either; that error says less.
+            with contextlib.suppress(OSError, RuntimeError):
+                file.close()
+            raise
+        file.close()
+        _sync(partial)
+        check_output(out, overwrite)
+        partial.replace(out)
+        _sync(out.parent)
+    except OSError as error:
+        raise SemrsmError(
+            f"{out} cannot be written ({_reason(error)}); free space or choose another -o"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _reason(error: Exception) -> str:
+    """Return the part of an HDF5 error that says what the system said."""
+    text = str(error)
+    _, found, rest = text.partition("error message = '")
+    return rest.partition("'")[0] if found else text
+
+
+def _sync(path: Path) -> None:
+    """Have the system put a file, or the entries of a folder, on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
