@@ -162,28 +162,28 @@ class RunOptions:
     layer: tuple[str, ...] = _option(
         (),
         parse_names,
-        "Layer to compute, or a glob such as 'encoder/*'; may be repeated. [default: every map]",
+        "Layer to compute, or a glob such as 'encoder/*'; may be repeated. (default: every map)",
     )
     kernel: tuple[str, ...] = _option(
         ("cosine",),
         parse_kernels,
-        f"Similarity kernel: {', '.join(KERNELS)}; may be repeated. [default: cosine]",
+        f"Similarity kernel: {', '.join(KERNELS)}; may be repeated. (default: cosine)",
     )
     matcher: str = _option(
-        "optimal", str, "How positions are matched; `semrsm methods` lists all. [default: optimal]"
+        "optimal", str, "How positions are matched; `semrsm methods` lists all. (default: optimal)"
     )
     sigma: str | float = _option(
         "median",
         parse_sigma,
-        "Width of rbf: 'median' of the distances, or a number. [default: median]",
+        "Width of rbf: 'median' of the distances, or a number. (default: median)",
     )
     layout: str | None = _option(
-        None, parse_layout, f"Axes of the arrays: {', '.join(LAYOUTS)}. [default: nchw, ntd, nd]"
+        None, parse_layout, f"Axes of the arrays: {', '.join(LAYOUTS)}. (default: nchw, ntd, nd)"
     )
     skip_tokens: int = _option(
         0,
         parse_count("skip-tokens", 0),
-        "Leave out so many tokens at the front (class token: 1). [default: 0]",
+        "Leave out so many tokens at the front (class token: 1). (default: 0)",
     )
     pool: tuple[int, int] | None = _option(
         None, parse_pool, "Average-pool the grid to HxW positions first, such as 7x7."
@@ -192,19 +192,19 @@ class RunOptions:
     against: str | None = _option(
         None, str, "Rectangular RSM: rows from ACTIVATIONS, columns from this file."
     )
-    device: str = _option("auto", parse_device, "auto, cpu, cuda or cuda:N. [default: auto]")
+    device: str = _option("auto", parse_device, "auto, cpu, cuda or cuda:N. (default: auto)")
     threads: int | None = _option(
-        None, parse_count("threads", 1), "Threads that solve pairs. [default: the cores at hand]"
+        None, parse_count("threads", 1), "Threads that solve pairs. (default: the cores at hand)"
     )
     memory: int | None = _option(
         None,
         parse_memory,
-        "Memory to stay under, such as 4GiB. [default: half of what the machine has]",
+        "Memory to stay under, such as 4GiB. (default: half of what the machine has)",
     )
     dtype: str = _option(
         "float32",
         parse_dtype,
-        "Of the products: float32 or float64; sums are float64. [default: float32]",
+        "Of the products: float32 or float64; sums are float64. (default: float32)",
     )
     bfloat16: bool = _option(False, parse_flag, "Read 2-byte arrays as bfloat16.")
     overwrite: bool = _option(False, parse_flag, "Replace the output if it exists.")

@@ -128,7 +128,11 @@ def plan_tiles(
             f"one pair at a time in {threads} threads needs {least / 2**20:.1f} MiB and --memory"
             f" grants {memory / 2**20:.1f} MiB; raise --memory, lower --threads, or --pool the maps"
         )
-    chunk = max(1, min(LARGEST_CHUNK, memory // 4 // threads // pair_bytes))
+    n_pairs = n_rows * (n_rows - 1) // 2 if symmetric else n_rows * n_columns
+    # A few chunks for each thread, so that all of them end at about the same time.
+    fair = -(-n_pairs // (8 * threads))
+    work = min(LARGEST_WORK, memory // 4 // threads)
+    chunk = max(1, min(LARGEST_CHUNK, fair, work // pair_bytes))
     work = threads * chunk * pair_bytes
     block = _largest(min(n, LARGEST_BLOCK), lambda size: block_bytes(size) + work <= memory)
     return Plan(n_rows, n_columns, symmetric, block, chunk, block_bytes(block) + work)

@@ -1,0 +1,55 @@
+"""The command line: a list of commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from semrsm import __version__
+from semrsm.cli.compute import compute
+from semrsm.cli.console import ends_well
+from semrsm.cli.demo import demo
+from semrsm.cli.info import info
+from semrsm.cli.methods import methods
+
+COMMANDS = (compute, info, methods, demo)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in COMMANDS:
+    app.command()(ends_well(command))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"semrsm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def describe(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """How similar images look to a network: semantic RSMs from saved activations.
+
+    Data goes to stdout (tab-separated when piped, JSON with --json), talk to stderr. Exit codes:
+    0 done, 1 the data or the run failed, 2 wrong usage, 130 interrupted.
+
+    Example: semrsm compute dump.h5 -o dump.rsm.h5 --matcher optimal --kernel cosine
+    """
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,178 @@
+"""What a terminal, a pipe and a log see: tables, TSV or JSON on stdout; talk and progress on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from semrsm.errors import SemrsmError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LOG_SECONDS = 30.0  # between two lines of progress where there is no terminal
+
+FAILED, INTERRUPTED, TERMINATED = 1, 130, 143
+
+
+def say(text: str) -> None:
+    """Tell a person something, on stderr, without markup."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """Print plain JSON on stdout; a number that is not finite is an error, never a bare NaN."""
+    print(json.dumps(value, indent=2, allow_nan=False))
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None
+) -> None:
+    """Print a table on stdout: drawn on a terminal, tab-separated with a header line elsewhere."""
+    if not sys.stdout.isatty():
+        for row in (columns, *rows):
+            print("\t".join(_plain(cell) for cell in row))
+        return
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        numbers = bool(rows) and all(isinstance(row[index], (int, float)) for row in rows)
+        table.add_column(column, justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_shown(cell) for cell in row))
+    Console().print(table, markup=False)
+
+
+def _plain(cell: Any) -> str:
+    """Return a cell for machines: every digit that counts."""
+    return "" if cell is None else f"{cell:.10g}" if isinstance(cell, float) else str(cell)
+
+
+def _shown(cell: Any) -> str:
+    """Return a cell for people."""
+    return "-" if cell is None else f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+
+
+def bytes_for_people(n: int) -> str:
+    """Return a size with its unit.
+
+    >>> bytes_for_people(3 * 2**30)
+    '3.0 GiB'
+    """
+    size = float(n)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def seconds_for_people(seconds: float) -> str:
+    """Return a duration as a person would say it.
+
+    >>> seconds_for_people(0.25), seconds_for_people(75), seconds_for_people(9000)
+    ('0.25 s', '1 min 15 s', '2 h 30 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+
+
+class LineProgress:
+    """Progress for logs: a plain line on stderr every 30 s."""
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, write: Callable[[str], None] = say
+    ):
+        self._clock, self._write = clock, write
+        self._layer: str | None = None
+        self._began = self._said = 0.0
+
+    def __call__(self, layer: str, pairs: int, of: int) -> None:
+        """Take note that so many pairs of a layer are done."""
+        now = self._clock()
+        if layer != self._layer:
+            self._layer, self._began, self._said = layer, now, now
+        elif now - self._said >= LOG_SECONDS and pairs:
+            self._said = now
+            rate = pairs / (now - self._began)
+            left = seconds_for_people((of - pairs) / rate)
+            self._write(f"{layer}: {pairs} of {of} pairs, {rate:.4g} pairs/s, {left} left")
+
+
+class BarProgress:
+    """Progress for a terminal: a bar for each layer with pairs per second and the time left."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, Any] = {}
+        self._began: dict[str, float] = {}
+
+    def __call__(self, layer: str, pairs: int, of: int) -> None:
+        """Take note that so many pairs of a layer are done."""
+        if layer not in self._tasks:
+            self._began[layer] = time.monotonic()
+            self._tasks[layer] = self._progress.add_task(layer, total=of, rate="")
+        rate = pairs / max(time.monotonic() - self._began[layer], 1e-9)
+        self._progress.update(self._tasks[layer], completed=pairs, rate=f"{rate:.4g} pairs/s")
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Show how far a run is: call what this gives with (layer, pairs done, pairs in all)."""
+    if not sys.stderr.isatty():
+        yield LineProgress()
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} pairs"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        yield BarProgress(bars)
+
+
+def ends_well(command: Callable[P, R]) -> Callable[P, R]:
+    """Have a command end as documented: 1 with one sentence, 130 when interrupted, no broken pipes."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        signal.signal(signal.SIGTERM, _terminate)
+        try:
+            result = command(*args, **kwargs)
+            sys.stdout.flush()
+            return result
+        except SemrsmError as error:
+            say(f"semrsm: {error}")
+            raise typer.Exit(FAILED) from None
+        except BrokenPipeError:
+            # Whoever read has read enough; Python would complain once more when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except KeyboardInterrupt:
+            say("semrsm: interrupted; nothing was written")
+            # Threads may be deep in a solver; waiting for them would look like a hang.
+            os._exit(INTERRUPTED)
+
+    return run
+
+
+def _terminate(*_: object) -> None:
+    """Turn SIGTERM into an exit that removes temporary files on its way."""
+    raise SystemExit(TERMINATED)

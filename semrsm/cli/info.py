@@ -1,0 +1,103 @@
+"""`semrsm info`: what a file holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from semrsm.cli.console import bytes_for_people, print_json, print_table, say
+from semrsm.engine.positions import positions_of
+from semrsm.errors import SemrsmError
+from semrsm.storage.activations import open_activations
+from semrsm.storage.layer import Layer
+from semrsm.storage.rsm_file import is_rsm_file, open_rsm
+
+
+def info(
+    file: Annotated[Path, typer.Argument(help="Activation file or RSM file.", show_default=False)],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what an activation or RSM file holds, and how an RSM file was made.
+
+    Example: semrsm info dump.rsm.h5
+    """
+    kind, about, rows = _rsm_file(file) if is_rsm_file(file) else _activation_file(file)
+    if json:
+        print_json({"file": str(file), "kind": kind, **about, "layers": rows})
+        return
+    columns = list(rows[0]) if rows else []
+    print_table(columns, [[_cell(v) for v in row.values()] for row in rows])
+    say(f"{file}: {kind}")
+    for key, value in about.items():
+        for name, part in value.items() if isinstance(value, dict) else [(None, value)]:
+            say(f"  {key}{'.' + name if name else ''}: {_cell(part)}")
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, dict):
+        return ", ".join(f"{k}={v}" for k, v in value.items() if v not in (None, [], False))
+    return "x".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def _rsm_file(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+    with open_rsm(path) as file:
+        rows = [
+            {
+                "layer": layer.name,
+                "rows": layer.n_samples,
+                "columns": layer.n_columns,
+                "positions": layer.n_positions,
+                "channels": layer.n_channels,
+                "matcher": layer.matcher,
+                "kernels": " ".join(layer.sigmas),
+                "sigma": next((s for s in layer.sigmas.values() if s is not None), None),
+                "solver": layer.parameters.get("solver"),
+                "device": layer.parameters.get("device"),
+                "dtype": layer.parameters.get("dtype"),
+            }
+            for layer in file.layers().values()
+        ]
+        about = {
+            "generated_by": file.generated_by,
+            "created": file.created,
+            "metadata": file.metadata,
+        }
+        return "RSM file", about, rows
+
+
+def _activation_file(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+    with open_activations(path) as file:
+        rows = [_array(layer, taken=name in file.layers()) for name, layer in file.arrays.items()]
+        return (
+            f"activation file ({file.format})",
+            {"bytes": bytes_for_people(path.stat().st_size)},
+            rows,
+        )
+
+
+def _array(layer: Layer, taken: bool) -> dict[str, Any]:
+    """Say how one array is read, or why it is no layer."""
+    row: dict[str, Any] = {
+        "layer": layer.name,
+        "shape": list(layer.shape),
+        "dtype": "bfloat16" if layer.bfloat16 else str(layer.dtype),
+        "layout": None,
+        "samples": None,
+        "positions": None,
+        "channels": None,
+        "computed": "yes" if taken else "when named",
+    }
+    try:
+        if problem := layer.problem():
+            raise SemrsmError(problem)
+        positions = positions_of(layer.shape, layer.layout)
+    except SemrsmError as error:
+        return row | {"computed": f"no: {error}"}
+    return row | {
+        "layout": positions.layout,
+        "samples": layer.n_samples,
+        "positions": positions.count(layer.shape),
+        "channels": positions.channels(layer.shape),
+    }

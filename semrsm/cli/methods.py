@@ -1,0 +1,42 @@
+"""`semrsm methods`: every matcher, kernel, measure and solver."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from semrsm.cli.console import print_json, print_table
+from semrsm.engine.kernels import KERNELS
+
+
+def methods(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List every matcher, kernel and solver with what is true of it.
+
+    Example: semrsm methods --json | jq '.[] | select(.kind == "matcher") | .name'
+    """
+    rows = _rows()
+    if json:
+        print_json(rows)
+    else:
+        print_table(list(rows[0]), [list(row.values()) for row in rows])
+
+
+def _rows() -> list[dict[str, Any]]:
+    from semrsm.engine.assignment import SOLVERS
+    from semrsm.engine.matchers import MATCHERS
+
+    rows = [
+        _row("matcher", m.name, m.summary, f"value {m.value}", m.reference)
+        for m in MATCHERS.values()
+    ]
+    for k in KERNELS.values():
+        rows.append(_row("kernel", k.name, k.summary, f"{k.formula}: {k.range}", k.reference))
+    for s in SOLVERS.values():
+        installed = "installed" if s.available() else "not installed"
+        rows.append(_row("solver", s.name, s.summary, f"{s.device}, {installed}", s.reference))
+    return rows
+
+
+def _row(kind: str, name: str, summary: str, facts: str, reference: str) -> dict[str, Any]:
+    return {"kind": kind, "name": name, "summary": summary, "facts": facts, "reference": reference}
