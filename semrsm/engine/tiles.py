@@ -77,6 +77,7 @@ def _blocks(n: int, size: int) -> list[range]:
 
 LARGEST_BLOCK = 2048  # samples; more brings no speed and lists of pairs that take gigabytes
 LARGEST_CHUNK = 256  # pairs; more brings no speed and less frequent progress
+LARGEST_WORK = 64 << 20  # bytes of a chunk; larger ones only leave the caches
 RESULT_BYTES = (
     48  # of a pair of a tile: its indices, its value in the making, in the tile and mirrored
 )
