@@ -1,8 +1,10 @@
-"""Reading an RSM back: a stored kernel, or one finished from the matched inner products."""
+"""RSMs from files: a stored kernel, one finished from the matched inner products, a plain matrix."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import fnmatch
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ from numpy.typing import NDArray
 from semrsm.engine.kernels import KERNELS, Kernel, median_sigma, refuse_zero_norms, squared_distance
 from semrsm.errors import SemrsmError
 from semrsm.inputs import address_of
-from semrsm.names import look_up
+from semrsm.names import look_up, no_such
 from semrsm.options import parse_sigma
-from semrsm.storage.rsm_file import RsmFile, open_rsm
+from semrsm.storage.matrices import Matrix, read_matrices
+from semrsm.storage.rsm_file import LayerInfo, RsmFile, is_rsm_file, open_rsm, row_blocks
 
 
 def read_rsm(
@@ -52,15 +55,12 @@ def read_rsm(
     row = look_up(KERNELS, kernel, "kernel")
     with open_rsm(file_path) as file:
         info = file.layer(layer or named)
-        wanted_sigma = None if sigma is None else parse_sigma(sigma)
-        if wanted_sigma is None and (stored := file.kernel(info.name, kernel)) is not None:
-            rsm, used = stored[:], info.sigmas[kernel]
+        wanted = None if sigma is None else parse_sigma(sigma)
+        if wanted is None and kernel in info.sigmas:
+            rows, used = _read_stored(file_path, info.name, kernel), info.sigmas[kernel]
         else:
-            try:
-                rsm, used = _finish(file, info.name, row, wanted_sigma or "median")
-            except SemrsmError as error:
-                raise error.within(f"{file_path}::{info.name}") from error
-        return rsm, {
+            rows, used = _finisher(file, info, row, wanted or "median")
+        return rows(slice(None)), {
             "layer": info.name,
             "matcher": info.matcher,
             "kernel": kernel,
@@ -72,20 +72,6 @@ def read_rsm(
             "parameters": dict(info.parameters),
             "metadata": file.metadata,
         }
-
-
-def _finish(
-    file: RsmFile, layer: str, kernel: Kernel, sigma: str | float
-) -> tuple[NDArray[np.float64], float | None]:
-    """Finish a kernel that is not stored."""
-    matched = file.matched(layer)[:]
-    row_sq, column_sq = file.squared_norms(layer)
-    if kernel.needs_norm:
-        for squared_norm in (row_sq, column_sq):
-            refuse_zero_norms(squared_norm, range(len(squared_norm)))
-    symmetric = file.layer(layer).storage_mode == "symmetric"
-    used = sigma_of(kernel, sigma, iter([(0, matched)]), row_sq, column_sq, symmetric)
-    return kernel.finish(matched, row_sq, column_sq, used), used
 
 
 def sigma_of(
@@ -117,3 +103,123 @@ def sigma_of(
             yield d2[np.triu_indices(len(d2), k=row + 1, m=d2.shape[1])] if symmetric else d2
 
     return median_sigma(distances())
+
+
+@dataclass(frozen=True)
+class Rsm:
+    """One RSM, from an RSM file or a plain matrix; its values are read when asked for.
+
+    Attributes:
+        path: The file.
+        layer: The layer, or the matrix's name in its file; None where it has none.
+        matcher: Name of the matcher; None for a plain matrix.
+        kernel: Name of the kernel; None for a plain matrix.
+        shape: (n, m).
+        symmetric: Rows and columns are the same samples.
+        samples: Ids of the row samples; None where the file holds none.
+        rows: Gives some of its rows, (k, m) float32 as stored, or float64.
+    """
+
+    path: Path
+    layer: str | None
+    matcher: str | None
+    kernel: str | None
+    shape: tuple[int, int]
+    symmetric: bool
+    samples: list[str] | None
+    rows: Callable[[slice], NDArray[np.floating]]
+
+    @property
+    def address(self) -> str:
+        """Return `path::layer`, or the path of a matrix without a name."""
+        return f"{self.path}::{self.layer}" if self.layer else str(self.path)
+
+    def values(self) -> NDArray[np.floating]:
+        """Return the whole RSM, (n, m)."""
+        return self.rows(slice(None))
+
+
+def open_rsms(
+    address: str | Path,
+    *,
+    layers: tuple[str, ...] = (),
+    kernel: str | None = None,
+    sigma: str | float = "median",
+) -> list[Rsm]:
+    """Return the RSMs of a file: of every layer, or of those an address or globs name.
+
+    Args:
+        address: An RSM file, or a plain matrix (.npy, .npz, .csv, HDF5); `path::name` names one.
+        layers: Globs of layers; none means all of them.
+        kernel: A key of KERNELS; None takes the first that a layer stores, or cosine. Kernels that
+            are not stored are finished from the matched inner products. Not for plain matrices.
+        sigma: Width of an rbf kernel that is not stored.
+
+    Raises:
+        SemrsmError: There is no such file, layer or kernel; or a matrix is given a kernel.
+    """
+    path, name = address_of(address)
+    if not is_rsm_file(path):
+        if kernel is not None and path.exists():
+            raise SemrsmError(f"{path} is a plain matrix and has no kernels; leave --kernel out")
+        return [_of_matrix(path, matrix) for matrix in read_matrices(path, name)]
+    with open_rsm(path) as file:
+        known = file.layers()
+        chosen = [file.layer(name).name] if name else list(known)
+        for pattern in layers:
+            if not fnmatch.filter(chosen, pattern):
+                raise SemrsmError(f"{path}: {no_such(known, pattern, 'layer')}")
+        if layers:
+            chosen = [c for c in chosen if any(fnmatch.fnmatch(c, pattern) for pattern in layers)]
+        return [_of_layer(file, known[c], kernel, parse_sigma(sigma)) for c in chosen]
+
+
+def _of_matrix(path: Path, matrix: Matrix) -> Rsm:
+    square = matrix.shape[0] == matrix.shape[1]
+    return Rsm(path, matrix.name, None, None, matrix.shape, square, matrix.samples, matrix.rows)
+
+
+def _of_layer(file: RsmFile, info: LayerInfo, kernel: str | None, sigma: str | float) -> Rsm:
+    row = look_up(KERNELS, kernel or next(iter(info.sigmas), "cosine"), "kernel")
+    stored = row.name in info.sigmas
+    if stored:
+        rows = _read_stored(file.path, info.name, row.name)
+    else:
+        rows, _ = _finisher(file, info, row, sigma)
+    symmetric = info.storage_mode == "symmetric"
+    return Rsm(
+        file.path, info.name, info.matcher, row.name, info.shape, symmetric, file.samples(), rows
+    )
+
+
+def _read_stored(path: Path, layer: str, kernel: str) -> Callable[[slice], NDArray[np.floating]]:
+    def rows(wanted: slice) -> NDArray[np.floating]:
+        # Opened anew for every block: no file stays open, whoever holds the RSM.
+        with open_rsm(path) as file:
+            stored = file.kernel(layer, kernel)
+            assert stored is not None
+            return stored[wanted]
+
+    return rows
+
+
+def _finisher(
+    file: RsmFile, info: LayerInfo, kernel: Kernel, sigma: str | float
+) -> tuple[Callable[[slice], NDArray[np.floating]], float | None]:
+    """Return what finishes rows of a kernel that is not stored, and its sigma."""
+    row_sq, column_sq = file.squared_norms(info.name)
+    address = f"{file.path}::{info.name}"
+    try:
+        if kernel.needs_norm:
+            for squared_norm in (row_sq, column_sq):
+                refuse_zero_norms(squared_norm, range(len(squared_norm)))
+        blocks = row_blocks(file.matched(info.name))
+        width = sigma_of(kernel, sigma, blocks, row_sq, column_sq, info.storage_mode == "symmetric")
+    except SemrsmError as error:
+        raise error.within(address) from error
+
+    def rows(wanted: slice) -> NDArray[np.floating]:
+        with open_rsm(file.path) as again:
+            return kernel.finish(again.matched(info.name)[wanted], row_sq[wanted], column_sq, width)
+
+    return rows, width
