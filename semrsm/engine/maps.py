@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-WIDENED = 1 << 22  # numbers that are widened to float64 at a time: 32 MiB
+WIDENED = 1 << 18  # numbers that are widened to float64 at a time: 2 MiB stay in the caches
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,14 @@ class Maps:
 
     Attributes:
         values: (b, S, C) float32 or float64, on the device that computes.
-        mean: (b, C) float64, same device; zero where the maps are not centred.
+        mean: (b, C) float64, same device; None where the maps are not centred.
         scale: (b,) float64, powers of two.
         squared_norm: (b,) float64, sum of squares of the whole map x, unscaled.
         grid: (height, width) of the positions, None where they are tokens.
     """
 
     values: Tensor
-    mean: Tensor
+    mean: Tensor | None
     scale: Tensor
     squared_norm: Tensor
     grid: tuple[int, int] | None = None
@@ -62,31 +62,41 @@ def prepare(
         dtype: What the products are computed in.
         grid: (height, width) of the positions, if they have one.
     """
+    if vectors.dtype == torch.float16:
+        vectors = vectors.float()
+    largest = torch.linalg.vector_norm(vectors, ord=torch.inf, dim=(1, 2))
+    # Every value becomes at most about 1. Near the ends of the type its inverse would not be normal.
+    most = 120 if vectors.dtype == torch.float32 else 1000
+    exponent = torch.frexp(largest).exponent.clamp(-most, most)
+    scale = torch.ldexp(torch.ones_like(largest, dtype=torch.float64), exponent)
+    squared_norm = squared_norms(vectors)
+    if not centred:
+        values = (vectors / scale.to(vectors.dtype)[:, None, None]).to(dtype)
+        return Maps(values, None, scale, squared_norm, grid)
     values = torch.empty_like(vectors, dtype=dtype)
+    mean = vectors.mean(dim=1, dtype=torch.float64) / scale[:, None]
     few = max(1, WIDENED // (vectors.shape[1] * vectors.shape[2]))
-    parts = [
-        _prepare_few(some, centred, out)
-        for some, out in zip(vectors.split(few), values.split(few), strict=True)
-    ]
-    mean, scale, squared_norm = (torch.cat(part) for part in zip(*parts, strict=True))
+    for start in range(0, len(vectors), few):
+        some = slice(start, start + few)
+        values[some] = (vectors[some].double() / scale[some, None, None] - mean[some, None]).to(
+            dtype
+        )
     return Maps(values, mean, scale, squared_norm, grid)
 
 
-def _prepare_few(vectors: Tensor, centred: bool, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Fill `out` with the stored values; return mean, scale and squared norm, computed in float64."""
-    wide = vectors.double()
-    largest = wide.abs().amax(dim=(1, 2))
-    scale = torch.ldexp(torch.ones_like(largest), torch.frexp(largest).exponent)
-    wide = wide / scale[:, None, None]
-    squared_norm = wide.square().sum(dim=(1, 2)) * scale * scale
-    mean = wide.mean(dim=1) if centred else torch.zeros_like(wide[:, 0])
-    out.copy_(wide - mean[:, None])
-    return mean, scale, squared_norm
-
-
 def squared_norms(vectors: Tensor) -> Tensor:
-    """Return the sum of squares of each map: (b, S, C) -> (b,) float64."""
-    return torch.stack([sample.double().square().sum() for sample in vectors])
+    """Return the sum of squares of each map: (b, S, C) -> (b,) float64.
+
+    >>> squared_norms(torch.tensor([[[3.0], [4.0]]])).tolist()
+    [25.0]
+    """
+    # Sample by sample: widening a block at once would triple its memory.
+    return torch.stack([_squared_norm(sample) for sample in vectors])
+
+
+def _squared_norm(sample: Tensor) -> Tensor:
+    wide = sample.double().flatten()
+    return wide @ wide
 
 
 def unscaled(sums: Tensor, rows: Maps, columns: Maps, pairs: Tensor) -> Tensor:
@@ -102,5 +112,6 @@ def unscaled(sums: Tensor, rows: Maps, columns: Maps, pairs: Tensor) -> Tensor:
         (P,) float64: scale_x scale_y (sums + S <mean_x, mean_y>).
     """
     i, j = pairs.unbind(1)
-    means = (rows.mean[i] * columns.mean[j]).sum(1)
-    return rows.scale[i] * columns.scale[j] * (sums + rows.n_positions * means)
+    if rows.mean is not None and columns.mean is not None:
+        sums = sums + rows.n_positions * (rows.mean[i] * columns.mean[j]).sum(1)
+    return rows.scale[i] * columns.scale[j] * sums

@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""Times exact matching against "SciPy on raw products" on the real ResNet18 maps, in turn, in one run.
+
+Both read the same samples of the same HDF5 file and give the matched inner products of all pairs, in
+as many threads. What is timed of semrsm is `compute -m optimal`: reading, preparing and matching, as
+its report says; starting Python and writing the file are excluded. Each row is appended to
+scripts/benchmark_results.csv: the median, 20 % and 80 % quantiles of the repeats.
+
+Example: .venv/bin/python scripts/benchmark_matchers.py --threads 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import combinations
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+
+import semrsm
+from semrsm.compute import versions
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "scripts" / "benchmark_results.csv"
+DATA = Path(os.environ.get("SEMRSM_SHARED_DATA", ROOT.parent / "shared" / "data"))
+COLUMNS = (
+    "date",
+    "commit",
+    "machine",
+    "device",
+    "versions",
+    "benchmark",
+    "layer",
+    "S",
+    "C",
+    "pairs",
+    "solver",
+    "pairs_per_second_median",
+    "p20",
+    "p80",
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layer, how many of its samples are taken, and how often each side is timed."""
+
+    layer: str
+    samples: int
+    repeats: int
+
+
+# A pair of layer1 takes SciPy 23 s, so few are taken there.
+CASES = {
+    c.layer: c
+    for c in (
+        Case("layer4", 24, 25),
+        Case("layer3", 24, 9),
+        Case("layer2", 12, 5),
+        Case("layer1", 3, 3),
+    )
+}
+
+
+def scipy_on_raw_products(path: Path, layer: str, n: int, threads: int) -> np.ndarray:
+    """Return m of all pairs the plain way: float32 products as they are, SciPy, float64 sums."""
+    with h5py.File(path) as file:
+        maps = file[layer][:n].astype(np.float32)
+    positions = np.ascontiguousarray(maps.reshape(*maps.shape[:2], -1).transpose(0, 2, 1))
+
+    def solve(pair: tuple[int, int]) -> float:
+        affinity = positions[pair[0]] @ positions[pair[1]].T
+        rows, columns = linear_sum_assignment(affinity, maximize=True)
+        return affinity[rows, columns].sum(dtype=np.float64)
+
+    with ThreadPoolExecutor(threads) as pool:
+        return np.array(list(pool.map(solve, combinations(range(n), 2))))
+
+
+def time_case(case: Case, path: Path, threads: int) -> tuple[list[float], list[float], str]:
+    """Return pairs per second of each repeat, of the baseline and of semrsm, and the solver's name."""
+    pairs = case.samples * (case.samples - 1) // 2
+    baseline, ours = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out.rsm.h5"
+        for repeat in range(case.repeats + 1):
+            began = time.perf_counter()
+            expected = scipy_on_raw_products(path, case.layer, case.samples, threads)
+            seconds = time.perf_counter() - began
+            report = semrsm.compute(
+                path, out, layer=case.layer, kernel="linear", samples=f"0:{case.samples}", threads=threads,
+                overwrite=True,
+            )  # fmt: skip
+            rsm, _ = semrsm.read_rsm(out, kernel="linear")
+            found = rsm[np.triu_indices(case.samples, 1)]
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
+            if repeat:  # the first is the warm-up
+                baseline.append(pairs / seconds)
+                ours.append(report.layers[0].pairs_per_second)
+    return baseline, ours, str(report.layers[0].solver)
+
+
+def record(case: Case, benchmark: str, solver: str, rates: list[float]) -> dict[str, object]:
+    """Append a row to the results and return it."""
+    with h5py.File(DATA / "resnet18_imagenet_24.h5") as file:
+        _, channels, height, width = file[case.layer].shape
+    p20, median, p80 = np.quantile(rates, [0.2, 0.5, 0.8])
+    row = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip(),
+        "machine": f"{processor()}, {torch.get_num_threads()} cores",
+        "device": "cpu",
+        "versions": " ".join(f"{name}={version}" for name, version in versions().items()),
+        "benchmark": benchmark,
+        "layer": case.layer,
+        "S": height * width,
+        "C": channels,
+        "pairs": case.samples * (case.samples - 1) // 2,
+        "solver": solver,
+        "pairs_per_second_median": f"{median:.4g}",
+        "p20": f"{p20:.4g}",
+        "p80": f"{p80:.4g}",
+    }
+    fresh = not RESULTS.exists()
+    with RESULTS.open("a", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+        if fresh:
+            writer.writeheader()
+        writer.writerow(row)
+    return row
+
+
+def processor() -> str:
+    """Return the processor's model."""
+    with open("/proc/cpuinfo") as lines:
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def main() -> None:
+    """Time the layers asked for and print a line for each."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--layer", action="append", choices=CASES, help="may be repeated (default: all)"
+    )
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    path = DATA / "resnet18_imagenet_24.h5"
+    if not path.exists():
+        sys.exit(f"{path} does not exist; set SEMRSM_SHARED_DATA to the folder that holds it")
+    print("layer\tS\tpairs\tscipy_raw_pairs_per_second\tsemrsm_pairs_per_second\tmedian_ratio")
+    for name in arguments.layer or CASES:
+        case = CASES[name]
+        baseline, ours, solver = time_case(case, path, arguments.threads)
+        threads = f"{arguments.threads} threads"
+        raw = record(case, f"SciPy on raw products, {threads}", "scipy", baseline)
+        row = record(case, f"compute -m optimal, {threads}", solver, ours)
+        ratio = np.median(np.divide(ours, baseline))
+        rates = [record["pairs_per_second_median"] for record in (raw, row)]
+        print(name, row["S"], row["pairs"], *rates, f"{ratio:.2f}", sep="\t", flush=True)
+
+
+if __name__ == "__main__":
+    main()
