@@ -54,6 +54,12 @@ class LayerInput:
         return self.positions.channels(self.layer.shape)
 
     @property
+    def bytes_as_read(self) -> int:
+        """Size of one sample as it is read: float16 arrives as float32."""
+        numbers = self.layer.n_bytes // self.layer.dtype.itemsize // self.layer.n_samples
+        return numbers * max(4, self.layer.dtype.itemsize)
+
+    @property
     def grid(self) -> tuple[int, int] | None:
         """(height, width) of the positions; None for tokens."""
         return self.positions.grid(self.layer.shape)

@@ -87,6 +87,8 @@ def plan_layer(rows: LayerInput, columns: LayerInput, options: RunOptions) -> La
             columns.n_samples,
             symmetric=rows is columns,
             sample_bytes=work.sample_bytes(rows.n_positions, rows.n_channels),
+            # Twice: as the file gives it, and as position vectors.
+            reading_bytes=2 * max(rows.bytes_as_read, columns.bytes_as_read),
             pair_bytes=work.pair_bytes(rows.n_positions, rows.n_channels),
             threads=work.threads,
             memory=memory,

@@ -43,10 +43,8 @@ class Work:
     grid: tuple[int, int] | None = None
 
     def sample_bytes(self, n_positions: int, n_channels: int) -> int:
-        """Return what one sample takes while it is read and made ready."""
-        number = torch.finfo(self.dtype).bits // 8
-        # As read, as vectors, as stored; preparing widens a few samples at a time.
-        return n_positions * n_channels * (4 + 4 + number)
+        """Return what one sample takes when it is ready for matching."""
+        return n_positions * n_channels * torch.finfo(self.dtype).bits // 8
 
     def pair_bytes(self, n_positions: int, n_channels: int) -> int:
         """Return what one pair in work takes."""

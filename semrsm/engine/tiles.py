@@ -89,6 +89,7 @@ def plan_tiles(
     *,
     symmetric: bool,
     sample_bytes: int,
+    reading_bytes: int,
     pair_bytes: int,
     threads: int,
     memory: int,
@@ -102,7 +103,8 @@ def plan_tiles(
         n_rows: Row samples.
         n_columns: Column samples.
         symmetric: Rows and columns are the same samples.
-        sample_bytes: What one sample takes when it is ready for matching, reading included.
+        sample_bytes: What one sample takes when it is ready for matching.
+        reading_bytes: What it takes besides while it is read and made ready.
         pair_bytes: What one pair in work takes.
         threads: How many chunks of pairs are in work at once.
         memory: In bytes.
@@ -110,10 +112,10 @@ def plan_tiles(
     Raises:
         SemrsmError: Not even one pair at a time fits.
 
-    >>> plan = plan_tiles(100, 100, symmetric=True, sample_bytes=10**6, pair_bytes=10**5,
-    ...                   threads=2, memory=10**8)
+    >>> plan = plan_tiles(100, 100, symmetric=True, sample_bytes=10**6, reading_bytes=0,
+    ...                   pair_bytes=10**5, threads=2, memory=10**8)
     >>> plan.block, plan.chunk, plan.n_tiles
-    (23, 125, 15)
+    (24, 125, 15)
     """
     n = max(n_rows, n_columns)
     pair_bytes = max(pair_bytes, 1)
@@ -121,7 +123,7 @@ def plan_tiles(
     def block_bytes(block: int) -> int:
         # Three blocks: the rows, the columns, and the next columns that are being read.
         held = 1 if symmetric and block >= n else 3
-        return held * block * sample_bytes + RESULT_BYTES * block * block
+        return block * (held * sample_bytes + reading_bytes) + RESULT_BYTES * block * block
 
     least = block_bytes(1) + threads * pair_bytes
     if least > memory:
