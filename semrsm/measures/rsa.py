@@ -93,14 +93,19 @@ def centred_ranks(values: PairValues) -> Ranks:
     _check_not_constant(values)
     m = len(values)
     dtype: type[np.signedinteger[Any]] = np.int32 if m < 2**30 else np.int64
-    order = np.argsort(values)
-    bounds = _group_bounds(values[order]).astype(dtype)
+    order, ordered = _ascending(values)
+    bounds = _group_bounds(ordered).astype(dtype)
+    del ordered
     sizes = np.diff(bounds)
     ranks = np.empty(m, dtype)
     ranks[order] = np.repeat(bounds[:-1] + bounds[1:] - m, sizes)
-    groups = [int(t) for t in sizes[sizes > 1]]
-    pairs, cubes = sum(t * (t - 1) // 2 for t in groups), sum(t**3 - t for t in groups)
-    return Ranks(ranks, pairs, cubes)
+    groups = zip(*map(np.ndarray.tolist, np.unique(sizes, return_counts=True)), strict=True)
+    tied = [(t, times) for t, times in groups if t > 1]
+    return Ranks(
+        values=ranks,
+        tied_pairs=sum(times * (t * (t - 1) // 2) for t, times in tied),
+        tied_cubes=sum(times * (t**3 - t) for t, times in tied),
+    )
 
 
 def compare_vectors(x: Floats, y: Floats) -> float:
@@ -167,7 +172,24 @@ def _float(values: NDArray[Any]) -> PairValues:
     return values if values.dtype in (np.float32, np.float64) else values.astype(np.float64)
 
 
-def _group_bounds(ordered: PairValues) -> NDArray[np.int64]:
+def _ascending(values: PairValues) -> tuple[Integers, NDArray[Any]]:
+    """The order that sorts `values`, and in that order numbers that are equal where values are."""
+    if values.dtype != np.float32 or len(values) > 2**32:
+        order = np.argsort(values)
+        return order, values[order]
+    # value and place in one 64-bit key: sorting keys is three times as fast as argsort
+    bits = (values + np.float32(0.0)).view(np.uint32)  # -0.0 becomes 0.0, which equals it
+    keys = np.where(bits >> 31, ~bits, bits | np.uint32(2**31)).astype(np.uint64)
+    del bits
+    keys <<= np.uint64(32)
+    keys |= np.arange(len(values), dtype=np.uint64)
+    keys.sort()
+    places = (keys & np.uint64(2**32 - 1)).view(np.int64)
+    keys >>= np.uint64(32)
+    return places, keys
+
+
+def _group_bounds(ordered: NDArray[Any]) -> NDArray[np.int64]:
     """Where each group of equal values begins, and the end of the last."""
     changes = np.ones(len(ordered) + 1, dtype=bool)
     np.not_equal(ordered[1:], ordered[:-1], out=changes[1:-1])

@@ -5,9 +5,10 @@ from itertools import permutations, product
 import h5py
 import numpy as np
 import pytest
+from scipy import stats
 from slow_measures import SLOW, pairs
 
-from semrsm.measures import MEASURES, matrices
+from semrsm.measures import MEASURES, matrices, rsa
 
 N_SAMPLES = [12, 13, 17]
 
@@ -207,3 +208,17 @@ def test_measures_that_share_preparation_share_what_is_prepared(rng) -> None:
     a, b = MEASURES["rsa-spearman"].prepare(K), MEASURES["rsa-spearman"].prepare(L)
     for name in ranks:
         assert MEASURES[name].compare(a, b) == MEASURES[name](K, L)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_ranks_are_those_of_scipy(dtype, rng) -> None:
+    special = [-0.0, 0.0, 1e-45, -1e-45, 3e38, -3e38, 1.0, 1.0]
+    values = np.concatenate([special, rng.standard_normal(99), rng.integers(-3, 3, 99)]).astype(
+        dtype
+    )
+    rng.shuffle(values)
+    ranks = rsa.centred_ranks(values)
+    assert ranks.values.tolist() == (2 * stats.rankdata(values) - len(values) - 1).tolist()
+    sizes = np.unique(values, return_counts=True)[1].tolist()
+    assert ranks.tied_pairs == sum(t * (t - 1) // 2 for t in sizes)
+    assert ranks.tied_cubes == sum(t**3 - t for t in sizes)
