@@ -91,6 +91,8 @@ def nearest(distance, is_open, code, ONE_WARP: tl.constexpr):
         both = tl.min((key.to(tl.int64) << 32) | code.to(tl.int64), 0)
         least = (both >> 32).to(tl.int32)
         which = (both & 0x7FFFFFFF).to(tl.int32)
+    # With no column open the state is broken: end the path, and let the certificate tell.
+    which = tl.where(least == NEVER, 0, which)
     return least.to(tl.float32, bitcast=True), which
 
 
