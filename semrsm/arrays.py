@@ -31,7 +31,8 @@ def rsm(
     p(s) of sample j belongs with position s of sample i.
 
     Args:
-        array: (n,c,h,w), (n,t,d) or (n,d), float16, float32 or float64, numpy or torch, any device.
+        array: (n,c,h,w), (n,t,d) or (n,d), float16, float32 or float64, numpy or torch (bfloat16
+            too), any device.
         matcher: A key of MATCHERS: "optimal" (semantic), "identity" (spatio-semantic), ...
         kernel: A key of KERNELS: "linear", "cosine" or "rbf".
         **options: `sigma`, `layout`, `skip_tokens`, `pool`, `samples`, `device`, `threads`, `memory`
@@ -83,6 +84,8 @@ def _layer_of(array: NDArray[Any] | Tensor) -> Layer:
     if isinstance(array, np.ndarray):
         values = array
     else:
+        import torch
+
         tensor = array.detach().cpu()
-        values = (tensor.float() if tensor.dtype.itemsize == 2 else tensor).numpy()
+        values = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
     return Layer("", values.shape, values.dtype, rows=values.__getitem__)

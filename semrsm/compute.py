@@ -105,9 +105,11 @@ def compute_with(
     check_output(out, options.overwrite)
     began = time.perf_counter()
     with open_plans(activations, options) as (file, other, plans):
+        _keep_inputs(out, file, other)
+        ids = read_sample_ids(file, plans[0].rows.layer.n_samples)
         scans = [_scan_layer(plan, options) for plan in plans]
         with writing(out, options.overwrite) as writer:
-            if ids := read_sample_ids(file, plans[0].rows.layer.n_samples):
+            if ids:
                 writer.write_samples([ids[i] for i in plans[0].rows.samples])
             reports = []
             for plan, scan in zip(plans, scans, strict=True):
@@ -123,6 +125,13 @@ def compute_with(
             if other is not None:
                 writer.metadata["against"] = _identify(other, [s.columns for s in scans])
     return Report(out, reports)
+
+
+def _keep_inputs(out: Path, *inputs: ActivationFile | None) -> None:
+    """Refuse an output that would replace an input."""
+    for file in inputs:
+        if file is not None and out.exists() and out.samefile(file.path):
+            raise SemrsmError(f"{out} is an input of this run; choose another name with -o")
 
 
 @dataclass(frozen=True)

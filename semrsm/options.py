@@ -22,16 +22,24 @@ from semrsm.names import look_up, no_such
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+LARGEST_MEMORY = 2**63
 
 
-def parse_names(value: Any) -> tuple[str, ...]:
-    """Return one name or several as a tuple."""
-    return (value,) if isinstance(value, str) else tuple(str(v) for v in value)
+def parse_names(name: str) -> Callable[[Any], tuple[str, ...]]:
+    """Return a parser of one name or several, which gives a tuple."""
+
+    def parse(value: Any) -> tuple[str, ...]:
+        names = (value,) if isinstance(value, str) else value
+        if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+            raise SemrsmError(f"{name} must be a name or a list of names, got {value!r}")
+        return tuple(names)
+
+    return parse
 
 
 def parse_kernels(value: Any) -> tuple[str, ...]:
     """Return names of kernels, each looked up in KERNELS and named once."""
-    names = parse_names(value)
+    names = parse_names("kernel")(value)
     if not names:
         raise SemrsmError(f"no kernel is named; name at least one of {', '.join(KERNELS)}")
     return tuple(dict.fromkeys(look_up(KERNELS, name, "kernel").name for name in names))
@@ -83,9 +91,10 @@ def parse_pool(value: Any) -> tuple[int, int]:
     >>> parse_pool("7x7")
     (7, 7)
     """
-    sides = str(value).lower().split("x") if isinstance(value, str) else list(value)
-    if len(sides) == 2 and all(str(side).strip().isdigit() and int(side) > 0 for side in sides):
-        return int(sides[0]), int(sides[1])
+    text = "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    match = re.fullmatch(r"\s*(\d+)\s*[xX]\s*(\d+)\s*", text)
+    if match and int(match[1]) > 0 and int(match[2]) > 0:
+        return int(match[1]), int(match[2])
     raise SemrsmError(f"pool must be HxW, such as 7x7, got {value!r}")
 
 
@@ -96,7 +105,7 @@ def parse_samples(value: Any) -> str:
     '0:100:2'
     """
     parts = str(value).split(":")
-    if len(parts) not in (2, 3) or not all(re.fullmatch(r"-?\d*", part) for part in parts):
+    if len(parts) not in (2, 3) or not all(re.fullmatch(r"(-?\d+)?", part) for part in parts):
         raise SemrsmError(
             f"samples must be START:STOP or START:STOP:STEP, such as 0:1000, got {value!r}"
         )
@@ -125,9 +134,10 @@ def parse_memory(value: Any) -> int:
     (1073741824, 500000000)
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", str(value).lower())
-    if not match or float(match[1]) == 0:
+    size = float(match[1]) * (UNITS | BINARY_UNITS)[match[2] or ""] if match else 0.0
+    if not 1 <= size < LARGEST_MEMORY:
         raise SemrsmError(f"memory must be a size such as 4GiB or 500MB, got {value!r}")
-    return int(float(match[1]) * (UNITS | BINARY_UNITS)[match[2] or ""])
+    return int(size)
 
 
 def parse_dtype(value: Any) -> str:
@@ -144,11 +154,15 @@ def parse_device(value: Any) -> str:
     return str(value)
 
 
-def parse_flag(value: Any) -> bool:
-    """Return True or False."""
-    if not isinstance(value, bool):
-        raise SemrsmError(f"wanted true or false, got {value!r}")
-    return value
+def parse_flag(name: str) -> Callable[[Any], bool]:
+    """Return a parser of True and False."""
+
+    def parse(value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise SemrsmError(f"{name} must be true or false, got {value!r}")
+        return value
+
+    return parse
 
 
 def _option(default: Any, parse: Callable[[Any], Any], help: str) -> Any:
@@ -161,7 +175,7 @@ class RunOptions:
 
     layer: tuple[str, ...] = _option(
         (),
-        parse_names,
+        parse_names("layer"),
         "Layer to compute, or a glob such as 'encoder/*'; may be repeated. (default: every map)",
     )
     kernel: tuple[str, ...] = _option(
@@ -206,8 +220,8 @@ class RunOptions:
         parse_dtype,
         "Of the products: float32 or float64; sums are float64. (default: float32)",
     )
-    bfloat16: bool = _option(False, parse_flag, "Read 2-byte arrays as bfloat16.")
-    overwrite: bool = _option(False, parse_flag, "Replace the output if it exists.")
+    bfloat16: bool = _option(False, parse_flag("bfloat16"), "Read 2-byte arrays as bfloat16.")
+    overwrite: bool = _option(False, parse_flag("overwrite"), "Replace the output if it exists.")
 
     def as_json(self) -> dict[str, Any]:
         """Return the options as plain values for the file's metadata."""
@@ -253,7 +267,7 @@ def read_run_file(path: Path) -> dict[str, Any]:
         raise SemrsmError(
             f"the run file {path} cannot be read ({error.strerror}); check the path"
         ) from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, or bytes that are no UTF-8
         raise SemrsmError(f"the run file {path} is no TOML ({error}); mend that line") from error
     values = {name.replace("-", "_"): value for name, value in values.items()}
     for name, value in values.items():

@@ -76,12 +76,15 @@ def plan_layer(rows: LayerInput, columns: LayerInput, options: RunOptions) -> La
     from semrsm.engine.tiles import plan_tiles
 
     work = work_of(options, rows)
-    memory = (options.memory or default_memory()) - sum(
-        i.layer.n_bytes
-        for i in ({rows.path: rows} | {columns.path: columns}).values()
-        if i.layer.loaded_whole
-    )
+    memory = options.memory or default_memory()
+    inputs = (rows,) if rows is columns else (rows, columns)
+    loaded = sum(i.layer.n_bytes for i in inputs if i.layer.loaded_whole)
     try:
+        if loaded >= memory:
+            raise SemrsmError(
+                f"a compressed .npz is loaded whole, here {loaded / 2**20:.1f} MiB, and --memory grants"
+                f" {memory / 2**20:.1f} MiB; raise --memory or save it as HDF5 or uncompressed"
+            )
         plan = plan_tiles(
             rows.n_samples,
             columns.n_samples,
@@ -91,7 +94,7 @@ def plan_layer(rows: LayerInput, columns: LayerInput, options: RunOptions) -> La
             reading_bytes=2 * max(rows.bytes_as_read, columns.bytes_as_read),
             pair_bytes=work.pair_bytes(rows.n_positions, rows.n_channels),
             threads=work.threads,
-            memory=memory,
+            memory=memory - loaded,
         )
     except SemrsmError as error:
         raise error.within(rows.address) from error

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
@@ -166,13 +166,22 @@ def ends_well(command: Callable[P, R]) -> Callable[P, R]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
         except KeyboardInterrupt:
-            say("semrsm: interrupted; nothing was written")
-            # Threads may be deep in a solver; waiting for them would look like a hang.
-            os._exit(INTERRUPTED)
+            _leave("interrupted", INTERRUPTED)
+        except Terminated:
+            _leave("terminated", TERMINATED)
 
     return run
 
 
+class Terminated(BaseException):
+    """SIGTERM has come; temporary files are removed on its way out."""
+
+
 def _terminate(*_: object) -> None:
-    """Turn SIGTERM into an exit that removes temporary files on its way."""
-    raise SystemExit(TERMINATED)
+    raise Terminated
+
+
+def _leave(why: str, code: int) -> NoReturn:
+    """End the process at once: threads may be deep in a solver, waiting would look like a hang."""
+    say(f"semrsm: {why}; nothing was written")
+    os._exit(code)

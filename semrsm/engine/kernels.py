@@ -69,7 +69,7 @@ def cosine(m: Floats, row_sq: Floats, column_sq: Floats, sigma: float | None = N
     [[1.0, 0.5]]
     """
     # Two roots, not one of the product: that would overflow or vanish for very large or small maps.
-    return np.clip(m / np.sqrt(row_sq)[:, None] / np.sqrt(column_sq)[None, :], -1.0, 1.0)
+    return np.clip(m / np.outer(np.sqrt(row_sq), np.sqrt(column_sq)), -1.0, 1.0)
 
 
 def squared_distance(m: Floats, row_sq: Floats, column_sq: Floats) -> Floats:

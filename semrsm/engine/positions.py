@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from semrsm.errors import SemrsmError
+from semrsm.names import look_up
 
 if TYPE_CHECKING:  # planning needs shapes only: `semrsm info` answers without loading torch
     from torch import Tensor
@@ -63,8 +64,9 @@ def positions_of(
 ) -> Positions:
     """Decide how an array of `shape` is read as positions.
 
-    Raises SemrsmError when the layout does not fit the number of dimensions, when tokens are
-    skipped in a grid (or all of them), and when a token sequence is pooled or a grid enlarged.
+    Raises SemrsmError when there is no such layout, when it does not fit the number of dimensions,
+    when tokens are skipped in a grid (or all of them), and when a token sequence is pooled or a
+    grid enlarged.
 
     >>> positions_of((24, 512, 7, 7)).count((24, 512, 7, 7))
     49
@@ -76,6 +78,7 @@ def positions_of(
             f"wanted 2, 3 or 4 dimensions, got {len(shape)} (shape {shape}); choose another --layer"
         )
     layout = layout or DEFAULT_LAYOUTS[len(shape)]
+    look_up(LAYOUTS, layout, "layout")
     if len(layout) != len(shape):
         raise SemrsmError(
             f"layout '{layout}' has {len(layout)} dimensions, the array {len(shape)} (shape {shape});"

@@ -8,7 +8,6 @@ loaded whole: `Layer.loaded_whole` says so, and the planner counts its bytes.
 from __future__ import annotations
 
 import fnmatch
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 from semrsm.errors import SemrsmError
 from semrsm.names import no_such
 from semrsm.storage.formats import FORMATS, format_of
-from semrsm.storage.layer import Layer
+from semrsm.storage.layer import DAMAGE, Layer
 
 
 @dataclass(frozen=True)
@@ -114,9 +113,18 @@ def open_activations(path: Path) -> ActivationFile:
     format_name = format_of(path)
     try:
         arrays, close = FORMATS[format_name].open(path)
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except DAMAGE as error:
         raise SemrsmError(
-            f"{path} cannot be opened as {format_name} ({error}): it is damaged or cut short;"
-            " save or copy it again, or set HDF5_USE_FILE_LOCKING=FALSE if the file system refuses locks"
+            f"{path} cannot be opened as {format_name} ({error}): {_remedy(error)}"
         ) from error
     return ActivationFile(path, format_name, arrays, close)
+
+
+def _remedy(error: Exception) -> str:
+    """Say what to do about a file that cannot be opened."""
+    if "lock file" in str(error):
+        return (
+            "another program is writing it or the file system refuses locks;"
+            " wait for it or set HDF5_USE_FILE_LOCKING=FALSE"
+        )
+    return "it is damaged or cut short; save or copy it again"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,18 @@ def _open_hdf5(path: Path) -> tuple[dict[str, Layer], Callable[[], None]]:
                 bfloat16=_text(item.attrs.get("dtype")) == "bfloat16",
             )
 
-    file.visititems(visit)
+    with _closed_on_error(file):
+        file.visititems(visit)
     return arrays, file.close
+
+
+@contextlib.contextmanager
+def _closed_on_error(file: h5py.File | zipfile.ZipFile) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        file.close()
+        raise
 
 
 def _text(attribute: object) -> str | None:
@@ -86,22 +97,30 @@ def _open_npy(path: Path) -> tuple[dict[str, Layer], Callable[[], None]]:
 
 def _open_npz(path: Path) -> tuple[dict[str, Layer], Callable[[], None]]:
     archive = zipfile.ZipFile(path)
-    arrays: dict[str, Layer] = {}
-    for member in archive.infolist():
-        if not member.filename.endswith(".npy"):
-            continue
-        name = member.filename.removesuffix(".npy")
-        with archive.open(member) as stream:
-            shape, fortran, dtype = _npy_header(stream)
-            header_bytes = stream.tell()
-        if member.compress_type == zipfile.ZIP_STORED:
-            offset = _data_offset(path, member) + header_bytes
-            arrays[name] = _mapped(name, path, offset, shape, fortran, dtype)
-        else:
-            arrays[name] = Layer(
-                name, shape, dtype, _inflated_once(path, member.filename), loaded_whole=True
-            )
-    return arrays, archive.close
+    inflated = _inflated(path)
+    with _closed_on_error(archive):
+        members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
+        layers = [_npz_member(path, archive, member, inflated) for member in members]
+    return {layer.name: layer for layer in layers}, archive.close
+
+
+def _npz_member(
+    path: Path,
+    archive: zipfile.ZipFile,
+    member: zipfile.ZipInfo,
+    inflated: Callable[[str], NDArray[Any]],
+) -> Layer:
+    """Return a member of an archive as a layer: mapped where it is stored, else inflated whole."""
+    name = member.filename.removesuffix(".npy")
+    with archive.open(member) as stream:
+        shape, fortran, dtype = _npy_header(stream)
+        header_bytes = stream.tell()
+    if member.compress_type == zipfile.ZIP_STORED:
+        offset = _data_offset(path, member) + header_bytes
+        return _mapped(name, path, offset, shape, fortran, dtype)
+    return Layer(
+        name, shape, dtype, lambda rows: inflated(member.filename)[rows], loaded_whole=True
+    )
 
 
 def _data_offset(path: Path, member: zipfile.ZipInfo) -> int:
@@ -113,15 +132,15 @@ def _data_offset(path: Path, member: zipfile.ZipInfo) -> int:
     return member.header_offset + 30 + name_bytes + extra_bytes
 
 
-def _inflated_once(path: Path, member: str) -> Callable[[slice], NDArray[Any]]:
-    """Return the rows of a compressed .npz member: inflated at the first read, then kept."""
+def _inflated(path: Path) -> Callable[[str], NDArray[Any]]:
+    """Return what inflates a member of a compressed .npz; the last one is kept, for memory's sake."""
 
-    @functools.cache
-    def array() -> NDArray[Any]:
+    @functools.lru_cache(maxsize=1)
+    def array(member: str) -> NDArray[Any]:
         with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
             return np.lib.format.read_array(stream, allow_pickle=False)
 
-    return lambda rows: array()[rows]
+    return array
 
 
 FORMATS: dict[str, Format] = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +15,11 @@ from numpy.typing import NDArray
 from semrsm.errors import SemrsmError
 
 READABLE = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
+# What h5py, zipfile and NumPy raise for files with missing or wrong bytes.
+DAMAGE = (
+    *(OSError, ValueError, RuntimeError, KeyError, TypeError, EOFError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ class Layer:
         if self.bfloat16:
             if self.dtype.itemsize != 2 or self.dtype.kind not in "uV":
                 return f"holds {self.dtype}, which cannot be bfloat16"
-        elif self.dtype not in READABLE:
+        elif self.dtype.newbyteorder("=") not in READABLE:
             two_bytes = self.dtype.itemsize == 2 and self.dtype.kind in "uV"
             hint = " (--bfloat16 if that is what it holds)" if two_bytes else ""
             return f"holds {self.dtype}, not float16, float32 or float64{hint}"
@@ -74,7 +81,7 @@ class Layer:
         """
         try:
             block = self.rows(slice(samples.start, samples.stop, samples.step))
-        except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        except DAMAGE as error:
             raise SemrsmError(
                 f"samples {samples.start} to {samples[-1]} cannot be read ({error}):"
                 " the file is damaged or cut short; save or copy it again"
@@ -87,8 +94,10 @@ class Layer:
 def _as_float(block: NDArray[Any], bfloat16: bool) -> NDArray[np.floating]:
     """Return `block` as float32, or as float64 where it is that; bfloat16 is widened bit by bit."""
     if bfloat16:
-        return (block.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
-    return np.ascontiguousarray(block, np.float64 if block.dtype.itemsize == 8 else np.float32)
+        bits = block.view(np.uint16) if block.dtype.kind == "V" else block
+        return (bits.astype(np.uint32) << 16).view(np.float32)
+    # Writable, as torch warns of what is mapped read-only.
+    return np.require(block, np.float64 if block.dtype.itemsize == 8 else np.float32, ("C", "W"))
 
 
 def _refuse_non_finite(block: NDArray[np.floating], samples: range) -> None:

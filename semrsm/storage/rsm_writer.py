@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -21,12 +22,47 @@ from semrsm.storage.rsm_file import FORMAT, FORMAT_VERSION, LayerInfo, row_block
 CHUNK = 256  # rows and columns of a chunk of a stored matrix: 512 KiB of float64
 
 
+class Stream(io.FileIO):
+    """A file that keeps a failed write to itself until `check` is called.
+
+    HDF5 crashes the process when it learns of a failed write, at the latest at exit. What comes here
+    after a failure is dropped; the file is worthless then and removed.
+    """
+
+    failure: BaseException | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`, or take note of why not."""
+        try:
+            view = memoryview(data).cast("B")
+            while self.failure is None and view:
+                view = view[super().write(view) :]
+        except BaseException as error:
+            self.failure = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the size, or take note of why not."""
+        try:
+            if self.failure is None:
+                super().truncate(size)
+        except BaseException as error:
+            self.failure = error
+        return size or 0
+
+    def check(self) -> None:
+        """Raise what a write failed with."""
+        if self.failure is not None:
+            raise self.failure
+
+
 class LayerWriter:
     """Writes the matrices of one layer into an RSM file that is being made."""
 
-    def __init__(self, group: h5py.Group, info: LayerInfo) -> None:
+    def __init__(self, group: h5py.Group, info: LayerInfo, stream: Stream) -> None:
         self.info = info
         self._group = group
+        self._stream = stream
         for key in ("matcher", "layout", "n_positions", "n_channels", "n_samples", "storage_mode"):
             group.attrs[key] = getattr(info, key)
         self._matched = _create_matrix(group, "matched", info.shape, np.float64)
@@ -49,6 +85,7 @@ class LayerWriter:
         self._matched[row : row + height, column : column + width] = block
         if self.info.storage_mode == "symmetric" and row != column:
             self._matched[column : column + width, row : row + height] = block.T
+        self._stream.check()
 
     def matched_rows(self) -> Iterator[tuple[int, NDArray[np.float64]]]:
         """Yield (first row, block) of the matched inner products written so far, top to bottom."""
@@ -66,6 +103,7 @@ class LayerWriter:
             dataset.attrs["sigma"] = sigma
         for row, block in rows:
             dataset[row : row + len(block)] = block.astype(np.float32)
+            self._stream.check()
 
 
 def _create_matrix(
@@ -78,8 +116,9 @@ def _create_matrix(
 class RsmWriter:
     """An RSM file that is being made, under a temporary name in the folder of the output."""
 
-    def __init__(self, file: h5py.File) -> None:
+    def __init__(self, file: h5py.File, stream: Stream) -> None:
         self._file = file
+        self._stream = stream
         self.metadata: dict[str, Any] = {}
 
     def write_samples(self, samples: list[str]) -> None:
@@ -88,7 +127,7 @@ class RsmWriter:
 
     def layer(self, info: LayerInfo) -> LayerWriter:
         """Begin a layer."""
-        return LayerWriter(self._file.create_group(f"layers/{info.name}"), info)
+        return LayerWriter(self._file.create_group(f"layers/{info.name}"), info, self._stream)
 
     def seal(self) -> None:
         """Write what is said of the whole file; the marks that make it an RSM file come last."""
@@ -96,6 +135,7 @@ class RsmWriter:
         self._file.attrs["created"] = datetime.now(UTC).isoformat(timespec="seconds")
         self._file.attrs["metadata"] = json.dumps(self.metadata)
         self._file.flush()
+        self._stream.check()
         self._file.attrs["format_version"] = FORMAT_VERSION
         self._file.attrs["format"] = FORMAT
 
@@ -132,39 +172,27 @@ def writing(out: Path, overwrite: bool = False) -> Iterator[RsmWriter]:
     check_output(out, overwrite)
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
-        file = h5py.File(partial, "w")
-        try:
-            writer = RsmWriter(file)
-            yield writer
-            writer.seal()
-        except BaseException:
-            # What could not be written is not written at closing either; that error says less.
-            with contextlib.suppress(OSError, RuntimeError):
-                file.close()
-            raise
-        file.close()
-        _sync(partial)
+        with Stream(partial, "w+") as stream:
+            with h5py.File(stream, "w") as file:
+                writer = RsmWriter(file, stream)
+                yield writer
+                writer.seal()
+            stream.check()
+            os.fsync(stream.fileno())
         check_output(out, overwrite)
         partial.replace(out)
-        _sync(out.parent)
+        _sync_folder(out.parent)
     except OSError as error:
         raise SemrsmError(
-            f"{out} cannot be written ({_reason(error)}); free space or choose another -o"
+            f"{out} cannot be written ({error.strerror or error}); free space or choose another -o"
         ) from error
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _reason(error: Exception) -> str:
-    """Return the part of an HDF5 error that says what the system said."""
-    text = str(error)
-    _, found, rest = text.partition("error message = '")
-    return rest.partition("'")[0] if found else text
-
-
-def _sync(path: Path) -> None:
-    """Have the system put a file, or the entries of a folder, on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+def _sync_folder(folder: Path) -> None:
+    """Have the system put the entries of a folder on disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

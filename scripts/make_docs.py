@@ -1,0 +1,81 @@
+"""Write docs/measures.md from the table MEASURES: `python scripts/make_docs.py`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from semrsm.measures import INVARIANCES, MEASURES, Measure
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "measures.md"
+
+INTRODUCTION = """\
+# Measures
+
+What `semrsm compare --measure NAME` computes from two RSMs K and L of the same n samples. This page is made
+from the table `semrsm.measures.MEASURES` by `python scripts/make_docs.py`; change the table, not the page.
+
+All is computed in float64. k_ij and l_ij are entries of K and L, m = n (n - 1) / 2 is the number of pairs
+i < j, and r̄, k̄, … are means. RSMs hold similarities: a matrix D of squared distances is compared as -D/2.
+An RSM that a measure is undefined for (constant, too small, NaN inside, not symmetric) is refused with the
+reason; no number is added to a denominator. Of equally similar neighbours, those of lower index are nearer.
+"""
+
+
+def make_page() -> str:
+    """Return the page in Markdown."""
+    overview = ["| name | what it is | range | more similar is |", "|---|---|---|---|"]
+    overview += [
+        f"| [`{row.name}`](#{row.name}) | {row.summary} | {_range(row)} | {_better(row)} |"
+        for row in MEASURES.values()
+    ]
+    invariances = ["## Invariances", "", "| word | what changes nothing |", "|---|---|"]
+    invariances += [f"| {word} | {meaning} |" for word, meaning in INVARIANCES.items()]
+    sections = [
+        INTRODUCTION,
+        "\n".join(overview),
+        *map(_section, MEASURES.values()),
+        "\n".join(invariances),
+    ]
+    return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def _section(row: Measure) -> str:
+    facts = [
+        f"- range: {_range(row)}; {row.direction}",
+        f"- symmetric: {'yes' if row.symmetric else 'no: (K, L) and (L, K) may differ'}",
+        f"- invariant to: {', '.join(row.invariances)}",
+        f"- samples: at least {row.min_samples}",
+        f"- reference: {row.reference}, [doi:{row.doi}](https://doi.org/{row.doi})",
+    ]
+    if row.alias:
+        facts.append(f"- in similarity-repository's scheme, for linear kernels: `{row.alias}`")
+    return "\n".join(
+        [
+            f"## {row.name}",
+            "",
+            f"{row.summary[0].upper()}{row.summary[1:]}.",
+            "",
+            f"    {row.formula}",
+            "",
+            *facts,
+        ]
+    )
+
+
+def _range(row: Measure) -> str:
+    return " to ".join(map(_number, row.range))
+
+
+def _number(value: float) -> str:
+    words = {math.inf: "∞", -math.inf: "-∞", math.pi: "π"}
+    return words.get(value, f"{value:g}")
+
+
+def _better(row: Measure) -> str:
+    return row.direction.split(" =")[0] if row.direction.endswith("more similar") else "smaller"
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(make_page(), encoding="utf-8")

@@ -1,0 +1,67 @@
+"""Normalised Bures similarity: the fidelity of two positive semidefinite RSMs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semrsm.errors import SemrsmError
+from semrsm.measures.matrices import (
+    Floats,
+    Integers,
+    Matrix,
+    check_enough_distinct,
+    check_rsm,
+    check_same_size,
+)
+
+
+def prepare_root(matrix: Matrix) -> Floats:
+    """Factor an RSM as K / tr K = A Aᵀ; return A, (n, n) float64.
+
+    Negative eigenvalues of the size of float32 rounding are taken for 0.
+
+    Raises SemrsmError if an eigenvalue is more negative (a matched RSM need not be positive
+    semidefinite) or all are 0.
+    """
+    scale = check_rsm(matrix, at_least=2)
+    values = np.array(matrix[0 : matrix.shape[0]], dtype=np.float64) / scale
+    eigenvalues, vectors = np.linalg.eigh(values)
+    n = len(values)
+    rounding = 10 * np.sqrt(n) * _precision(matrix) * np.abs(values).max()
+    if eigenvalues[0] < -rounding:
+        raise SemrsmError(
+            "wanted a positive semidefinite RSM, got the eigenvalue"
+            f" {eigenvalues[0] * scale:.4g} (largest {eigenvalues[-1] * scale:.4g});"
+            " choose another measure, such as cka"
+        )
+    if eigenvalues[-1] <= 0:
+        raise SemrsmError("the RSM is zero, so this measure is undefined")
+    eigenvalues = np.clip(eigenvalues, 0.0, None)
+    return vectors * np.sqrt(eigenvalues / eigenvalues.sum())
+
+
+def compare_roots(a: Floats, b: Floats) -> float:
+    """Return the sum of the singular values of AᵀB. Raises SemrsmError if they differ in n."""
+    check_same_size(len(a), len(b))
+    return float(np.clip(np.linalg.svd(a.T @ b, compute_uv=False).sum(), 0.0, 1.0))
+
+
+def resample_nbs(K: NDArray[Any], L: NDArray[Any], index: Integers) -> float:
+    """Return `nbs` over the samples of `index`, with repeats.
+
+    Pairs of own copies are kept: without them the matrix is not positive semidefinite, and a sample
+    that is drawn twice is, for this measure, a sample of twice the weight.
+    """
+    check_enough_distinct(len(np.unique(index)), 2)
+    at = np.ix_(index, index)
+    return compare_roots(prepare_root(K[at]), prepare_root(L[at]))
+
+
+def _precision(matrix: Matrix) -> float:
+    """The rounding of the RSM's entries, taken for float32's at least."""
+    dtype = np.dtype(matrix.dtype)
+    single = float(np.finfo(np.float32).eps)
+    return max(single, float(np.finfo(dtype).eps)) if dtype.kind == "f" else single

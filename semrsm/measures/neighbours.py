@@ -1,0 +1,159 @@
+"""Measures of nearest neighbours: which samples are most similar to each sample.
+
+The tie rule: of samples that are equally similar to a sample, those of lower index are nearer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from semrsm.errors import SemrsmError
+from semrsm.measures.matrices import (
+    Floats,
+    Integers,
+    Matrix,
+    check_enough_distinct,
+    check_rsm,
+    check_same_size,
+    power_of_two_above,
+    row_blocks,
+)
+
+K_NEAREST = 10
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The k nearest neighbours of each of n samples.
+
+    Attributes:
+        index: (n, k) int64, in ascending order of index, not of similarity.
+        values: (n, k) float64, the similarities divided by a power of two.
+    """
+
+    index: NDArray[np.int64]
+    values: Floats
+
+
+def prepare_neighbours(matrix: Matrix, k: int = K_NEAREST) -> Neighbours:
+    """Find the k nearest neighbours of each sample, itself excluded, ties by lower index.
+
+    Raises SemrsmError if there are fewer than k + 2 samples (all would be neighbours) or all pairs
+    are equally similar.
+
+    >>> prepare_neighbours(np.array([[9, 1, 2, 2], [1, 9, 3, 0], [2, 3, 9, 1], [2, 0, 1, 9]]), k=1)
+    Neighbours(index=array([[2],
+           [2],
+           [1],
+           [0]]), values=array([[0.125 ],
+           [0.1875],
+           [0.1875],
+           [0.125 ]]))
+    """
+    scale = check_rsm(matrix, at_least=k + 2)
+    found, low, high = [], np.inf, -np.inf
+    for rows, block in row_blocks(matrix):
+        own = np.arange(len(block)), np.arange(rows.start, rows.stop)
+        block /= scale
+        block[own] = np.inf
+        low = min(low, float(block.min()))
+        block[own] = -np.inf
+        high = max(high, float(block.max()))
+        found.append(_nearest(block, k))
+    if low == high:
+        raise SemrsmError(
+            "the RSM is constant off the diagonal, so no sample has nearest neighbours;"
+            " choose samples that differ"
+        )
+    return Neighbours(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def compare_mutual(a: Neighbours, b: Neighbours) -> float:
+    """Return the mean share of neighbours that both RSMs have in common."""
+    return float(_in_common(a, b).mean() / a.index.shape[1])
+
+
+def compare_jaccard(a: Neighbours, b: Neighbours) -> float:
+    """Return the mean ratio of common neighbours to all neighbours of either RSM."""
+    common = _in_common(a, b)
+    return float((common / (2 * a.index.shape[1] - common)).mean())
+
+
+def compare_cknna(a: Neighbours, b: Neighbours) -> float:
+    """Return HSIC_1 of the RSMs restricted to common neighbours, over that of each with itself.
+
+    Raises SemrsmError if the HSIC_1 of an RSM with itself is not positive.
+    """
+    squares = _masked_hsic(a, a), _masked_hsic(b, b)
+    if min(squares) <= 0:
+        raise SemrsmError(
+            "the HSIC of an RSM with itself over its nearest neighbours is not positive,"
+            " so cknna is undefined; use more samples or another measure"
+        )
+    return _masked_hsic(a, b) / float(np.sqrt(squares[0]) * np.sqrt(squares[1]))
+
+
+def resampler(
+    compare: Callable[[Neighbours, Neighbours], float],
+) -> Callable[[NDArray[Any], NDArray[Any], Integers], float]:
+    """Make the function that measures two RSMs over the samples of an index, with repeats.
+
+    A sample's own copies are no neighbours of it, just as it is none itself.
+    """
+
+    def resample(K: NDArray[Any], L: NDArray[Any], index: Integers) -> float:
+        return compare(_resampled(K, index), _resampled(L, index))
+
+    return resample
+
+
+def _resampled(matrix: NDArray[Any], index: Integers, k: int = K_NEAREST) -> Neighbours:
+    _, counts = np.unique(index, return_counts=True)
+    check_enough_distinct(len(index) - int(counts.max()), k)
+    values = matrix[np.ix_(index, index)].astype(np.float64)
+    values /= power_of_two_above(float(np.abs(values).max()))
+    values[index[:, None] == index] = -np.inf
+    return Neighbours(*_nearest(values, k))
+
+
+def _nearest(similar: Floats, k: int) -> tuple[NDArray[np.int64], Floats]:
+    """The k largest of each row: all above the k-th largest, then equals from the left."""
+    last = -np.partition(-similar, k - 1, axis=1)[:, k - 1 : k]
+    above, equal = similar > last, similar == last
+    room = k - above.sum(axis=1, keepdims=True)
+    chosen = above | (equal & (equal.cumsum(axis=1) <= room))
+    shape = (len(similar), k)
+    return np.nonzero(chosen)[1].reshape(shape), similar[chosen].reshape(shape)
+
+
+def _in_common(a: Neighbours, b: Neighbours) -> NDArray[np.int64]:
+    check_same_size(len(a.index), len(b.index))
+    n = len(a.index)
+    rows = np.arange(n)[:, None] * n
+    common = np.intersect1d(rows + a.index, rows + b.index, assume_unique=True)
+    return np.bincount(common // n, minlength=n)
+
+
+def _masked_hsic(a: Neighbours, b: Neighbours) -> float:
+    """Song's trace form of HSIC_1, without its factor, of the entries that are common neighbours.
+
+    The mask is not symmetric (j may be near i, and i not near j), so the order of a and b matters.
+    """
+    check_same_size(len(a.index), len(b.index))
+    n = len(a.index)
+    rows = np.arange(n)[:, None] * n
+    common, at_a, at_b = np.intersect1d(
+        rows + a.index, rows + b.index, assume_unique=True, return_indices=True
+    )
+    where = common // n, common % n
+    K = sparse.csr_array((a.values.ravel()[at_a], where), shape=(n, n))
+    L = sparse.csr_array((b.values.ravel()[at_b], where), shape=(n, n))
+    trace = K.multiply(L.T).sum()
+    sums = K.sum() * L.sum() / ((n - 1) * (n - 2))
+    return float(trace + sums - 2 * (K.sum(axis=0) @ L.sum(axis=1)) / (n - 2))
