@@ -22,9 +22,10 @@ from semrsm.options import RunOptions, options_of
 from semrsm.planning import LayerPlan, open_plans
 from semrsm.rsms import sigma_of
 from semrsm.storage.activations import ActivationFile
+from semrsm.storage.aside import check_output
 from semrsm.storage.labels import read_sample_ids
 from semrsm.storage.rsm_file import LayerInfo
-from semrsm.storage.rsm_writer import LayerWriter, check_output, writing
+from semrsm.storage.rsm_writer import LayerWriter, writing
 
 Progress = Callable[[str, int, int], None]
 

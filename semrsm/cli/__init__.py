@@ -10,6 +10,7 @@ from semrsm import __version__
 from semrsm.cli.compute import compute
 from semrsm.cli.console import ends_well
 from semrsm.cli.demo import demo
+from semrsm.cli.evaluate import app as evaluate
 from semrsm.cli.info import info
 from semrsm.cli.methods import methods
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     app.command()(ends_well(command))
+app.add_typer(evaluate, name="evaluate")
 
 
 def _print_version(wanted: bool) -> None:

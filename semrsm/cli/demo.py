@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, astuple, fields
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from semrsm.cli.console import print_json, print_table, progress, say
 
 
 def demo(
@@ -13,8 +16,23 @@ def demo(
         Path, typer.Option("-o", "--out", help="Folder to write to.", metavar="DIR")
     ] = Path("semrsm-demo"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files there.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compute identity and optimal RSMs of the embedded digits and show what the matching changes.
 
+    Each digit is there twice, at two random places. The table compares the similarity of these
+    pairs with that of all others; the pictures show one layer of each network.
+
     Example: semrsm demo -o /tmp/demo
     """
+    from semrsm.demo import DemoRow, run_demo
+
+    with progress() as on_progress:
+        found = run_demo(out, overwrite=overwrite, on_progress=on_progress)
+    if json:
+        print_json(
+            {"rows": [asdict(row) for row in found.rows], "files": [str(f) for f in found.files]}
+        )
+        return
+    print_table([field.name for field in fields(DemoRow)], [astuple(row) for row in found.rows])
+    say(f"wrote {', '.join(str(file) for file in found.files)}")

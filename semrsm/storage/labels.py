@@ -1,14 +1,71 @@
-"""What is known of the samples besides their activations: ids."""
+"""What is known of the samples besides their activations: ids, labels, views, logits.
+
+Arrays come from HDF5, .npz or .npy files and are never unpickled; text tables are .csv or .tsv.
+"""
 
 from __future__ import annotations
 
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
-from semrsm.storage.activations import ActivationFile
-from semrsm.storage.layer import DAMAGE
+from semrsm.names import no_such
+from semrsm.storage.activations import ActivationFile, open_activations, split_address
+from semrsm.storage.layer import DAMAGE, Layer
+from semrsm.storage.matrices import (
+    ID_HEADERS,
+    ID_NAMES,
+    Matrix,
+    is_text_table,
+    read_cells,
+    read_matrices,
+)
 
-ID_NAMES = ("samples", "sample_ids", "image")  # arrays that are taken for the ids of the samples
+LABEL_HEADERS = ("label", "labels", "class", "classes", "view", "views")
+SEPARATOR = ";"  # between the labels in one cell of a text table
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of each sample: one, several or none.
+
+    Attributes:
+        address: Where they come from.
+        sets: For each sample the labels as texts; whole numbers without a decimal point.
+        samples: Ids of the samples; None where the file holds none.
+    """
+
+    address: str
+    sets: tuple[frozenset[str], ...]
+    samples: list[str] | None
+
+    def __len__(self) -> int:
+        return len(self.sets)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The logits or probabilities of each sample.
+
+    Attributes:
+        address: Where they come from.
+        values: (n, classes) float64, as stored.
+        samples: Ids of the samples; None where the file holds none.
+    """
+
+    address: str
+    values: NDArray[np.float64]
+    samples: list[str] | None
+
+    def __len__(self) -> int:
+        return len(self.values)
 
 
 def read_sample_ids(file: ActivationFile, n: int) -> list[str] | None:
@@ -33,3 +90,236 @@ def read_sample_ids(file: ActivationFile, n: int) -> list[str] | None:
             ) from error
         return [i.decode(errors="replace") if isinstance(i, bytes) else str(i) for i in ids]
     return None
+
+
+def read_labels(address: str | Path) -> Labels:
+    """Read the labels of samples.
+
+    An array (n,) of whole numbers, texts or floats holds one label a sample. An array (n, classes)
+    of 0 and 1 is multi-hot; its labels are the column numbers. A text table has one row a sample:
+    labels are separated by ";" or stand in further columns, an empty cell holds none. Its first line
+    is a header if its first cell is in ID_HEADERS, and then the first column holds sample ids, or in
+    LABEL_HEADERS. A table of two or more label columns that hold nothing but 0 and 1 is multi-hot; its
+    labels are the header's words, or the column numbers.
+
+    Args:
+        address: `path` or `path::array`; the array may be left out where there is one.
+
+    Raises:
+        SemrsmError: The file or array is missing or damaged, or holds no labels.
+
+    Example: labels.csv with the lines "sample,labels", "a.png,cat;dog", "b.png,".
+        >>> read_labels("labels.csv").sets  # doctest: +SKIP
+        (frozenset({'cat', 'dog'}), frozenset())
+    """
+    path, name = _address_of(address)
+    if is_text_table(path):
+        _refuse_name(path, name)
+        sets, samples = _sets_of_table(path)
+    else:
+        values, samples = _read_array(path, name)
+        try:
+            sets = _sets_of_array(values)
+        except SemrsmError as error:
+            raise error.within(address) from error
+    if not sets:
+        raise SemrsmError(f"{address} holds no labels; save one row for each sample")
+    return Labels(str(address), tuple(sets), samples)
+
+
+def read_views(address: str | Path) -> Labels:
+    """Read of which thing each sample is a view, from what `read_labels` reads: one label a sample.
+
+    Raises SemrsmError as `read_labels` does, and if a sample has no label or several.
+    """
+    views = read_labels(address)
+    for sample, labels in enumerate(views.sets):
+        if len(labels) != 1:
+            raise SemrsmError(
+                f"{address}: sample {sample} has {len(labels)} ids of a thing; give each sample one"
+            )
+    return views
+
+
+def read_scores(address: str | Path) -> Scores:
+    """Read logits or probabilities, (n, classes), from an array or a text table of numbers.
+
+    Raises SemrsmError if the file or array is missing, or is no matrix of two or more columns.
+    """
+    path, name = _address_of(address)
+    matrices = read_matrices(path, name)
+    if len(matrices) > 1:
+        names = ", ".join(str(matrix.name) for matrix in matrices)
+        raise SemrsmError(f"{path} holds several matrices: {names}; name one: {path}::NAME")
+    [matrix] = matrices
+    if matrix.shape[1] < 2:
+        raise SemrsmError(f"{address} has one column; give (n, classes) with two classes or more")
+    return Scores(
+        str(address), np.asarray(matrix.rows(slice(None)), np.float64), _ids_beside(path, matrix)
+    )
+
+
+def rows_of(
+    found: Labels | Scores, n: int, samples: Sequence[str] | None, whose: str
+) -> NDArray[np.intp]:
+    """Return which row of a file belongs to each of the n samples of an RSM.
+
+    Where both have sample ids, rows are found by them: the file may hold more samples, in another
+    order. Otherwise row i belongs to sample i and there must be n of them.
+
+    Args:
+        found: What was read.
+        n: How many samples.
+        samples: Their ids; None where the RSM has none.
+        whose: The RSM's address, for errors.
+
+    Raises:
+        SemrsmError: The ids of the file repeat, lack one of the RSM, or the lengths differ.
+
+    >>> rows_of(Labels("l.csv", (frozenset("x"), frozenset("y")), ["b", "a"]), 1, ["a"], "r.h5")
+    array([1])
+    """
+    if samples is not None and found.samples is not None:
+        return _rows_by_id(found.address, found.samples, samples, whose)
+    if len(found) != n:
+        hint = " or begin its header with: " + ", ".join((*ID_HEADERS, *LABEL_HEADERS))
+        near = len(found) == n + 1 and is_text_table(Path(found.address))
+        raise SemrsmError(
+            f"{found.address} has {len(found)} rows and {whose} has {n} samples;"
+            f" give one row for each sample{hint if near else ''}"
+        )
+    return np.arange(n)
+
+
+def _rows_by_id(
+    address: str, ids: Sequence[str], samples: Sequence[str], whose: str
+) -> NDArray[np.intp]:
+    if list(ids) == list(samples):
+        return np.arange(len(ids))
+    row_of = {sample: row for row, sample in enumerate(ids)}
+    if len(row_of) < len(ids):
+        twice = next(sample for row, sample in enumerate(ids) if row_of[sample] != row)
+        raise SemrsmError(f"{address} has the sample '{twice}' twice; give each sample one row")
+    for sample in samples:
+        if sample not in row_of:
+            raise SemrsmError(
+                f"{address} lacks the sample '{sample}' of {whose}; add its row or check the ids"
+            )
+    return np.array([row_of[sample] for sample in samples], dtype=np.intp)
+
+
+def _address_of(address: str | Path) -> tuple[Path, str | None]:
+    """Split an address; a file whose own name holds "::" wins."""
+    path = Path(address)
+    return (path, None) if path.exists() else split_address(address)
+
+
+def _refuse_name(path: Path, name: str | None) -> None:
+    if name is not None:
+        raise SemrsmError(f"{path} is a text table and holds no array '{name}'; leave ::{name} out")
+
+
+def _ids_beside(path: Path, matrix: Matrix) -> list[str] | None:
+    """Return the ids of a matrix of scores; the header of a text table names classes, not samples."""
+    if is_text_table(path):
+        return matrix.samples if matrix.has_row_labels else None
+    with open_activations(path) as file:
+        return read_sample_ids(file, matrix.shape[0])
+
+
+def _read_array(path: Path, name: str | None) -> tuple[NDArray[Any], list[str] | None]:
+    """Return an array of labels, whole, and the sample ids in the same file."""
+    with open_activations(path) as file:
+        array = _array_named(file, name)
+        address = f"{path}::{array.name}"
+        if array.dtype.hasobject and file.format != "hdf5":
+            raise SemrsmError(
+                f"{address} holds Python objects, which are not unpickled; save texts or numbers"
+            )
+        if array.dtype.kind not in "biufSUO" or len(array.shape) > 2:
+            raise SemrsmError(
+                f"{address} has type {array.dtype} and shape {array.shape}; save labels (n,) as"
+                " numbers or texts, or multi-hot (n, classes)"
+            )
+        try:
+            values = np.asarray(array.rows(slice(None)))
+        except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise SemrsmError(
+                f"{address} cannot be read ({error}): the file is damaged; save or copy it again"
+            ) from error
+        return values, read_sample_ids(file, len(values)) if array.name not in ID_NAMES else None
+
+
+def _array_named(file: ActivationFile, name: str | None) -> Layer:
+    if name is None and len(file.arrays) == 1:
+        return next(iter(file.arrays.values()))
+    if name is None:
+        raise SemrsmError(
+            f"{file.path} holds several arrays: {', '.join(file.arrays)}; name one: {file.path}::NAME"
+        )
+    if name not in file.arrays:
+        raise SemrsmError(f"{file.path}: {no_such(file.arrays, name, 'array')}")
+    return file.arrays[name]
+
+
+def _sets_of_array(values: NDArray[Any]) -> list[frozenset[str]]:
+    if values.ndim == 2 and values.shape[1] > 1:
+        return _sets_of_multi_hot(values)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        sample = int(np.flatnonzero(~np.isfinite(values.ravel()))[0])
+        raise SemrsmError(f"the label of sample {sample} is not finite; give every sample one")
+    return [frozenset((_text(value),)) for value in values.ravel().tolist()]
+
+
+def _sets_of_multi_hot(values: NDArray[Any]) -> list[frozenset[str]]:
+    if values.dtype.kind not in "biuf":
+        raise SemrsmError(
+            f"multi-hot labels must be 0 or 1, these are {values.dtype}; save numbers"
+        )
+    wrong = ~np.isin(values, (0, 1))
+    if wrong.any():
+        sample, column = np.argwhere(wrong)[0]
+        raise SemrsmError(
+            f"multi-hot labels must be 0 or 1, sample {sample} has {values[sample, column]};"
+            " save one label a sample as (n,)"
+        )
+    return [frozenset(str(column) for column in np.flatnonzero(row)) for row in values]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise SemrsmError(f"the label {value!r} is no UTF-8 text; save it as such") from error
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _sets_of_table(path: Path) -> tuple[list[frozenset[str]], list[str] | None]:
+    """Return the labels in each row of a text table, and the ids in its first column if it has them."""
+    rows = [[cell.strip() for cell in row] for row in read_cells(path)]
+    while rows and not rows[-1]:
+        rows.pop()
+    first = rows[0][0].lower() if rows and rows[0] else ""
+    with_ids = first in ID_HEADERS
+    header = rows.pop(0) if with_ids or first in LABEL_HEADERS else None
+    samples = [row[0] if row else "" for row in rows] if with_ids else None
+    cells = [row[with_ids:] for row in rows]
+    if _is_multi_hot(cells):
+        names = header[with_ids:] if header else [str(column) for column in range(len(cells[0]))]
+        return [_named(row, names) for row in cells], samples
+    return [_split(row) for row in cells], samples
+
+
+def _is_multi_hot(cells: list[list[str]]) -> bool:
+    widths = {len(row) for row in cells}
+    return len(widths) == 1 and min(widths) > 1 and all(c in ("0", "1") for r in cells for c in r)
+
+
+def _named(row: list[str], names: list[str]) -> frozenset[str]:
+    return frozenset(name for name, cell in zip(names, row, strict=True) if cell == "1")
+
+
+def _split(row: list[str]) -> frozenset[str]:
+    labels = (label.strip() for cell in row for label in cell.split(SEPARATOR))
+    return frozenset(label for label in labels if label)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,9 @@ from numpy.typing import NDArray
 from semrsm.errors import SemrsmError
 from semrsm.names import no_such
 from semrsm.storage.activations import open_activations
+
+ID_NAMES = ("samples", "sample_ids", "image")  # arrays that are taken for the ids of the samples
+ID_HEADERS = (*ID_NAMES, "sample", "sample_id", "id")  # of a column of ids in a text table
 
 
 @dataclass(frozen=True)
@@ -23,14 +28,16 @@ class Matrix:
     Attributes:
         name: Its name in the file; None where a file holds one matrix without a name.
         shape: (rows, columns).
-        samples: The labels of its rows; None where there are none.
+        samples: The labels of its rows, or of its columns where only they have any; None without.
         rows: Gives some of its rows, (k, columns) float.
+        has_row_labels: The labels in `samples` stand beside its rows.
     """
 
     name: str | None
     shape: tuple[int, int]
     samples: list[str] | None
     rows: Callable[[slice], NDArray[np.floating]]
+    has_row_labels: bool = False
 
 
 def read_matrices(path: Path, name: str | None = None) -> list[Matrix]:
@@ -41,11 +48,15 @@ def read_matrices(path: Path, name: str | None = None) -> list[Matrix]:
 
     Raises SemrsmError if the file cannot be read, or holds no matrix of real numbers (of that name).
     """
-    if path.suffix.lower() in (".csv", ".tsv"):
-        return [_read_csv(path)]
+    if is_text_table(path):
+        if name is not None:
+            raise SemrsmError(f"{path} is a text table and holds no '{name}'; leave ::{name} out")
+        return [_matrix_of_table(path, read_cells(path))]
     with open_activations(path) as file:
         found = {
-            n: a for n, a in file.arrays.items() if len(a.shape) == 2 and a.dtype.kind in "fiu"
+            n: a
+            for n, a in file.arrays.items()
+            if len(a.shape) == 2 and 0 not in a.shape and a.dtype.kind in "fiu" and not a.bfloat16
         }
         if name is not None and name not in found:
             raise SemrsmError(f"{path}: {no_such(found, name, 'matrix')}")
@@ -61,33 +72,55 @@ def _matrix(path: Path, array: str, shape: tuple[int, ...], name: str | None) ->
     def rows(wanted: slice) -> NDArray[np.floating]:
         # Opened anew for every block: no file stays open, whoever holds the matrix.
         with open_activations(path) as file:
-            block = np.asarray(file.arrays[array].rows(wanted))
+            try:
+                block = np.asarray(file.arrays[array].rows(wanted))
+            except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+                raise SemrsmError(
+                    f"{path}::{array} cannot be read ({error}): the file is damaged or cut short;"
+                    " save or copy it again"
+                ) from error
         return block if block.dtype in (np.float32, np.float64) else block.astype(np.float64)
 
     return Matrix(name, (shape[0], shape[1]), None, rows)
 
 
-def _read_csv(path: Path) -> Matrix:
-    """Read a table of numbers; a first row and a first column that are no numbers are labels."""
+def is_text_table(path: Path) -> bool:
+    """Say whether a file is a text table by its name.
+
+    >>> is_text_table(Path("labels.CSV"))
+    True
+    """
+    return path.suffix.lower() in (".csv", ".tsv")
+
+
+def read_cells(path: Path) -> list[list[str]]:
+    """Return the cells of a text table, a list for each line; a blank line is an empty list.
+
+    They are separated by tabs where the first line holds one, else by commas.
+
+    Raises SemrsmError if the file cannot be read or is no text.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
+        delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except OSError as error:
         raise SemrsmError(f"{path} cannot be read ({error.strerror}); check the path") from error
-    except UnicodeDecodeError as error:
-        raise SemrsmError(
-            f"{path} is no text ({error.reason}); save it as comma-separated values"
-        ) from error
-    delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
-    cells = [
-        row
-        for row in csv.reader(text.splitlines(), delimiter=delimiter)
-        if any(c.strip() for c in row)
-    ]
-    # With labels on both sides, the corner is empty or any word: a number stands at (1, 1) only.
-    header = bool(cells) and not all(_is_number(cell) for cell in cells[0][1:])
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SemrsmError(f"{path} is no text table ({error}); save it as such") from error
+
+
+def _matrix_of_table(path: Path, lines: list[list[str]]) -> Matrix:
+    """Read a table of numbers; a first row and a first column that are no numbers are labels.
+
+    Numbers are labels too in a column below an empty cell or a word in ID_HEADERS, in the row that
+    begins with it, and in a first column that is one too many for a square.
+    """
+    cells = [row for row in lines if any(cell.strip() for cell in row)]
+    header = cells[0] if cells and _is_header(cells[0]) else None
     body = cells[1:] if header else cells
-    labelled = bool(body) and not all(_is_number(row[0]) for row in body)
-    samples = [row[0] for row in body] if labelled else cells[0] if header else None
+    labelled = bool(body) and _has_labels(body, header)
+    samples = [row[0] for row in body] if labelled else header
     try:
         values = np.array([row[labelled:] for row in body], dtype=np.float64)
     except ValueError as error:
@@ -99,11 +132,25 @@ def _read_csv(path: Path) -> Matrix:
             f"{path} holds no matrix (shape {values.shape}); save rows of equal length"
         )
     if samples is not None and len(samples) != len(values):
-        samples = samples[1:] if len(samples) == len(values) + 1 else None
-    return Matrix(None, (values.shape[0], values.shape[1]), samples, values.__getitem__)
+        samples = None
+    return Matrix(None, (values.shape[0], values.shape[1]), samples, values.__getitem__, labelled)
 
 
-def _is_number(cell: Any) -> bool:
+def _is_header(row: list[str]) -> bool:
+    return _is_corner(row[0]) or not all(_is_number(cell) for cell in row[1:])
+
+
+def _has_labels(body: list[list[str]], header: list[str] | None) -> bool:
+    if header and (_is_corner(header[0]) or all(len(row) == len(body) + 1 for row in body)):
+        return True
+    return not all(_is_number(row[0]) for row in body)
+
+
+def _is_corner(cell: str) -> bool:
+    return cell.strip().lower() in ("", *ID_HEADERS)
+
+
+def _is_number(cell: str) -> bool:
     try:
         float(cell)
     except ValueError:

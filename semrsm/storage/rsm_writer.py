@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm import __version__
-from semrsm.errors import SemrsmError
+from semrsm.storage.aside import aside
 from semrsm.storage.rsm_file import FORMAT, FORMAT_VERSION, LayerInfo, row_blocks
 
 CHUNK = 256  # rows and columns of a chunk of a stored matrix: 512 KiB of float64
@@ -140,60 +140,16 @@ class RsmWriter:
         self._file.attrs["format"] = FORMAT
 
 
-def check_output(out: Path, overwrite: bool) -> None:
-    """Refuse an output that could not be written or must not be replaced.
-
-    Raises SemrsmError if it exists and `overwrite` is not set, or if its folder is missing,
-    is no folder or cannot be written to.
-    """
-    if out.is_dir():
-        raise SemrsmError(f"{out} is a folder; name a file in it with -o")
-    if out.exists() and not overwrite:
-        raise SemrsmError(
-            f"{out} exists; replace it with --overwrite or choose another name with -o"
-        )
-    if not out.parent.is_dir():
-        raise SemrsmError(
-            f"the folder {out.parent} does not exist; make it first or choose another -o"
-        )
-    if not os.access(out.parent, os.W_OK | os.X_OK):
-        raise SemrsmError(f"the folder {out.parent} is not writable; choose another -o")
-
-
 @contextlib.contextmanager
 def writing(out: Path, overwrite: bool = False) -> Iterator[RsmWriter]:
     """Make an RSM file: written aside, synced, then renamed to `out` when the block ends well.
 
-    Nothing appears at `out` before; when the block fails, the temporary file is removed and an older
-    `out` is left as it was.
-
-    Raises SemrsmError as `check_output` does, and when the disk is full or the file cannot be written.
+    Raises SemrsmError as `aside` does.
     """
-    check_output(out, overwrite)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        with Stream(partial, "w+") as stream:
-            with h5py.File(stream, "w") as file:
-                writer = RsmWriter(file, stream)
-                yield writer
-                writer.seal()
-            stream.check()
-            os.fsync(stream.fileno())
-        check_output(out, overwrite)
-        partial.replace(out)
-        _sync_folder(out.parent)
-    except OSError as error:
-        raise SemrsmError(
-            f"{out} cannot be written ({error.strerror or error}); free space or choose another -o"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the system put the entries of a folder on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with aside(out, overwrite) as partial, Stream(partial, "w+") as stream:
+        with h5py.File(stream, "w") as file:
+            writer = RsmWriter(file, stream)
+            yield writer
+            writer.seal()
+        stream.check()
+        os.fsync(stream.fileno())

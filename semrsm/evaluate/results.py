@@ -1,0 +1,86 @@
+"""What an evaluation gives: metrics of an RSM as records, and the values of its queries or pairs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from semrsm.errors import SemrsmError
+from semrsm.rsms import Rsm
+from semrsm.storage.aside import check_output
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found of one RSM.
+
+    Attributes:
+        rsm: The RSM.
+        values: The metrics by name, in order; None where one is undefined.
+        reasons: Metric -> why it is undefined.
+        columns: Names of the columns of `details`.
+        details: Gives a row for each query or pair, made when asked for.
+    """
+
+    rsm: Rsm
+    values: Mapping[str, float | None]
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    details: Callable[[], Iterable[Sequence[Any]]] = tuple
+
+    @property
+    def about(self) -> dict[str, str | None]:
+        """Return which RSM it is: file, layer, matcher and kernel."""
+        rsm = self.rsm
+        return {
+            "rsm": str(rsm.path),
+            "layer": rsm.layer,
+            "matcher": rsm.matcher,
+            "kernel": rsm.kernel,
+        }
+
+    def without_details(self) -> Evaluation:
+        """Return the same without details, which may hold every pair in memory."""
+        return Evaluation(self.rsm, self.values, self.reasons)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a record for each metric: rsm, layer, matcher, kernel, metric, value, maybe reason."""
+        return [
+            {**self.about, "metric": metric, "value": value}
+            | ({"reason": self.reasons[metric]} if metric in self.reasons else {})
+            for metric, value in self.values.items()
+        ]
+
+
+def write_details(
+    out: Path, evaluations: Iterable[Evaluation], overwrite: bool
+) -> list[Evaluation]:
+    """Write the details of evaluations as one CSV, each as soon as it comes; return them without.
+
+    The file is written under a temporary name in the same folder and renamed when it is whole.
+
+    Raises SemrsmError if the file exists and `overwrite` is not set, or cannot be written.
+    """
+    check_output(out, overwrite)
+    partial = out.with_name(f".{out.name}.partial")
+    done: list[Evaluation] = []
+    try:
+        with partial.open("w", newline="", encoding="utf-8") as stream:
+            lines = csv.writer(stream, lineterminator="\n")
+            for evaluation in evaluations:
+                about = evaluation.about
+                if not done:
+                    lines.writerow((*about, *evaluation.columns))
+                lines.writerows((*about.values(), *row) for row in evaluation.details())
+                done.append(evaluation.without_details())
+        partial.replace(out)
+    except OSError as error:
+        raise SemrsmError(
+            f"{out} cannot be written ({error.strerror}); free space or choose another -o"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return done
