@@ -56,6 +56,26 @@ def test_pairs_of_own_copies_are_dropped_where_the_diagonal_is_not_used(name, rn
     assert MEASURES[name].resample(spoilt, L, index) == pytest.approx(value, abs=1e-9)
 
 
+@pytest.mark.parametrize("scale", [2.0**-600, 2.0**600])
+@each_measure
+def test_a_resample_of_tiny_or_huge_rsms_is_the_same(name, scale, rng) -> None:
+    K, L = related(1, 30)
+    index = rng.integers(0, 30, 30)
+    value = MEASURES[name].resample(scale * K, scale * L, index)
+    assert value == pytest.approx(MEASURES[name].resample(K, L, index), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "name", [row.name for row in MEASURES.values() if "shift" in row.invariances]
+)
+def test_an_offset_costs_a_resample_no_digits(name, rng) -> None:
+    K, L = (np.round(8 * M) / 8 for M in related(1, 30))
+    index = rng.integers(0, 30, 30)
+    assert (K + 1e13 - 1e13 == K).all()
+    value = MEASURES[name].resample(K + 1e13, L, index)
+    assert value == pytest.approx(MEASURES[name].resample(K, L, index), abs=1e-12)
+
+
 def least_squares_residuals(K, index, diagonal, identity):
     """The entries that count, after regression on a term of each row's and column's sample."""
     n = len(index)
@@ -213,6 +233,15 @@ def test_orders_that_change_nothing_count_as_equal() -> None:
     K = np.array([[1, 0.1, 0.3], [0.1, 1, 0.1], [0.3, 0.1, 1.0]])
     test = permutation_test(MEASURES["rsa-pearson"], K, K, n_permutations=200)
     assert 0.5 < test.p < 0.85  # a third of the orders leave K as it is
+
+
+def test_values_that_differ_by_rounding_count_as_equal(rng) -> None:
+    K = np.array([[1, 0.1, 0.7, 0.1], [0.1, 1, 0.1, 0.7], [0.7, 0.1, 1, 0.1], [0.1, 0.7, 0.1, 1]])
+    for seed in range(5):
+        L = np.tril(rng.uniform(0, 1, (4, 4)), -1)
+        L[2, 0], L[3, 1] = rng.uniform(1, 2, 2)
+        test = permutation_test(MEASURES["cka"], K, L + L.T, n_permutations=400, seed=seed)
+        assert test.p == pytest.approx(2 / 3, abs=0.15)  # 8 of 24 orders leave K as it is
 
 
 @pytest.mark.parametrize("infer", [bootstrap, permutation_test])

@@ -194,14 +194,16 @@ def test_without_ties_spearman_is_rho_a_and_tau_a_is_tau_b(seed) -> None:
     assert MEASURES["rsa-kendall-tau-a"](K, L) == pytest.approx(MEASURES["rsa-kendall-tau-b"](K, L))
 
 
-@pytest.mark.parametrize("offset", [1e3, 1e6])
+@pytest.mark.parametrize(
+    ("offset", "dtype"), [(1e3, np.float32), (1e6, np.float32), (1e13, np.float64)]
+)
 @pytest.mark.parametrize(
     "name", [row.name for row in MEASURES.values() if "shift" in row.invariances]
 )
-def test_an_offset_in_float32_costs_no_digits_beyond_those_of_float32(name, offset, rng) -> None:
+def test_an_offset_that_the_entries_survive_costs_no_digits(name, offset, dtype, rng) -> None:
     K, L = (np.tril(rng.integers(-500, 500, (64, 64))) / 8 for _ in range(2))
     K, L = K + K.T, K + K.T + L + L.T
-    moved = (K + offset).astype(np.float32)
+    moved = (K + offset).astype(dtype)
     assert (moved.astype(float) - offset == K).all()
     assert MEASURES[name](moved, L) == pytest.approx(MEASURES[name](K, L), abs=1e-12)
 

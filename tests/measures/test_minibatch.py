@@ -47,10 +47,11 @@ def test_batches_hold_every_sample_once_and_at_least_size(n, size) -> None:
     assert min(map(len, batches)) >= min(n, size)
 
 
-def test_an_offset_in_float32_does_no_harm(rng) -> None:
+@pytest.mark.parametrize(("offset", "dtype"), [(1e3, np.float32), (1e13, np.float64)])
+def test_an_offset_does_no_harm(offset, dtype, rng) -> None:
     K, L = (np.tril(rng.integers(-500, 500, (40, 40))) / 8 for _ in range(2))
     K, L = K + K.T, K + K.T + L + L.T
-    moved = (K + 1e3).astype(np.float32)
+    moved = (K + offset).astype(dtype)
     value = minibatch_cka(aligned_batches(K, L, 10))
     assert minibatch_cka(aligned_batches(moved, L, 10)) == pytest.approx(value, abs=1e-12)
 

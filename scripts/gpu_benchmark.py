@@ -1,0 +1,164 @@
+"""The measurements of scripts/gpu_check: pairs per second on real ResNet18 maps, beside others."""
+
+import csv
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from gpu_cases import load, product
+from torch import Tensor
+
+from semrsm.engine import certificate
+from semrsm.engine.assignment import triton_sap, triton_sinkhorn
+
+RESULTS = Path(__file__).with_name("benchmark_results.csv")
+COLUMNS = (
+    *("date", "commit", "machine", "device", "versions", "benchmark"),
+    *("layer", "S", "C", "pairs", "solver", "pairs_per_second_median", "p20", "p80"),
+)
+# Rows and columns of a tile: its pairs are all but those of a sample with itself or its mirror image.
+TILES = {"layer4": (48, 48), "layer3": (48, 48), "layer2": (48, 24), "layer1": (24, 12)}
+SECONDS = 6.0
+RUNS = 25
+
+
+def timed(work: Callable[[], object]) -> list[float]:
+    """Return the seconds of repeated runs after one that compiles; a slow first one counts itself."""
+    seconds = [_once(work)]
+    if seconds[0] > 2 * SECONDS:
+        return seconds
+    seconds = [_once(work)]
+    while len(seconds) < RUNS and sum(seconds) < SECONDS:
+        seconds.append(_once(work))
+    return seconds
+
+
+def _once(work: Callable[[], object]) -> float:
+    _wait()
+    started = time.perf_counter()
+    work()
+    _wait()
+    return time.perf_counter() - started
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def tile_of(vectors: Tensor, n_rows: int, n_columns: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return rows, columns (n, S, C) and pairs: the samples, then their mirror images."""
+    side = round(vectors.shape[1] ** 0.5)
+    mirrored = vectors.unflatten(1, (side, side)).flip(2).flatten(1, 2)
+    both = torch.cat([vectors, mirrored])
+    numbers = (torch.arange(n, device=vectors.device) for n in (n_rows, n_columns))
+    pairs = torch.cartesian_prod(*numbers)
+    different = pairs[:, 0] % len(vectors) != pairs[:, 1] % len(vectors)
+    return both[:n_rows], both[:n_columns], pairs[different].contiguous()
+
+
+def solvers(rows: Tensor, columns: Tensor, pairs: Tensor) -> dict[str, Callable[[], object]]:
+    """Return what is measured on one tile: the whole, its stages, and the others."""
+    affinity = product(rows, columns)
+    start = triton_sinkhorn.sinkhorn_start(affinity, pairs)
+    norms = rows.norm(dim=2), columns.norm(dim=2)
+
+    def whole() -> Tensor:
+        tile = product(rows, columns)
+        found = triton_sap.solve(tile, pairs)
+        bound = certificate.upper_bound(tile, pairs, found.v)
+        value = certificate.value(tile, pairs, found.permutation)
+        scale = certificate.scale(*norms, pairs, found.permutation)
+        return certificate.unproven(certificate.relative_gap(bound, value, scale))
+
+    table: dict[str, Callable[[], object]] = {
+        "triton: product, start, search, certificate": whole,
+        "triton: start, search": lambda: triton_sap.solve(affinity, pairs),
+        "triton: search": lambda: triton_sap.solve(affinity, pairs, start=start),
+        "triton: start": lambda: triton_sinkhorn.sinkhorn_start(affinity, pairs),
+        "product": lambda: product(rows, columns),
+        "certificate": lambda: certificate.upper_bound(affinity, pairs, start),
+    }
+    if importlib.util.find_spec("torch_linear_assignment"):
+        from torch_linear_assignment import batch_linear_assignment
+
+        i, j = pairs.unbind(1)
+        costs = -affinity.permute(0, 2, 1, 3)[i, j]
+        table["torch-linear-assignment"] = lambda: batch_linear_assignment(costs)
+    return table
+
+
+def facts(device: torch.device) -> dict[str, str]:
+    """Return what every row says about this run."""
+    version = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=RESULTS.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    names = ("torch", "triton", "torch-linear-assignment")
+    found = {name for name in names if importlib.util.find_spec(name.replace("-", "_"))}
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in names if name in found]
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "commit": version.stdout.strip() or "unknown",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "interpreter",
+        "versions": "; ".join([f"python {platform.python_version()}", *versions]),
+        "benchmark": "gpu_check",
+    }
+
+
+def measure(file: Path, layer: str, device: torch.device) -> list[dict[str, object]]:
+    """Measure every solver on one layer; return its rows and print how well the solver did."""
+    vectors = load(file, layer, device)
+    rows, columns, pairs = tile_of(vectors, *TILES[layer])
+    table = solvers(rows, columns, pairs)
+    affinity = product(rows, columns)
+    found = triton_sap.solve(affinity, pairs)
+    S, C = vectors.shape[1:]
+    unproven = int(table["triton: product, start, search, certificate"]().sum())
+    K = found.scans.double().mean().item() / S
+    print(
+        f"{layer}: S={S}, {len(pairs)} pairs, K={K:.2f}, over the tolerance: {unproven}", flush=True
+    )
+    del affinity, found
+    records = []
+    for solver, work in table.items():
+        speeds = len(pairs) / np.array(timed(work))
+        low, median, high = np.percentile(speeds, [20, 50, 80])
+        shape = {"layer": layer, "S": S, "C": C, "pairs": len(pairs), "solver": solver}
+        speed = {"pairs_per_second_median": median, "p20": low, "p80": high}
+        records.append(shape | {name: f"{number:.6g}" for name, number in speed.items()})
+    return records
+
+
+def run(file: Path, device: torch.device) -> None:
+    """Measure every layer, print one table and append its rows to benchmark_results.csv."""
+    records = []
+    for layer in TILES:
+        records += [facts(device) | record for record in measure(file, layer, device)]
+        torch.cuda.empty_cache()
+    shown = ("layer", "S", "pairs", "solver", "pairs_per_second_median", "p20", "p80")
+    print("\n" + "  ".join(f"{name:>{_width(name)}}" for name in shown))
+    for record in records:
+        print("  ".join(f"{record[name]:>{_width(name)}}" for name in shown))
+    is_new = not RESULTS.exists()
+    with RESULTS.open("a", newline="") as opened:
+        writer = csv.DictWriter(opened, COLUMNS)
+        if is_new:
+            writer.writeheader()
+        writer.writerows(records)
+
+
+def _width(name: str) -> int:
+    return 44 if name == "solver" else max(8, len(name))
