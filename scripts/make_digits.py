@@ -23,9 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate, relu
 
 SEED = 20241
-DIGIT = (
-    12  # scikit-learn's have a side of 8; much larger would leave few places that do not overlap
-)
+DIGIT = 12  # side in pixels; scikit-learn's have one of 8
 CANVAS = 32
 DIGITS_PER_CLASS = 4
 TEST_PLACES = 5
@@ -145,15 +143,6 @@ def random_places(rng: np.random.Generator, n: int) -> np.ndarray:
     return rng.integers(0, CANVAS - DIGIT + 1, (n, 2))
 
 
-def two_places(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return two corners (n, 2) for each of n digits, drawn until the two squares do not overlap."""
-    first, second = random_places(rng, n), random_places(rng, n)
-    while (overlap := (abs(first - second) < DIGIT).all(1)).any():
-        first[overlap] = random_places(rng, overlap.sum())
-        second[overlap] = random_places(rng, overlap.sum())
-    return first, second
-
-
 def paste(digits: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """Return canvases (n, CANVAS, CANVAS) uint8, 0 but for digit i at corners[i]."""
     canvases = np.zeros((len(digits), CANVAS, CANVAS), np.uint8)
@@ -209,9 +198,8 @@ def pick_samples(digits: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray
         ]
     )
     rng.shuffle(chosen)
-    first, second = two_places(rng, len(chosen))
     twice = np.tile(np.arange(len(chosen)), 2)
-    images = paste(digits[chosen[twice]], np.concatenate([first, second]))
+    images = paste(digits[chosen[twice]], random_places(rng, len(twice)))
     order = rng.permutation(len(twice))
     return {
         "images": images[order],
