@@ -198,14 +198,8 @@ def _group_bounds(ordered: NDArray[Any]) -> NDArray[np.int64]:
 
 def _dot(x: Ranks, y: Ranks) -> float:
     _check_same_pairs(x.values, y.values)
-    return sum(
-        float(
-            np.vdot(
-                x.values[at : at + CHUNK].astype(float), y.values[at : at + CHUNK].astype(float)
-            )
-        )
-        for at in range(0, len(x.values), CHUNK)
-    )
+    chunks = (slice(at, at + CHUNK) for at in range(0, len(x.values), CHUNK))
+    return sum(float(x.values[c].astype(float) @ y.values[c].astype(float)) for c in chunks)
 
 
 def _check_not_constant(values: PairValues) -> None:
