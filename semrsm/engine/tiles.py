@@ -113,7 +113,7 @@ def plan_tiles(
     >>> plan = plan_tiles(100, 100, symmetric=True, sample_bytes=10**6, pair_bytes=10**5,
     ...                   threads=2, memory=10**8)
     >>> plan.block, plan.chunk, plan.n_tiles
-    (23, 125, 15)
+    (24, 125, 15)
     """
     n = max(n_rows, n_columns)
     pair_bytes = max(pair_bytes, 1)
