@@ -101,7 +101,7 @@ def positions_of(
         )
     if positions.count(shape) < 1:
         raise SemrsmError(
-            f"--skip-tokens {skip_tokens} leaves none of {shape[1]} tokens; skip fewer"
+            f"--skip-tokens {skip_tokens} leaves none of {Positions(layout).count(shape)} tokens; skip fewer"
         )
     return positions
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -18,7 +19,7 @@ READABLE = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
 # What h5py, zipfile and NumPy raise for files with missing or wrong bytes.
 DAMAGE = (
     *(OSError, ValueError, RuntimeError, KeyError, TypeError, EOFError, OverflowError),
-    *(zipfile.BadZipFile, zlib.error, struct.error),
+    *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
 )
 
 

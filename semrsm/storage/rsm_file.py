@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.names import no_such
+from semrsm.storage.layer import DAMAGE
 
 FORMAT = "semrsm-rsm"
 FORMAT_VERSION = "1"
@@ -163,7 +164,7 @@ def is_rsm_file(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as file:
             return file.attrs.get("format") == FORMAT
-    except OSError:
+    except DAMAGE:
         return False
 
 
