@@ -115,6 +115,21 @@ def test_logits_with_ids_are_aligned(rsm_file: Path, dump: Path, tmp_path: Path)
         assert a.values == pytest.approx(b.values)
 
 
+def test_files_with_their_samples_in_another_order_are_aligned_each(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    maps, logits = rng.standard_normal((8, 5)), rng.standard_normal((8, 3))
+    order = rng.permutation(8)
+    for name, rows in (("a", np.arange(8)), ("b", order)):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["x"], file["samples"] = maps[rows], [f"s{i}" for i in rows]
+        semrsm.compute(tmp_path / f"{name}.h5", tmp_path / f"{name}.rsm.h5", threads=1)
+    with h5py.File(tmp_path / "l.h5", "w") as file:
+        file["logits"], file["samples"] = logits, [f"s{i}" for i in range(8)]
+    files = [tmp_path / "a.rsm.h5", tmp_path / "b.rsm.h5"]
+    a, b = evaluate_predictions(files, logits=f"{tmp_path / 'l.h5'}::logits")
+    assert a.values == pytest.approx(b.values)
+
+
 def test_a_rectangular_rsm_ranks_a_gallery(tmp_path: Path) -> None:
     np.save(tmp_path / "r.npy", np.array([[0.1, 0.9, 0.2], [0.8, 0.3, 0.1]]))
     (tmp_path / "q.csv").write_text("label\ncat\ndog\n")
