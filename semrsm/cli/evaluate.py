@@ -56,7 +56,9 @@ def retrieval(
     ] = None,
     at: Annotated[
         list[int] | None,
-        typer.Option(help="k of f1@k, precision@k, recall@k; may be repeated. (default: 1 5 10)"),
+        typer.Option(
+            min=1, help="k of f1@k, precision@k, recall@k; may be repeated. (default: 1 5 10)"
+        ),
     ] = None,
     layer: Layers = None,
     kernel: Kernels = None,

@@ -1,0 +1,194 @@
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.distance import jensenshannon, pdist
+from scipy.special import softmax as scipy_softmax
+
+from semrsm.errors import SemrsmError
+from semrsm.evaluate import predictions
+from semrsm.evaluate.predictions import (
+    bootstrap,
+    checked_probabilities,
+    correlations,
+    dense_ranks,
+    divergences,
+    mid_ranks,
+    pearson,
+    softmax,
+)
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def random_probabilities(seed: int, n: int = 9, classes: int = 5) -> np.ndarray:
+    """Dirichlet rows, with exact zeros, a repeated row and two that are certain."""
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet(np.full(classes, 0.3), n)
+    p[0, 1:3] = 0
+    p[0] /= p[0].sum()
+    p[2], p[3], p[4] = p[1], np.eye(classes)[0], np.eye(classes)[1]
+    return p
+
+
+@given(SEEDS)
+def test_divergences_are_those_of_scipy(seed: int) -> None:
+    p = random_probabilities(seed)
+    expected = pdist(p, lambda a, b: np.nan_to_num(jensenshannon(a, b, base=2)) ** 2)
+    np.testing.assert_allclose(divergences(p), expected, atol=1e-14)
+
+
+@given(SEEDS)
+def test_divergences_are_bounded_and_do_not_depend_on_the_order_of_classes(seed: int) -> None:
+    p = random_probabilities(seed)
+    found = divergences(p)
+    assert ((found >= 0) & (found <= 1)).all()
+    np.testing.assert_allclose(divergences(p[:, ::-1]), found, atol=1e-14)
+
+
+def test_equal_predictions_have_divergence_0_and_disjoint_ones_1(rng: np.random.Generator) -> None:
+    p = rng.dirichlet(np.ones(1000))
+    first, last = np.r_[p, np.zeros(1000)], np.r_[np.zeros(1000), p]
+    assert divergences(np.stack([first, last, first])).tolist() == [1.0, 0.0, 1.0]
+
+
+def test_divergences_do_not_depend_on_the_size_of_the_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    p = random_probabilities(3, 20, 7)
+    whole = divergences(p)
+    monkeypatch.setattr(predictions, "CHUNK", 21)
+    np.testing.assert_array_equal(divergences(p), whole)
+
+
+@given(SEEDS, st.sampled_from([1e-6, 1.0, 1e3, 1e300]))
+def test_softmax_is_that_of_scipy_at_every_scale(seed: int, scale: float) -> None:
+    z = np.random.default_rng(seed).uniform(-1, 1, (6, 4)) * scale
+    np.testing.assert_allclose(softmax(z), scipy_softmax(z, axis=1), rtol=1e-12, atol=1e-300)
+
+
+@given(SEEDS, st.floats(-1e3, 1e3))
+def test_softmax_does_not_change_with_a_constant(seed: int, constant: float) -> None:
+    z = np.random.default_rng(seed).standard_normal((5, 3))
+    np.testing.assert_allclose(softmax(z + constant), softmax(z), rtol=1e-10)
+
+
+def test_logits_of_the_largest_float_do_not_overflow() -> None:
+    largest = np.finfo(np.float64).max
+    assert softmax(np.array([[largest, -largest]])).tolist() == [[1.0, 0.0]]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_not_finite_are_refused(value: float) -> None:
+    with pytest.raises(SemrsmError, match="sample 1 has logits that are not finite"):
+        softmax(np.array([[0.0, 1.0], [value, 0.0]]))
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ([0.5, 0.6], "sample 1 has probabilities that do not sum to 1 but to 1.1"),
+        ([1.1, -0.1], "sample 1 has probabilities below 0"),
+        ([np.nan, 1.0], "sample 1 has probabilities that are not finite"),
+        ([0.0, 0.0], "do not sum to 1 but to 0"),
+    ],
+)
+def test_what_is_no_probability_is_refused(row: list[float], sentence: str) -> None:
+    with pytest.raises(SemrsmError, match=sentence):
+        checked_probabilities(np.array([[0.5, 0.5], row]))
+
+
+def test_probabilities_of_float16_are_probabilities(rng: np.random.Generator) -> None:
+    p = rng.dirichlet(np.ones(1000), 5).astype(np.float16)
+    np.testing.assert_allclose(checked_probabilities(p).sum(axis=1), 1.0, rtol=1e-12)
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=20), SEEDS)
+def test_mid_ranks_are_those_of_scipy_and_weights_are_repetitions(
+    values: list[int], seed: int
+) -> None:
+    x = np.array(values, dtype=np.float64)
+    np.testing.assert_array_equal(mid_ranks(dense_ranks(x)), scipy.stats.rankdata(x))
+    weights = np.random.default_rng(seed).integers(1, 4, len(x))
+    repeated = scipy.stats.rankdata(np.repeat(x, weights))
+    weighted = mid_ranks(dense_ranks(x), weights.astype(np.float64))
+    np.testing.assert_allclose(np.repeat(weighted, weights), repeated)
+
+
+@given(SEEDS, st.sampled_from([1e-200, 1.0, 1e200]), st.sampled_from([0.0, 1e3]))
+def test_correlations_are_those_of_scipy_with_ties_and_at_every_scale(
+    seed: int, scale: float, offset: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 6, 30).astype(np.float64)
+    y = np.round(x * rng.uniform(-1, 1) + rng.standard_normal(30), 1)
+    found = correlations((x + offset) * scale, y, dense_ranks(y))
+    assert found["pearson"] == pytest.approx(scipy.stats.pearsonr(x, y)[0], abs=1e-10)
+    assert found["spearman"] == pytest.approx(scipy.stats.spearmanr(x, y)[0], abs=1e-12)
+
+
+@given(SEEDS)
+def test_weights_of_pearson_are_repetitions(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = rng.standard_normal((2, 12))
+    weights = rng.integers(1, 5, 12)
+    expected = np.corrcoef(np.repeat(x, weights), np.repeat(y, weights))[0, 1]
+    assert pearson(x, y, weights.astype(np.float64)) == pytest.approx(expected, abs=1e-12)
+
+
+@given(SEEDS)
+def test_increasing_changes_of_the_similarity_keep_spearman(seed: int) -> None:
+    x, y = np.random.default_rng(seed).standard_normal((2, 15))
+    before, after = correlations(x, y, dense_ranks(y)), correlations(np.exp(x), y, dense_ranks(y))
+    assert before["spearman"] == after["spearman"]
+    turned = correlations(-x, y, dense_ranks(y))
+    assert turned["pearson"] == pytest.approx(-before["pearson"])
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e9])
+def test_a_constant_has_no_correlation(value: float, rng: np.random.Generator) -> None:
+    y = rng.standard_normal(45)
+    found = correlations(np.full(45, value), y, dense_ranks(y))
+    assert np.isnan(found["pearson"])
+    assert np.isnan(found["spearman"])
+
+
+def slow_bootstrap(K: np.ndarray, D: np.ndarray, n_resamples: int, seed: int) -> dict[str, list]:
+    """Resample rows and columns as matrices; drop the pairs of a sample with its own copy."""
+    rng = np.random.default_rng(seed)
+    n = len(K)
+    values: dict[str, list] = {"pearson": [], "spearman": []}
+    for _ in range(n_resamples):
+        drawn = rng.integers(0, n, n)
+        pairs = [(a, b) for a in range(n) for b in range(a + 1, n) if drawn[a] != drawn[b]]
+        x = [K[drawn[a], drawn[b]] for a, b in pairs]
+        y = [D[drawn[a], drawn[b]] for a, b in pairs]
+        values["pearson"].append(scipy.stats.pearsonr(x, y)[0])
+        values["spearman"].append(scipy.stats.spearmanr(x, y)[0])
+    return {name: np.quantile(v, [0.025, 0.975]).tolist() for name, v in values.items()}
+
+
+def test_the_bootstrap_is_that_of_resampled_matrices(rng: np.random.Generator) -> None:
+    n = 9
+    K = np.round(rng.standard_normal((n, n)), 1)
+    K = K + K.T
+    D = np.round(-0.5 * K + rng.standard_normal((n, n)), 1)
+    D = D + D.T
+    upper = np.triu_indices(n, 1)
+    found = bootstrap(K[upper], D[upper], dense_ranks(D[upper]), n, 40, seed=5)
+    for name, ends in slow_bootstrap(K, D, 40, seed=5).items():
+        assert [found[name].low, found[name].high] == pytest.approx(ends, abs=1e-12)
+
+
+def test_the_bootstrap_is_seeded(rng: np.random.Generator) -> None:
+    x, y = rng.standard_normal((2, 45))
+    first, again, other = (bootstrap(x, y, dense_ranks(y), 10, 30, seed=s) for s in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_an_interval_of_what_is_undefined_is_nan() -> None:
+    x = np.array([1.0, 2.0, 3.0])
+    found = bootstrap(x, x, dense_ranks(x), 3, 20, seed=0)
+    assert np.isnan(found["pearson"].low)
