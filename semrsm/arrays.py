@@ -34,8 +34,8 @@ def rsm(
         array: (n,c,h,w), (n,t,d) or (n,d), float16, float32 or float64, numpy or torch, any device.
         matcher: A key of MATCHERS: "optimal" (semantic), "identity" (spatio-semantic), ...
         kernel: A key of KERNELS: "linear", "cosine" or "rbf".
-        **options: `sigma`, `layout`, `skip_tokens`, `pool`, `samples`, `device`, `threads`, `memory`
-            and `dtype`, as in `semrsm.compute`.
+        **options: `topk`, `window`, `epsilon`, `group`, `sigma`, `layout`, `skip_tokens`, `pool`,
+            `samples`, `device`, `threads`, `memory` and `dtype`, as in `semrsm.compute`.
 
     Returns:
         (n, n) float64, symmetric.

@@ -46,12 +46,13 @@ class Work:
         """Return what one sample takes while it is read and made ready."""
         number = torch.finfo(self.dtype).bits // 8
         # As read, as vectors, as stored; preparing widens a few samples at a time.
-        return n_positions * n_channels * (4 + 4 + number)
+        maps = n_positions * n_channels * (4 + 4 + number)
+        return maps + self.matcher.prepared_bytes(n_positions, n_channels, number, self.settings)
 
     def pair_bytes(self, n_positions: int, n_channels: int) -> int:
         """Return what one pair in work takes."""
         number = torch.finfo(self.dtype).bits // 8
-        return self.matcher.workspace_bytes(n_positions, n_channels, number)
+        return self.matcher.workspace_bytes(n_positions, n_channels, number, self.settings)
 
 
 def matched_tiles(
@@ -126,7 +127,7 @@ def _with_blocks(
 def _ready(source: Source, samples: range, work: Work) -> Block:
     vectors = source(samples).to(work.device)
     maps = prepare(vectors, centred=work.matcher.centred, dtype=work.dtype, grid=work.grid)
-    return Block(samples, maps, work.matcher.prepare(maps))
+    return Block(samples, maps, work.matcher.prepare(maps, work.settings))
 
 
 def _tile_values(
