@@ -35,8 +35,8 @@ def rsm(
             too), any device.
         matcher: A key of MATCHERS: "optimal" (semantic), "identity" (spatio-semantic), ...
         kernel: A key of KERNELS: "linear", "cosine" or "rbf".
-        **options: `sigma`, `layout`, `skip_tokens`, `pool`, `samples`, `device`, `threads`, `memory`
-            and `dtype`, as in `semrsm.compute`.
+        **options: `topk`, `window`, `epsilon`, `group`, `sigma`, `layout`, `skip_tokens`, `pool`,
+            `samples`, `device`, `threads`, `memory` and `dtype`, as in `semrsm.compute`.
 
     Returns:
         (n, n) float64, symmetric.

@@ -80,8 +80,9 @@ def compute(
         on_progress: Called with (layer, pairs done, pairs in all).
         command: What to record as the command.
         **options: The flags of `semrsm compute` with "_" for "-": `layer`, `kernel`, `matcher`,
-            `sigma`, `layout`, `skip_tokens`, `pool`, `samples`, `against`, `device`, `threads`,
-            `memory` (bytes or "4GiB"), `dtype`, `bfloat16`, `overwrite`.
+            `topk`, `window`, `epsilon`, `group`, `sigma`, `layout`, `skip_tokens`, `pool`, `samples`,
+            `against`, `device`, `threads`, `memory` (bytes or "4GiB"), `dtype`, `bfloat16`,
+            `overwrite`.
 
     Returns:
         The report: a record for each layer.
@@ -228,7 +229,9 @@ def _compute_layer(
     except SemrsmError as error:
         raise error.within(plan.rows.address) from error
     writer.write_parameters(
-        {
+        plan.parameters
+        | {
+            "permutation": plan.work.matcher.permutation,
             "solver": plan.solver,
             "device": describe(plan.work.device),
             "dtype": options.dtype,

@@ -17,6 +17,7 @@ from typing import Any
 
 from semrsm.engine.kernels import KERNELS
 from semrsm.engine.positions import LAYOUTS
+from semrsm.engine.settings import Settings
 from semrsm.errors import SemrsmError
 from semrsm.names import look_up, no_such
 
@@ -53,9 +54,22 @@ def parse_sigma(value: Any) -> str | float:
     """
     if value == "median":
         return "median"
-    number = _number(value, "sigma", "'median' or a positive number", float)
+    return _positive(value, "sigma", "'median' or a positive number")
+
+
+def parse_epsilon(value: Any) -> float:
+    """Return a positive number.
+
+    >>> parse_epsilon("0.01")
+    0.01
+    """
+    return _positive(value, "epsilon", "a positive number")
+
+
+def _positive(value: Any, name: str, wanted: str) -> float:
+    number = _number(value, name, wanted, float)
     if not 0 < number < float("inf"):
-        raise SemrsmError(f"sigma must be 'median' or a positive number, got {value}")
+        raise SemrsmError(f"{name} must be {wanted}, got {value}")
     return number
 
 
@@ -185,6 +199,28 @@ class RunOptions:
     )
     matcher: str = _option(
         "optimal", str, "How positions are matched; `semrsm methods` lists all. (default: optimal)"
+    )
+    topk: int | None = _option(
+        None,
+        parse_count("topk", 1),
+        "topk-greedy: so many positions of largest norm are matched optimally."
+        f" (default: {Settings.topk})",
+    )
+    window: int | None = _option(
+        None,
+        parse_count("window", 1),
+        f"batch-optimal: positions in a window of equal norms. (default: {Settings.window})",
+    )
+    epsilon: float | None = _option(
+        None,
+        parse_epsilon,
+        "sinkhorn: entropy, relative to the range of a pair's affinities."
+        f" (default: {Settings.epsilon})",
+    )
+    group: int | None = _option(
+        None,
+        parse_count("group", 1),
+        f"coarse: positions in a group of similar ones. (default: {Settings.group})",
     )
     sigma: str | float = _option(
         "median",

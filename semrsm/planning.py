@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semrsm.engine.kernels import KERNELS
+from semrsm.engine.settings import Settings
 from semrsm.errors import SemrsmError
 from semrsm.inputs import LayerInput, address_of, column_inputs, layer_inputs
 from semrsm.names import look_up
@@ -17,6 +18,7 @@ from semrsm.options import RunOptions, default_memory, default_threads
 from semrsm.storage.activations import ActivationFile, open_activations
 
 if TYPE_CHECKING:  # torch takes two seconds to load; nothing here needs it before layers are read
+    from semrsm.engine.matchers import Matcher
     from semrsm.engine.pairs import Work
     from semrsm.engine.tiles import Plan
 
@@ -47,6 +49,11 @@ class LayerPlan:
         """Name of the solver; None for a matcher that solves no assignment problem."""
         return self.work.settings.solver if self.work.matcher.solves else None
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The settings that the matcher reads, by name, besides the solver."""
+        return {name: getattr(self.work.settings, name) for name in self.work.matcher.parameters}
+
 
 @contextlib.contextmanager
 def open_plans(
@@ -76,6 +83,8 @@ def plan_layer(rows: LayerInput, columns: LayerInput, options: RunOptions) -> La
     from semrsm.engine.tiles import plan_tiles
 
     work = work_of(options, rows)
+    if work.matcher.needs_grid:
+        refuse_without_grid(work.matcher, rows, columns)
     memory = options.memory or default_memory()
     inputs = (rows,) if rows is columns else (rows, columns)
     loaded = sum(i.layer.n_bytes for i in inputs if i.layer.loaded_whole)
@@ -104,14 +113,14 @@ def plan_layer(rows: LayerInput, columns: LayerInput, options: RunOptions) -> La
 def work_of(options: RunOptions, layer: LayerInput) -> Work:
     """Return how the options of a run have the pairs of a layer matched.
 
-    Raises SemrsmError for a matcher that there is not, a kernel that it does not serve, or a device
-    that is not there.
+    Raises SemrsmError for a matcher that there is not, a kernel that it does not serve, an option
+    that it does not take, or a device that is not there.
     """
     import torch
 
     from semrsm.engine.assignment import choose_solver
     from semrsm.engine.devices import find_device
-    from semrsm.engine.matchers import MATCHERS, Settings
+    from semrsm.engine.matchers import MATCHERS
     from semrsm.engine.pairs import Work
 
     matcher = look_up(MATCHERS, options.matcher, "matcher")
@@ -125,12 +134,49 @@ def work_of(options: RunOptions, layer: LayerInput) -> Work:
     threads = options.threads or default_threads()
     return Work(
         matcher=matcher,
-        settings=Settings(solver=choose_solver(device.type).name),
+        settings=Settings(
+            solver=choose_solver(device.type).name, **parameters_of(options, matcher)
+        ),
         device=device,
         dtype=getattr(torch, options.dtype),
         threads=threads if matcher.in_threads and device.type == "cpu" else 1,
         grid=layer.grid,
     )
+
+
+def refuse_without_grid(matcher: Matcher, rows: LayerInput, columns: LayerInput) -> None:
+    """Raise SemrsmError unless both layers have their positions on a grid, the same one."""
+    for layer in (rows, columns):
+        if layer.grid is None:
+            raise SemrsmError(
+                f"{layer.address}: the matcher {matcher.name} needs a grid of positions and layout"
+                f" '{layer.positions.layout}' has none; use another --matcher or a map (n,c,h,w)"
+            )
+    if rows.grid != columns.grid:
+        raise SemrsmError(
+            f"{rows.address} has the grid {rows.grid} and {columns.address} {columns.grid}, but the"
+            f" matcher {matcher.name} needs equal ones; --pool both to one grid"
+        )
+
+
+def parameters_of(options: RunOptions, matcher: Matcher) -> dict[str, Any]:
+    """Return the parameters of a matcher that the options of a run give, by name.
+
+    Raises SemrsmError for one that the matcher does not take.
+    """
+    given = {
+        f.name: getattr(options, f.name)
+        for f in fields(Settings)
+        if getattr(options, f.name, None) is not None
+    }
+    for name in given:
+        if name not in matcher.parameters:
+            takes = ", ".join(f"--{parameter}" for parameter in matcher.parameters)
+            raise SemrsmError(
+                f"the matcher {matcher.name} takes {takes or 'no parameter'}, not --{name};"
+                " leave it out or use another --matcher"
+            )
+    return given
 
 
 @dataclass(frozen=True)

@@ -210,6 +210,11 @@ def _finisher(
     row_sq, column_sq = file.squared_norms(info.name)
     address = f"{file.path}::{info.name}"
     try:
+        if kernel.needs_permutation and not info.parameters.get("permutation", True):
+            raise SemrsmError(
+                f"the kernel {kernel.name} needs matched maps and the matcher {info.matcher} matches"
+                " none; use the kernel linear"
+            )
         if kernel.needs_norm:
             for squared_norm in (row_sq, column_sq):
                 refuse_zero_norms(squared_norm, range(len(squared_norm)))

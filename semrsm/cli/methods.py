@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from semrsm.cli.console import print_json, print_table
 from semrsm.engine.kernels import KERNELS
+from semrsm.engine.settings import Settings
+
+if TYPE_CHECKING:
+    from semrsm.engine.matchers import Matcher
 
 
 def methods(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
@@ -27,7 +31,7 @@ def _rows() -> list[dict[str, Any]]:
     from semrsm.engine.matchers import MATCHERS
 
     rows = [
-        _row("matcher", m.name, m.summary, f"value {m.value}", m.reference)
+        _row("matcher", m.name, m.summary, "; ".join(_facts(m)), m.reference)
         for m in MATCHERS.values()
     ]
     for k in KERNELS.values():
@@ -36,6 +40,15 @@ def _rows() -> list[dict[str, Any]]:
         installed = "installed" if s.available() else "not installed"
         rows.append(_row("solver", s.name, s.summary, f"{s.device}, {installed}", s.reference))
     return rows
+
+
+def _facts(matcher: Matcher) -> list[str]:
+    """Return what is true of a matcher, in a few words each."""
+    facts = [f"value {matcher.value}"]
+    facts += [f"--{name} (default {getattr(Settings, name)})" for name in matcher.parameters]
+    facts += ["no permutation"] * (not matcher.permutation)
+    facts += ["needs a grid"] * matcher.needs_grid
+    return facts
 
 
 def _row(kind: str, name: str, summary: str, facts: str, reference: str) -> dict[str, Any]:

@@ -44,12 +44,14 @@ class Work:
 
     def sample_bytes(self, n_positions: int, n_channels: int) -> int:
         """Return what one sample takes when it is ready for matching."""
-        return n_positions * n_channels * torch.finfo(self.dtype).bits // 8
+        number = torch.finfo(self.dtype).bits // 8
+        maps = n_positions * n_channels * number
+        return maps + self.matcher.prepared_bytes(n_positions, n_channels, number, self.settings)
 
     def pair_bytes(self, n_positions: int, n_channels: int) -> int:
         """Return what one pair in work takes."""
         number = torch.finfo(self.dtype).bits // 8
-        return self.matcher.workspace_bytes(n_positions, n_channels, number)
+        return self.matcher.workspace_bytes(n_positions, n_channels, number, self.settings)
 
 
 def matched_tiles(
@@ -124,7 +126,7 @@ def _with_blocks(
 def _ready(source: Source, samples: range, work: Work) -> Block:
     vectors = source(samples).to(work.device)
     maps = prepare(vectors, centred=work.matcher.centred, dtype=work.dtype, grid=work.grid)
-    return Block(samples, maps, work.matcher.prepare(maps))
+    return Block(samples, maps, work.matcher.prepare(maps, work.settings))
 
 
 def _tile_values(

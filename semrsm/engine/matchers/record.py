@@ -9,17 +9,9 @@ from typing import Any, Literal
 from torch import Tensor
 
 from semrsm.engine.maps import Maps
+from semrsm.engine.settings import Settings
 
-
-@dataclass(frozen=True)
-class Settings:
-    """What a matcher may be told.
-
-    Attributes:
-        solver: A key of SOLVERS, for matchers that solve assignment problems exactly.
-    """
-
-    solver: str = "scipy"
+__all__ = ["Matcher", "Matches", "Settings"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +19,8 @@ class Matches:
     """What a matcher found for P pairs.
 
     Attributes:
-        sums: (P,) float64, sum_s <v_s, w_p(s)> of the stored values of the maps.
+        sums: (P,) float64, sum_s <v_s, w_p(s)> of the stored values of the maps, or the bound on it
+            that a matcher without a permutation gives.
         permutation: (P, S) int64, position p(s) of the column sample for position s of the row
             sample; None where the matcher has none.
     """
@@ -44,16 +37,21 @@ class Matcher:
         name: What it is called on the command line.
         summary: One line for help texts.
         value: How its matched inner product relates to the optimum.
-        symmetric: Swapping the two samples leaves the value as it is.
+        symmetric: Swapping the two samples leaves the value as it is, where ties decide nothing.
         permutation: It matches every position with exactly one.
-        position_free: Permuting the positions of a sample leaves the value as it is.
+        position_free: Permuting the positions of a sample leaves the value as it is, where ties
+            decide nothing.
         centred: It may be given centred maps: the same result from easier problems.
         in_threads: Its work is split into chunks of pairs over threads; others take a tile at once.
         solves: It solves assignment problems with a solver of SOLVERS.
-        prepare: Done once for each block of samples.
+        prepare: (maps, settings), done once for each block of samples.
         match: (rows, columns, pairs (P, 2), settings) -> Matches.
-        workspace_bytes: (S, C, bytes of a number) -> memory needed for each pair in work.
+        workspace_bytes: (S, C, bytes of a number, settings) -> memory for each pair in work.
         reference: Where it is defined.
+        parameters: The fields of Settings that it reads, besides the solver.
+        needs_grid: It moves whole grids, so tokens are refused.
+        prepared_bytes: (S, C, bytes of a number, settings) -> memory for each sample that `prepare`
+            takes on top of the maps.
     """
 
     name: str
@@ -65,7 +63,10 @@ class Matcher:
     centred: bool
     in_threads: bool
     solves: bool
-    prepare: Callable[[Maps], Any]
+    prepare: Callable[[Maps, Settings], Any]
     match: Callable[[Any, Any, Tensor, Settings], Matches]
-    workspace_bytes: Callable[[int, int, int], int]
+    workspace_bytes: Callable[[int, int, int, Settings], int]
     reference: str
+    parameters: tuple[str, ...] = ()
+    needs_grid: bool = False
+    prepared_bytes: Callable[[int, int, int, Settings], int] = lambda s, c, size, settings: 0

@@ -1,0 +1,59 @@
+"""The matcher `greedy`: positions in order of their best affinity, each takes its best free partner."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from semrsm.engine.maps import Maps
+from semrsm.engine.matchers.record import Matches
+from semrsm.engine.products import affinities, sums_of
+from semrsm.engine.settings import Settings
+
+
+def match_greedily(rows: Maps, columns: Maps, pairs: Tensor, settings: Settings) -> Matches:
+    """Match each pair greedily; not symmetric, as the row positions choose.
+
+    Args:
+        rows: (a, S, C), not centred: the raw products decide who chooses first.
+        columns: (b, S, C), not centred.
+        pairs: (P, 2) int64, indices into rows and columns.
+        settings: Not used.
+
+    Source: Wald et al., NeurIPS 2024, name its "greedy"; the procedure is that of `greedy_permutations`.
+    """
+    affinity = affinities(rows, columns, pairs)
+    permutation = greedy_permutations(affinity)
+    return Matches(sums_of(affinity, permutation), permutation)
+
+
+def greedy_permutations(affinity: Tensor) -> Tensor:
+    """Let the rows, in order of their largest affinity, each take the best column that is still free.
+
+    Ties: of rows with the same largest affinity the lower one chooses first; of columns with the
+    same affinity the lower one is taken.
+
+    Args:
+        affinity: (P, S, S), finite.
+
+    Returns:
+        (P, S) int64: row s takes column p(s).
+
+    >>> greedy_permutations(torch.tensor([[[5.0, 4.0], [6.0, 1.0]]])).tolist()
+    [[1, 0]]
+    """
+    P, S, _ = affinity.shape
+    problems = torch.arange(P, device=affinity.device)
+    order = affinity.amax(2).argsort(dim=1, descending=True, stable=True)
+    taken = torch.zeros(P, S, dtype=affinity.dtype, device=affinity.device)
+    permutation = torch.empty(P, S, dtype=torch.int64, device=affinity.device)
+    for row in order.unbind(1):
+        column = (affinity[problems, row] + taken).argmax(1)
+        permutation[problems, row] = column
+        taken[problems, column] = -torch.inf
+    return permutation
+
+
+def workspace_bytes(n_positions: int, n_channels: int, size: int, settings: Settings) -> int:
+    """Return what one pair takes: gathered vectors, affinities and a row of them in work."""
+    return n_positions * (n_positions * size + 2 * n_channels * size + 64)

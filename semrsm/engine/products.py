@@ -1,0 +1,61 @@
+"""Products between the positions of two samples, and what every matcher does with them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from semrsm.engine.assignment import SOLVERS
+from semrsm.engine.maps import Maps
+
+
+def affinities(rows: Maps, columns: Maps, pairs: Tensor) -> Tensor:
+    """Return the inner products between all positions of each pair: (P, S, S), dtype of the maps."""
+    i, j = pairs.unbind(1)
+    return torch.bmm(rows.values[i], columns.values[j].transpose(1, 2))
+
+
+def affinities_of_some(
+    rows: Maps, columns: Maps, pairs: Tensor, row_positions: Tensor, column_positions: Tensor
+) -> Tensor:
+    """Return the inner products between some positions of each pair, and only those.
+
+    Args:
+        rows: (a, S, C).
+        columns: (b, S, C).
+        pairs: (P, 2) int64.
+        row_positions: (P, W, k) int64, the positions of the row sample in each of W windows.
+        column_positions: (P, W, k) int64, those of the column sample.
+
+    Returns:
+        (P, W, k, k), dtype of the maps.
+    """
+    i, j = pairs[:, :, None, None].unbind(1)
+    x, y = rows.values[i, row_positions], columns.values[j, column_positions]
+    return x @ y.transpose(2, 3)
+
+
+def norms(maps: Maps) -> Tensor:
+    """Return the Euclidean norm of each stored position vector: (b, S) float64."""
+    return torch.linalg.vector_norm(maps.values, dim=2, dtype=torch.float64)
+
+
+def sums_of(affinity: Tensor, permutation: Tensor) -> Tensor:
+    """Return sum_s affinity[s, p(s)] of each problem in float64: (..., S, S), (..., S) -> (...).
+
+    >>> sums_of(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]), torch.tensor([[1, 0]])).tolist()
+    [5.0]
+    """
+    return affinity.gather(-1, permutation[..., None]).squeeze(-1).double().sum(-1)
+
+
+def best_permutations(affinity: Tensor, solver: str) -> Tensor:
+    """Return the permutations with the largest sum of affinities, (..., S, S) -> (..., S) int64.
+
+    The means of rows and columns are subtracted first: that changes no optimum, and what all
+    positions share makes the problems harder.
+    """
+    size = affinity.shape[-1]
+    centred = (affinity - affinity.mean(-1, keepdim=True)).reshape(-1, size, size)
+    centred -= centred.mean(1, keepdim=True)
+    return SOLVERS[solver].solve(centred).reshape(affinity.shape[:-1])
