@@ -13,8 +13,9 @@ from semrsm.cli.demo import demo
 from semrsm.cli.evaluate import app as evaluate
 from semrsm.cli.info import info
 from semrsm.cli.methods import methods
+from semrsm.cli.plot import plot
 
-COMMANDS = (compute, info, methods, demo)
+COMMANDS = (compute, info, methods, plot, demo)
 
 app = typer.Typer(
     no_args_is_help=True,

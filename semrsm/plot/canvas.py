@@ -106,6 +106,7 @@ def render(figure: Figure, suffix: str, dpi: int = DPI) -> bytes:
     """
     content = io.BytesIO()
     with style():
+        figure.draw_without_rendering()  # titles find their height only once axes have their places
         figure.savefig(
             content, format=suffix[1:], dpi=dpi, metadata=dict(SUFFIXES[suffix]), facecolor="white"
         )

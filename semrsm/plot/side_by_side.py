@@ -19,7 +19,7 @@ HEADROOM = 0.28  # of the height of the bars, above them, for each line of the l
 
 
 def order_by_views(
-    views: NDArray[np.integer], labels: NDArray[np.generic] | None = None
+    views: NDArray[np.generic], labels: NDArray[np.generic] | None = None
 ) -> NDArray[np.intp]:
     """Return an order of the samples: the first view of every thing, then the second views, ...
 

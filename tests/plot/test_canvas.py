@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -91,3 +93,11 @@ def test_the_scale_diverges_only_where_zero_means_something(low, zero_counts, ex
 def test_a_scale_is_never_empty(values):
     scale = colour_scale([values])
     assert scale.low < scale.high
+
+
+def test_matplotlib_is_imported_only_when_something_is_drawn():
+    code = "import sys, semrsm.cli, semrsm.plot; print('matplotlib' in sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "False\n"

@@ -1,0 +1,103 @@
+"""`semrsm plot`: pictures of RSMs and of tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from semrsm.cli.console import say
+from semrsm.errors import SemrsmError
+from semrsm.plot.canvas import check_suffix, save_figure
+from semrsm.plot.kinds import PLOTS, PlotOptions, draw_plot
+from semrsm.storage.rsm_writer import check_output
+
+KINDS = "; ".join(f"{plot.name}: {plot.summary}" for plot in PLOTS.values())
+
+
+def plot(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            help="RSM files or plain matrices, path or path::layer; tables (CSV, JSON) for the kinds"
+            " compare and curves.",
+            metavar="RSM...",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Picture to write.", metavar="FILE.png|.pdf|.svg")
+    ],
+    kind: Annotated[str, typer.Option(help=f"Which picture. {KINDS}.")] = "heatmap",
+    layer: Annotated[
+        list[str] | None, typer.Option("-l", "--layer", help="Layers to draw, names or globs.")
+    ] = None,
+    kernel: Annotated[
+        str | None,
+        typer.Option(
+            "-k", "--kernel", help="Kernel to draw; the first that is stored if left out."
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="A label for each sample: orders and colours.", metavar="FILE[::name]"),
+    ] = None,
+    views: Annotated[
+        str | None,
+        typer.Option(help="Which thing each sample is a view of.", metavar="FILE[::name]"),
+    ] = None,
+    order: Annotated[
+        str | None,
+        typer.Option(
+            help="Order of the samples; label if there are labels.", metavar="given|label|cluster"
+        ),
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option(help="Images of the samples.", metavar="FILE[::name]")
+    ] = None,
+    queries: Annotated[
+        str | None,
+        typer.Option(help="Samples to retrieve images for, from 0.", metavar="0,5,7"),
+    ] = None,
+    k: Annotated[
+        int | None, typer.Option("--k", help="Images to retrieve for each query; 5 if left out.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Title above the picture.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the picture.")] = False,
+) -> None:
+    """Draw RSMs, or tables of comparisons and evaluations, as PNG, PDF or SVG.
+
+    Example: semrsm plot digits.rsm.h5 -o layer3.png -l '*layer3' --labels digits.h5::labels
+    """
+    check_suffix(out)
+    check_output(out, overwrite)
+    options = PlotOptions(
+        kernel=kernel,
+        layers=tuple(layer) if layer else None,
+        labels=labels,
+        views=views,
+        order=order,
+        images=images,
+        queries=parse_queries(queries),
+        k=k,
+        title=title,
+    )
+    save_figure(draw_plot(kind, inputs, options), out)
+    say(f"wrote {out}")
+
+
+def parse_queries(text: str | None) -> tuple[int, ...] | None:
+    """Return the numbers in a text, or None.
+
+    >>> parse_queries("0,5 7")
+    (0, 5, 7)
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(int(number) for number in text.replace(",", " ").split())
+    except ValueError:
+        raise SemrsmError(
+            f"queries are numbers of samples such as 0,5,7 and not '{text}'; change --queries"
+        ) from None

@@ -1,0 +1,130 @@
+"""What pictures read beside RSMs: a label or view for each sample, images, tables of values."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semrsm.errors import SemrsmError
+from semrsm.inputs import address_of
+from semrsm.names import no_such
+from semrsm.storage.activations import ActivationFile, open_activations
+from semrsm.storage.layer import Layer
+
+
+def read_column(address: str, n: int, what: str) -> NDArray[np.generic]:
+    """Read what is known of each sample, such as its label: one text or number each.
+
+    Args:
+        address: `path::array`, or `path` of a file that holds one such array or one called `what`.
+        n: How many samples there are.
+        what: "labels" or "views".
+
+    Returns:
+        (n,) texts or numbers.
+
+    Raises:
+        SemrsmError: There is no such file or array, or it does not hold n texts or numbers.
+    """
+    path, name = address_of(address)
+    with open_activations(path) as file:
+        array = _array(file, name, what)
+        if len(array.shape) != 1 or array.dtype.kind not in "OSUiufb":
+            raise SemrsmError(
+                f"{path}::{array.name} has shape {array.shape} of {array.dtype}; one number or text"
+                f" for each sample is needed as {what}, ({n},)"
+            )
+        if array.shape != (n,):
+            raise SemrsmError(
+                f"{path}::{array.name} holds {array.shape[0]} {what} and the RSM has {n} samples;"
+                " give the file that belongs to it"
+            )
+        values = np.asarray(array.rows(slice(0, n)))
+    if values.dtype.kind in "OS":
+        return np.array([v.decode() if isinstance(v, bytes) else str(v) for v in values])
+    return values
+
+
+def read_images(address: str, samples: Iterable[int], n: int) -> dict[int, NDArray[np.generic]]:
+    """Read the images of some samples, (H, W), (H, W, 3) or (3, H, W) each; only those are read.
+
+    Args:
+        address: `path::array` of (n, ...), or `path` where there is one array or one called "images".
+        samples: Which.
+        n: How many samples the RSM has.
+
+    Raises:
+        SemrsmError: There is no such file or array, or it does not hold n images of numbers.
+    """
+    path, name = address_of(address)
+    with open_activations(path) as file:
+        array = _array(file, name, "images")
+        if len(array.shape) not in (3, 4) or array.shape[0] != n or array.dtype.kind not in "uifb":
+            raise SemrsmError(
+                f"{path}::{array.name} has shape {array.shape} of {array.dtype}; images of the"
+                f" {n} samples are needed, ({n}, H, W), ({n}, H, W, 3) or ({n}, 3, H, W)"
+            )
+        return {i: np.asarray(array.rows(slice(i, i + 1)))[0] for i in sorted(set(samples))}
+
+
+def _array(file: ActivationFile, name: str | None, what: str) -> Layer:
+    """Return the array that is named; without a name the one called `what`, or the only one."""
+    if name is None and len(file.arrays) == 1:
+        return next(iter(file.arrays.values()))
+    if (name or what) not in file.arrays:
+        hint = "" if name else f"; name the array: {file.path}::NAME"
+        raise SemrsmError(f"{file.path}: {no_such(file.arrays, name or what, 'array')}{hint}")
+    return file.arrays[name or what]
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Read a table in long form, as `semrsm compare` and `semrsm evaluate` write: CSV, TSV or JSON.
+
+    Args:
+        path: The file; an empty cell or null is a value that could not be computed.
+
+    Returns:
+        One dict for each row, by the names of the columns; "value" is a float or None.
+
+    Raises:
+        SemrsmError: The file is missing, is no such table, or a value is no number.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SemrsmError(
+            f"{path} cannot be read as a table ({error}); give what semrsm compare -o wrote"
+        ) from error
+    rows = _read_json(path, text) if text.lstrip()[:1] in ("[", "{") else _read_lines(text)
+    try:
+        for row in rows:
+            for key, cell in row.items():
+                row[key] = None if cell == "" else cell
+            value = row.get("value")
+            row["value"] = None if value is None else float(value)
+    except (TypeError, ValueError) as error:
+        raise SemrsmError(f"{path} has a value that is no number ({error}); mend it") from error
+    return rows
+
+
+def _read_lines(text: str) -> list[dict[str, Any]]:
+    delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
+    return list(csv.DictReader(text.splitlines(), delimiter=delimiter))
+
+
+def _read_json(path: Path, text: str) -> list[dict[str, Any]]:
+    try:
+        rows = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SemrsmError(f"{path} is no JSON ({error}); write the table again") from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise SemrsmError(
+            f"{path} holds no list of records; give what semrsm compare --json prints"
+        )
+    return rows

@@ -1,0 +1,330 @@
+"""From addresses of files to a figure: every kind of picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semrsm.errors import SemrsmError
+from semrsm.names import look_up
+from semrsm.plot.curves import draw_comparison, draw_curves, file_name
+from semrsm.plot.embedding import draw_dendrogram, draw_embedding
+from semrsm.plot.geometry import order_samples, top_k
+from semrsm.plot.inputs import read_column, read_images, read_records
+from semrsm.plot.matrices import Panel, draw_heatmaps
+from semrsm.plot.retrieval import Retrieved, draw_retrieved
+from semrsm.plot.side_by_side import draw_side_by_side, order_by_views
+from semrsm.rsms import Rsm, open_rsms
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RSM_KINDS: Mapping[str | None, str] = {"identity": "spatio-semantic", "optimal": "semantic"}
+K = 5
+
+
+@dataclass(frozen=True)
+class PlotOptions:
+    """What a user asks of a picture; None where nothing is said.
+
+    Attributes:
+        kernel: A key of KERNELS; None takes the first that a file stores.
+        layers: Globs.
+        labels: Address of a label for each sample.
+        views: Address of which thing each sample is a view of.
+        order: A key of ORDERS; None is by label where there are labels, else as given.
+        images: Address of the images.
+        queries: Samples to retrieve images for.
+        k: How many images to retrieve for each; None is 5.
+        title: Above the figure.
+    """
+
+    kernel: str | None = None
+    layers: tuple[str, ...] | None = None
+    labels: str | None = None
+    views: str | None = None
+    order: str | None = None
+    images: str | None = None
+    queries: tuple[int, ...] | None = None
+    k: int | None = None
+    title: str | None = None
+
+    def given(self) -> list[str]:
+        """Return the names of the options that say something."""
+        return [f.name for f in fields(self) if getattr(self, f.name) is not None]
+
+
+@dataclass(frozen=True)
+class PlotInputs:
+    """What a kind of picture draws from.
+
+    Attributes:
+        options: What was asked.
+        rsms: The RSMs; none where the picture is of a table.
+        records: The rows of the tables.
+        labels: (n,) of the samples, or None.
+        views: (n,) of the samples, or None.
+    """
+
+    options: PlotOptions
+    rsms: list[Rsm] = field(default_factory=list)
+    records: list[dict[str, Any]] = field(default_factory=list)
+    labels: NDArray[np.generic] | None = None
+    views: NDArray[np.generic] | None = None
+
+    @property
+    def title(self) -> str:
+        """Return the title asked for, or none."""
+        return self.options.title or ""
+
+    @property
+    def panels(self) -> list[Panel]:
+        """Return the RSMs as panels, read."""
+        return [
+            Panel(rsm.values(), name, quantity_of(rsm), rsm.kernel == "linear")
+            for rsm, name in zip(self.rsms, names_of(self.rsms), strict=True)
+        ]
+
+
+def names_of(rsms: Sequence[Rsm]) -> list[str]:
+    """Return what each RSM is called: layer and matching, and the file where those do not suffice."""
+    short = [
+        ", ".join([r.layer or file_name(r.path), *([kind_of(r)] if r.matcher else [])])
+        for r in rsms
+    ]
+    if len(set(short)) == len(short):
+        return short
+    return [f"{file_name(rsm.path)}: {name}" for rsm, name in zip(rsms, short, strict=True)]
+
+
+def kind_of(rsm: Rsm) -> str:
+    """Return "semantic", "spatio-semantic", or the name of another matcher with "matching"."""
+    return RSM_KINDS.get(rsm.matcher, f"{rsm.matcher} matching") if rsm.matcher else "similarity"
+
+
+def quantity_of(rsm: Rsm) -> str:
+    """Return what the entries of an RSM are: kernel and matcher."""
+    if rsm.kernel is None:
+        return "similarity"
+    return f"{rsm.kernel} similarity, {rsm.matcher} matching"
+
+
+def _heatmap(inputs: PlotInputs) -> Figure:
+    panels, samples = inputs.panels, inputs.rsms[0].samples
+    if not inputs.rsms[0].symmetric:
+        if inputs.options.order or inputs.labels is not None:
+            raise SemrsmError("a rectangular RSM has no order and no labels; leave them out")
+        return draw_heatmaps(panels, inputs.title)
+    by = inputs.options.order or ("given" if inputs.labels is None else "label")
+    order = order_samples(panels[-1].values, by, inputs.labels)
+    said = {"label": "label", "given": "", "cluster": "clustering"}[by]
+    if by == "cluster" and len(panels) > 1:
+        said += f" of {panels[-1].title}"
+    return draw_heatmaps(
+        panels, inputs.title, order=order, ordered_by=said, labels=inputs.labels, samples=samples
+    )
+
+
+def _side_by_side(inputs: PlotInputs) -> Figure:
+    rsms = inputs.rsms
+    if len(rsms) != 2:
+        raise SemrsmError(
+            f"side-by-side draws two RSMs and got {len(rsms)}; give two files and choose one layer"
+            " with --layer"
+        )
+    if rsms[0].kernel != rsms[1].kernel:
+        raise SemrsmError(
+            f"one colour scale needs one kernel, not {rsms[0].kernel} and {rsms[1].kernel};"
+            " choose with --kernel"
+        )
+    left, right = inputs.panels
+    if inputs.views is not None and inputs.options.order is None:
+        order = order_by_views(inputs.views, inputs.labels)
+    else:
+        by = inputs.options.order or ("given" if inputs.labels is None else "label")
+        order = order_samples(right.values, by, inputs.labels)
+    one_layer = rsms[0].layer == rsms[1].layer and rsms[0].matcher != rsms[1].matcher
+    names = (kind_of(rsms[0]), kind_of(rsms[1])) if one_layer else (left.title, right.title)
+    return draw_side_by_side(
+        left.values,
+        right.values,
+        inputs.title or (rsms[0].layer or "" if one_layer else ""),
+        inputs.views,
+        order=None if np.array_equal(order, np.arange(len(order))) else order,
+        kernel=rsms[0].kernel,
+        names=names,
+    )
+
+
+def _mds(inputs: PlotInputs) -> Figure:
+    return draw_embedding(inputs.panels, inputs.title, labels=inputs.labels, views=inputs.views)
+
+
+def _dendrogram(inputs: PlotInputs) -> Figure:
+    samples = inputs.rsms[0].samples
+    return draw_dendrogram(inputs.panels, inputs.title, labels=inputs.labels, samples=samples)
+
+
+def _compare(inputs: PlotInputs) -> Figure:
+    return draw_comparison(inputs.records, inputs.title)
+
+
+def _curves(inputs: PlotInputs) -> Figure:
+    return draw_curves(inputs.records, inputs.title)
+
+
+def _retrieved(inputs: PlotInputs) -> Figure:
+    options = inputs.options
+    if options.images is None or not options.queries:
+        raise SemrsmError(
+            "retrieved needs images and queries; give --images FILE::name --queries 0,5"
+        )
+    n = inputs.rsms[0].shape[0]
+    k = K if options.k is None else options.k
+    if k < 1 or k >= n:
+        raise SemrsmError(f"of {n} samples 1 to {n - 1} can be retrieved, not {k}; change --k")
+    rows = []
+    for query in options.queries:
+        if not 0 <= query < n:
+            raise SemrsmError(f"there is no sample {query} among 0 to {n - 1}; change --queries")
+        for rsm, name in zip(inputs.rsms, names_of(inputs.rsms), strict=True):
+            similarities = rsm.rows(slice(query, query + 1))[0]
+            found = top_k(similarities, query, k)
+            rows.append(Retrieved(name.replace(", ", "\n"), query, found, similarities[found]))
+    needed = {row.query for row in rows} | {int(i) for row in rows for i in row.found}
+    images = read_images(options.images, needed, n)
+    return draw_retrieved(rows, images, inputs.title, inputs.labels)
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A kind of picture.
+
+    Attributes:
+        name: Key in PLOTS.
+        summary: One line.
+        reads: RSMs, or tables of `semrsm compare` and `semrsm evaluate`.
+        options: The fields of PlotOptions that it uses.
+        draw: Draws it.
+        rectangular: It can draw a rectangular RSM.
+    """
+
+    name: str
+    summary: str
+    reads: Literal["rsms", "tables"]
+    options: tuple[str, ...]
+    draw: Callable[[PlotInputs], Figure]
+    rectangular: bool = False
+
+
+OF_RSMS = ("kernel", "layers", "title", "labels")
+
+PLOTS: Mapping[str, Plot] = {
+    "heatmap": Plot(
+        "heatmap",
+        "the RSMs as heat maps, one or a grid",
+        "rsms",
+        (*OF_RSMS, "order"),
+        _heatmap,
+        True,
+    ),
+    "side-by-side": Plot(
+        "side-by-side",
+        "two RSMs on one colour scale, with the histograms of their similarities",
+        "rsms",
+        (*OF_RSMS, "order", "views"),
+        _side_by_side,
+    ),
+    "mds": Plot(
+        "mds",
+        "the samples in the plane, by classical multidimensional scaling",
+        "rsms",
+        (*OF_RSMS, "views"),
+        _mds,
+    ),
+    "dendrogram": Plot(
+        "dendrogram", "the samples as a tree, by average linkage", "rsms", OF_RSMS, _dendrogram
+    ),
+    "compare": Plot(
+        "compare", "a table of semrsm compare as heat maps", "tables", ("title",), _compare
+    ),
+    "curves": Plot("curves", "values of a table over the layers", "tables", ("title",), _curves),
+    "retrieved": Plot(
+        "retrieved",
+        "the images most similar to query images",
+        "rsms",
+        (*OF_RSMS, "images", "queries", "k"),
+        _retrieved,
+    ),
+}
+
+
+def draw_plot(kind: str, addresses: Sequence[str], options: PlotOptions) -> Figure:
+    """Draw a picture of RSM files, or of tables.
+
+    Args:
+        kind: A key of PLOTS.
+        addresses: RSM files or plain matrices, `path` or `path::layer`; or tables (CSV, TSV, JSON).
+        options: What is asked of the picture; an option that the kind does not use is refused.
+
+    Raises:
+        SemrsmError: A file, layer, kernel, kind or option is not as it must be.
+
+    Example:
+        >>> options = PlotOptions(kernel="cosine", labels="digits.h5::labels")
+        >>> figure = draw_plot("heatmap", ["out.rsm.h5"], options)  # doctest: +SKIP
+    """
+    plot = look_up(PLOTS, kind, "kind of picture")
+    for name in options.given():
+        if name not in plot.options:
+            able = ", ".join(p.name for p in PLOTS.values() if name in p.options)
+            raise SemrsmError(f"--{_flag(name)} is not for {kind} but for: {able}; leave it out")
+    if plot.reads == "tables":
+        records = [row for address in addresses for row in read_records(Path(address))]
+        return plot.draw(PlotInputs(options, records=records))
+    inputs = read_inputs(addresses, options)
+    for rsm in inputs.rsms:
+        if not rsm.symmetric and not plot.rectangular:
+            raise SemrsmError(
+                f"{rsm.address} is rectangular, {rsm.shape[0]} x {rsm.shape[1]}, and {kind} needs a"
+                " square RSM of one set of samples; use --kind heatmap"
+            )
+    return plot.draw(inputs)
+
+
+def read_inputs(addresses: Sequence[str], options: PlotOptions) -> PlotInputs:
+    """Open the RSMs, and read labels and views; raise SemrsmError if they do not fit together."""
+    rsms = [
+        rsm
+        for address in addresses
+        for rsm in open_rsms(address, layers=options.layers or (), kernel=options.kernel)
+    ]
+    n = rsms[0].shape[0]
+    for rsm in rsms:
+        if rsm.shape != rsms[0].shape:
+            raise SemrsmError(
+                f"{rsms[0].address} is {rsms[0].shape[0]} x {rsms[0].shape[1]} and {rsm.address}"
+                f" {rsm.shape[0]} x {rsm.shape[1]}; draw RSMs of the same samples together"
+            )
+        if rsm.samples and rsms[0].samples and rsm.samples != rsms[0].samples:
+            raise SemrsmError(
+                f"{rsms[0].address} and {rsm.address} are of different samples, or in another"
+                " order; draw them one by one"
+            )
+    labels = None if options.labels is None else read_column(options.labels, n, "labels")
+    views = None if options.views is None else read_column(options.views, n, "views")
+    return PlotInputs(options, rsms, labels=labels, views=views)
+
+
+def _flag(name: str) -> str:
+    """Return the flag of an option.
+
+    >>> _flag("layers")
+    'layer'
+    """
+    return {"layers": "layer"}.get(name, name)

@@ -1,0 +1,195 @@
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import semrsm
+from semrsm.cli import app
+from semrsm.plot.kinds import PLOTS
+
+MAGIC = {".png": b"\x89PNG\r\n", ".pdf": b"%PDF-", ".svg": b"<?xml"}
+N = 8
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Activations of two layers with labels, views and images; RSMs; and tables of values."""
+    rng = np.random.default_rng(7)
+    folder = tmp_path_factory.mktemp("plot")
+    maps = {name: rng.normal(size=(N, 3, 2, 2)).astype(np.float32) for name in ("l1", "l2")}
+    arrays = {
+        **maps,
+        "labels": ["cat", "dog"] * (N // 2),
+        "views": np.arange(N) // 2,
+        "images": rng.integers(0, 255, (N, 5, 6), dtype=np.uint8),
+    }
+    with h5py.File(folder / "dump.h5", "w") as file:
+        for name, array in arrays.items():
+            file[name] = array
+    for matcher in ("identity", "optimal"):
+        out = folder / f"{matcher}.rsm.h5"
+        semrsm.compute(
+            folder / "dump.h5", out, layer=["l1", "l2"], matcher=matcher, kernel=["cosine", "rbf"]
+        )
+    rows = [
+        {
+            "a": "x",
+            "layer_a": a,
+            "b": "y",
+            "layer_b": b,
+            "kernel": "rbf",
+            "measure": "cka",
+            "value": v,
+        }
+        for a, b, v in (("l1", "l1", 0.9), ("l1", "l2", 0.5), ("l2", "l1", None), ("l2", "l2", 0.8))
+    ]
+    (folder / "table.json").write_text(json.dumps(rows))
+    lines = [
+        ",".join("" if v is None else str(v) for v in row.values())
+        for row in (dict(rows[0]), *rows)
+    ]
+    lines[0] = ",".join(rows[0])
+    (folder / "table.csv").write_text("\n".join(lines) + "\n")
+    np.save(folder / "matrix.npy", rng.normal(size=(3, 5)))
+    np.save(folder / "small.npy", np.arange(3))
+    return folder
+
+
+def run(folder: Path, arguments: str):
+    words = [word.replace("@", f"{folder}/") for word in arguments.split()]
+    result = CliRunner().invoke(app, ["plot", *words])
+    return result.exit_code, result.stderr
+
+
+PICTURES = {
+    "heatmap": "@optimal.rsm.h5",
+    "heatmap --order cluster --labels @dump.h5": "@identity.rsm.h5 @optimal.rsm.h5",
+    "side-by-side -l l2 --views @dump.h5 -k rbf": "@identity.rsm.h5 @optimal.rsm.h5",
+    "mds --views @dump.h5::views --labels @dump.h5::labels": "@optimal.rsm.h5::l1",
+    "dendrogram -k linear": "@optimal.rsm.h5",
+    "compare": "@table.csv",
+    "curves": "@table.json",
+    "retrieved --images @dump.h5 --queries 0,5 --k 2": "@identity.rsm.h5::l1 @optimal.rsm.h5::l1",
+}
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_each_kind_writes_a_picture(folder, tmp_path, kind):
+    suffix = list(MAGIC)[len(kind) % 3]
+    out = tmp_path / f"picture{suffix}"
+    code, said = run(folder, f"{PICTURES[kind]} -o {out} --kind {kind} --title top")
+    assert (code, said) == (0, f"wrote {out}\n")
+    assert out.read_bytes().startswith(MAGIC[suffix])
+    assert {word.split()[0] for word in PICTURES} == set(PLOTS)
+
+
+def test_the_text_of_an_svg_says_layer_kernel_matcher_and_labels(folder, tmp_path):
+    out = tmp_path / "a.svg"
+    run(folder, f"@optimal.rsm.h5::l1 -o {out} -k rbf --labels @dump.h5")
+    for text in (
+        "l1, semantic",
+        "rbf similarity, optimal matching",
+        "ordered by label",
+        "cat",
+        "dog",
+    ):
+        assert text in out.read_text()
+
+
+def test_csv_and_json_tables_make_the_same_picture(folder, tmp_path):
+    for name in ("csv", "json"):
+        run(folder, f"@table.{name} -o {tmp_path}/{name}.svg --kind compare")
+    assert (tmp_path / "csv.svg").read_bytes() == (tmp_path / "json.svg").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("@missing.rsm.h5 -o OUT.png", "does not exist"),
+        ("@optimal.rsm.h5 -o OUT.gif", "name it .png, .pdf, .svg"),
+        ("@optimal.rsm.h5 -o OUT/a.png", "does not exist"),
+        ("@optimal.rsm.h5 -o OUT.png --kind heatmaps", "did you mean 'heatmap'"),
+        ("@optimal.rsm.h5 -o OUT.png -l l3", "did you mean 'l"),
+        ("@optimal.rsm.h5 -o OUT.png -k cosin", "did you mean 'cosine'"),
+        ("@optimal.rsm.h5 -o OUT.png --order label", "give --labels"),
+        (
+            "@optimal.rsm.h5 -o OUT.png --views @dump.h5",
+            "--views is not for heatmap but for: side",
+        ),
+        ("@optimal.rsm.h5 -o OUT.png --labels @small.npy", "holds 3 labels and the RSM has 8"),
+        ("@optimal.rsm.h5 -o OUT.png --labels @dump.h5::images", "one number or text"),
+        ("@optimal.rsm.h5 -o OUT.png --labels @dump.h5::label", "did you mean 'labels'"),
+        ("@identity.rsm.h5 @optimal.rsm.h5 -o OUT.png --kind side-by-side", "choose one layer"),
+        ("@optimal.rsm.h5 @matrix.npy -o OUT.png", "of the same samples"),
+        ("@matrix.npy -o OUT.png --kind mds", "is rectangular, 3 x 5"),
+        ("@matrix.npy -o OUT.png --labels @small.npy", "no order and no labels"),
+        ("@matrix.npy -o OUT.png -k rbf", "leave --kernel out"),
+        ("@optimal.rsm.h5 -o OUT.png --kind retrieved", "--images FILE::name --queries"),
+        ("@optimal.rsm.h5 -o OUT.png --kind retrieved --queries 1,x", "not '1,x'"),
+        ("@optimal.rsm.h5 -o OUT.png --kind retrieved --images @dump.h5 --queries 8", "0 to 7"),
+        (
+            "@optimal.rsm.h5 -o OUT.png --kind retrieved --images @dump.h5 --queries 1 --k 8",
+            "1 to 7",
+        ),
+        ("@optimal.rsm.h5 -o OUT.png --kind retrieved --images @small.npy --queries 1", "N, H, W"),
+        ("@optimal.rsm.h5 -o OUT.png --kind compare", "cannot be read as a table"),
+        ("@missing.csv -o OUT.png --kind curves", "cannot be read as a table"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said_in_one_sentence_and_nothing_is_written(
+    folder, tmp_path, arguments, said
+):
+    said = said.replace("N, H", f"{N}, H")
+    code, error = run(folder, arguments.replace("OUT", str(tmp_path / "out")))
+    assert code == 1
+    assert said in error
+    assert len(error.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,b\n1,2\n", "lacks layer_a"),
+        ("", "empty"),
+        ("a,layer_a,b,layer_b,kernel,measure,value\nx,l,y,l,rbf,cka,high\n", "no number"),
+        ("[1, 2]", "no list of records"),
+        ("[1, ", "no JSON"),
+    ],
+)
+def test_what_is_no_table_is_said(tmp_path, text, said):
+    (tmp_path / "t.csv").write_text(text)
+    code, error = run(tmp_path, f"@t.csv -o {tmp_path}/o.png --kind compare")
+    assert code == 1
+    assert said in error
+
+
+def test_a_picture_that_is_there_is_replaced_only_when_asked(folder, tmp_path):
+    out = tmp_path / "a.png"
+    out.write_bytes(b"older")
+    code, error = run(folder, f"@optimal.rsm.h5 -o {out}")
+    assert (code, out.read_bytes()) == (1, b"older")
+    assert "--overwrite" in error
+    code, _ = run(folder, f"@optimal.rsm.h5 -o {out} --overwrite")
+    assert (code, out.read_bytes()[:4]) == (0, b"\x89PNG")
+
+
+def test_rsms_of_other_samples_are_not_drawn_together(tmp_path, rng):
+    for name in ("a", "b"):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["x"] = rng.normal(size=(4, 2, 3))
+            file["samples"] = [f"{name}{i}" for i in range(4)]
+        semrsm.compute(tmp_path / f"{name}.h5", tmp_path / f"{name}.rsm.h5")
+    code, error = run(tmp_path, f"@a.rsm.h5 @b.rsm.h5 -o {tmp_path}/o.png")
+    assert code == 1
+    assert "of different samples" in error
+
+
+def test_the_help_lists_the_kinds_and_shows_an_example():
+    text = CliRunner().invoke(app, ["plot", "--help"]).stdout
+    assert "Example: semrsm plot" in text
+    for kind in PLOTS:
+        assert kind in text
