@@ -26,11 +26,13 @@ COLUMNS = (
 )
 # Rows and columns of a tile: its pairs are all but those of a sample with itself or its mirror image.
 TILES = {"layer4": (48, 48), "layer3": (48, 48), "layer2": (48, 24), "layer1": (24, 12)}
+Work = Callable[[], object]
 SECONDS = 6.0
 RUNS = 25
+WHOLE = "triton: product, start, search, certificate"
 
 
-def timed(work: Callable[[], object]) -> list[float]:
+def timed(work: Work) -> list[float]:
     """Return the seconds of repeated runs after one that compiles; a slow first one counts itself."""
     seconds = [_once(work)]
     if seconds[0] > 2 * SECONDS:
@@ -41,7 +43,7 @@ def timed(work: Callable[[], object]) -> list[float]:
     return seconds
 
 
-def _once(work: Callable[[], object]) -> float:
+def _once(work: Work) -> float:
     _wait()
     started = time.perf_counter()
     work()
@@ -65,8 +67,8 @@ def tile_of(vectors: Tensor, n_rows: int, n_columns: int) -> tuple[Tensor, Tenso
     return both[:n_rows], both[:n_columns], pairs[different].contiguous()
 
 
-def solvers(rows: Tensor, columns: Tensor, pairs: Tensor) -> dict[str, Callable[[], object]]:
-    """Return what is measured on one tile: the whole, its stages, and the others."""
+def solvers(rows: Tensor, columns: Tensor, pairs: Tensor) -> dict[str, tuple[int, Work]]:
+    """Return what is measured on one tile, with its number of pairs: all, each stage, the others."""
     affinity = product(rows, columns)
     start = triton_sinkhorn.sinkhorn_start(affinity, pairs)
     norms = rows.norm(dim=2), columns.norm(dim=2)
@@ -79,20 +81,23 @@ def solvers(rows: Tensor, columns: Tensor, pairs: Tensor) -> dict[str, Callable[
         scale = certificate.scale(*norms, pairs, found.permutation)
         return certificate.unproven(certificate.relative_gap(bound, value, scale))
 
-    table: dict[str, Callable[[], object]] = {
-        "triton: product, start, search, certificate": whole,
+    own: dict[str, Work] = {
+        WHOLE: whole,
         "triton: start, search": lambda: triton_sap.solve(affinity, pairs),
         "triton: search": lambda: triton_sap.solve(affinity, pairs, start=start),
         "triton: start": lambda: triton_sinkhorn.sinkhorn_start(affinity, pairs),
         "product": lambda: product(rows, columns),
         "certificate": lambda: certificate.upper_bound(affinity, pairs, start),
     }
+    table = {name: (len(pairs), work) for name, work in own.items()}
     if importlib.util.find_spec("torch_linear_assignment"):
         from torch_linear_assignment import batch_linear_assignment
 
-        i, j = pairs.unbind(1)
+        # Version 0.1.0 counts elements in 32 bits: a larger batch would read outside of its memory.
+        most = (2**31 - 1) // rows.shape[1] ** 2
+        i, j = pairs[:most].unbind(1)
         costs = -affinity.permute(0, 2, 1, 3)[i, j]
-        table["torch-linear-assignment"] = lambda: batch_linear_assignment(costs)
+        table["torch-linear-assignment"] = (len(i), lambda: batch_linear_assignment(costs))
     return table
 
 
@@ -100,7 +105,7 @@ def facts(device: torch.device) -> dict[str, str]:
     """Return what every row says about this run."""
     version = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
-        cwd=RESULTS.parent,
+        cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
         check=False,
@@ -126,17 +131,17 @@ def measure(file: Path, layer: str, device: torch.device) -> list[dict[str, obje
     affinity = product(rows, columns)
     found = triton_sap.solve(affinity, pairs)
     S, C = vectors.shape[1:]
-    unproven = int(table["triton: product, start, search, certificate"]().sum())
+    unproven = int(table[WHOLE][1]().sum())
     K = found.scans.double().mean().item() / S
     print(
         f"{layer}: S={S}, {len(pairs)} pairs, K={K:.2f}, over the tolerance: {unproven}", flush=True
     )
     del affinity, found
     records = []
-    for solver, work in table.items():
-        speeds = len(pairs) / np.array(timed(work))
+    for solver, (count, work) in table.items():
+        speeds = count / np.array(timed(work))
         low, median, high = np.percentile(speeds, [20, 50, 80])
-        shape = {"layer": layer, "S": S, "C": C, "pairs": len(pairs), "solver": solver}
+        shape = {"layer": layer, "S": S, "C": C, "pairs": count, "solver": solver}
         speed = {"pairs_per_second_median": median, "p20": low, "p80": high}
         records.append(shape | {name: f"{number:.6g}" for name, number in speed.items()})
     return records

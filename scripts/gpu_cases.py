@@ -140,7 +140,7 @@ def cases(device: torch.device, file: Path, tiny: bool) -> Iterator[Case]:
         (1, 2, 3, 17, 49) if tiny else (1, 2, 3, 17, 49, 63, 100, 256, 257, 600, 1025, 2049, 4096)
     )
     for S in sizes:
-        samples, few = (2, 4) if S > 100 or tiny else (12, 144)
+        samples, few = (2, 2) if S > 100 or tiny else (12, 144)
         yield (
             f"Gaussian S={S}",
             lambda S=S, n=samples, k=few: check(gaussian(device, n, S), scipy_pairs=k),

@@ -13,6 +13,8 @@ from torch import Tensor
 # Triton reads it when it is imported, and the tests in this folder are what imports it.
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+# Triton 3.9 warns where this, its default, is left unsaid, and here warnings are errors.
+os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def test_any_scale(scale: float, rng: np.random.Generator) -> None:
     check(products(rng, 2, 17) * scale)
 
 
-@pytest.mark.parametrize("S", [1, 2, 17, 49])
+@pytest.mark.parametrize("S", [1, 2, 17, 33])
 def test_ties(S: int, rng: np.random.Generator) -> None:
     few = torch.from_numpy(rng.integers(-2, 3, (1, S, 1, S))).float()
     few_rows = few[:, torch.from_numpy(rng.integers(0, (S + 2) // 3, S))]

@@ -75,10 +75,10 @@ def sinkhorn_program(
 
 
 def tile(S: int) -> dict[str, int]:
-    """Return how a program that passes over all rows is laid out: about 4096 values at a time."""
+    """Return how a program that passes over all rows is laid out: 32 values a lane, few warps."""
     block = max(16, triton.next_power_of_2(S))
-    rows = max(2, min(block, 4096 // block))
-    return {"ROWS": rows, "BLOCK": block, "num_warps": 8 if block > 1024 else 4}
+    rows = max(2, min(block, 1024 // block))
+    return {"ROWS": rows, "BLOCK": block, "num_warps": max(1, block // 512)}
 
 
 def sinkhorn_start(affinity: Tensor, pairs: Tensor) -> Tensor:
