@@ -34,7 +34,7 @@ class Start:
 STARTS = (
     Start(1500, (16, 4), (0.006, 0.003)),
     Start(400, (16, 4), (0.02, 0.01)),
-    Start(100, (), (0.2, 0.05, 0.02)),
+    Start(100, (), (0.15, 0.04)),
     Start(1, (), (0.15,)),
 )
 """Measured on ResNet18 maps. Below 400 positions Sinkhorn sweeps alone cost less than trees; the
