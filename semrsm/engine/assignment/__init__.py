@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from semrsm.engine.assignment.laprust_jv import solve_with_laprust
-from semrsm.engine.assignment.scipy_lsa import solve_with_scipy
+from semrsm.engine.assignment import laprust_jv, scipy_lsa
+from semrsm.engine.maps import Maps
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,12 @@ class Solver:
     Attributes:
         name: What it is called.
         summary: One line for help texts.
-        device: "cpu" or "cuda": where the affinities must be.
+        device: "cpu" or "cuda": where it computes.
         available: Says whether what it needs is installed.
         solve: (P, S, S) affinities -> (P, S) int64 permutations that maximise their sum.
+        minimise: (P, S, S) costs on the CPU -> (P, S) int64 permutations that minimise their sum.
+        solve_products: (rows, columns, pairs (P, 2)) -> sums (P,) float64 and permutations (P, S),
+            for a solver that makes the products of the maps and its start itself; else None.
         reference: Where it comes from.
     """
 
@@ -30,10 +33,28 @@ class Solver:
     device: str
     available: Callable[[], bool]
     solve: Callable[[Tensor], Tensor]
+    minimise: Callable[[Tensor], Tensor]
+    solve_products: Callable[[Maps, Maps, Tensor], tuple[Tensor, Tensor]] | None
     reference: str
 
 
-# The first that is available on the device is taken.
+def _installed(package: str) -> Callable[[], bool]:
+    return lambda: importlib.util.find_spec(package) is not None
+
+
+def _solve_with_triton(affinity: Tensor) -> Tensor:
+    from semrsm.engine.assignment.triton_products import solve
+
+    return solve(affinity)
+
+
+def _solve_products_with_triton(rows: Maps, columns: Maps, pairs: Tensor) -> tuple[Tensor, Tensor]:
+    from semrsm.engine.assignment.triton_products import solve_products
+
+    return solve_products(rows, columns, pairs)
+
+
+# The first that is available on the device is taken. Triton is imported when it is used.
 SOLVERS: dict[str, Solver] = {
     s.name: s
     for s in (
@@ -41,8 +62,10 @@ SOLVERS: dict[str, Solver] = {
             name="laprust",
             summary="Jonker-Volgenant in Rust; extra `fast`",
             device="cpu",
-            available=lambda: importlib.util.find_spec("laprust") is not None,
-            solve=solve_with_laprust,
+            available=_installed("laprust"),
+            solve=laprust_jv.solve,
+            minimise=laprust_jv.minimise,
+            solve_products=None,
             reference="Jonker & Volgenant 1987, doi:10.1007/BF02278710",
         ),
         Solver(
@@ -50,8 +73,20 @@ SOLVERS: dict[str, Solver] = {
             summary="shortest augmenting paths of SciPy: the readable reference",
             device="cpu",
             available=lambda: True,
-            solve=solve_with_scipy,
+            solve=scipy_lsa.solve,
+            minimise=scipy_lsa.minimise,
+            solve_products=None,
             reference="Crouse 2016, doi:10.1109/TAES.2016.140952",
+        ),
+        Solver(
+            name="triton",
+            summary="Sinkhorn potentials, then shortest augmenting paths, one GPU program a pair",
+            device="cuda",
+            available=_installed("triton"),
+            solve=_solve_with_triton,
+            minimise=lambda costs: _solve_with_triton(-costs),
+            solve_products=_solve_products_with_triton,
+            reference="Jonker & Volgenant 1987, doi:10.1007/BF02278710",
         ),
     )
 }

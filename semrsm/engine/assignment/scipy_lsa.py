@@ -1,4 +1,4 @@
-"""Exact assignment with SciPy: the readable reference of every other solver."""
+"""Exact assignment by SciPy: the readable reference."""
 
 from __future__ import annotations
 
@@ -8,21 +8,25 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 
-def solve_with_scipy(affinity: Tensor) -> Tensor:
-    """Return the permutations with the largest total affinity.
+def solve(affinity: Tensor) -> Tensor:
+    """Find the permutations that maximise sum_s affinity[k, s, p(s)].
+
+    Modified Jonker-Volgenant without initialisation (Crouse 2016, doi:10.1109/TAES.2016.140952),
+    in float64. Releases the GIL.
 
     Args:
-        affinity: (P, S, S), finite, any float dtype and device.
+        affinity: (k, S, S) float32 or float64 on the CPU, finite; not checked here.
 
     Returns:
-        (P, S) int64 on the same device: row s belongs with column p(s), and
-        `affinity[k, range(S), p].sum()` is the largest there is.
+        (k, S) int64.
 
-    Source: Crouse 2016, doi:10.1109/TAES.2016.140952.
-
-    >>> solve_with_scipy(torch.tensor([[[0.0, 2.0], [1.0, 2.5]]])).tolist()
-    [[1, 0]]
+    >>> solve(torch.tensor([[[3.0, 1.0], [1.0, 4.0]], [[1.0, 2.0], [5.0, 1.0]]])).tolist()
+    [[0, 1], [1, 0]]
     """
-    problems = affinity.cpu().numpy()
-    permutations = [linear_sum_assignment(problem, maximize=True)[1] for problem in problems]
-    return torch.from_numpy(np.stack(permutations)).to(affinity.device)
+    return minimise(-affinity)
+
+
+def minimise(costs: Tensor) -> Tensor:
+    """Find the permutations (k, S) int64 that minimise sum_s costs[k, s, p(s)]; see `solve`."""
+    found = [linear_sum_assignment(cost)[1] for cost in costs.numpy()]
+    return torch.from_numpy(np.stack(found).astype(np.int64, copy=False))

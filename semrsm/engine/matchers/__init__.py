@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from semrsm.engine.matchers import coarse, greedy, shift, sinkhorn, topk, windows
+from semrsm.engine.matchers import coarse, greedy, optimal, shift, sinkhorn, topk, windows
 from semrsm.engine.matchers.bounds import bound_by_maxima, bound_by_means, pool_positions
 from semrsm.engine.matchers.coarse import group_positions, match_coarse_to_fine
 from semrsm.engine.matchers.greedy import match_greedily
 from semrsm.engine.matchers.identity import match_same_positions
-from semrsm.engine.matchers.optimal import match_optimally
+from semrsm.engine.matchers.optimal import grow_trees, match_optimally
 from semrsm.engine.matchers.record import Matcher, Matches, Settings
 from semrsm.engine.matchers.shift import match_by_shift, transform_grids
 from semrsm.engine.matchers.sinkhorn import match_by_sinkhorn
@@ -31,9 +31,10 @@ MATCHERS: dict[str, Matcher] = {
             centred=True,
             in_threads=True,
             solves=True,
-            prepare=lambda maps, settings: maps,
+            prepare=grow_trees,
             match=match_optimally,
-            workspace_bytes=lambda s, c, size, settings: s * (s * (size + 8) + 2 * c * size),
+            workspace_bytes=optimal.workspace_bytes,
+            prepared_bytes=optimal.prepared_bytes,
             reference=PAPER,
         ),
         Matcher(
