@@ -96,8 +96,8 @@ def relative_gap(bound: Tensor, value: Tensor, scale: Tensor) -> Tensor:
         value: (P,) float64, of the matching.
         scale: (P,) float64, from `scale`.
 
-    >>> relative_gap(torch.tensor([6.0]), torch.tensor([5.0]), torch.tensor([10.0])).item()
-    0.1
+    >>> relative_gap(torch.tensor([6.0]), torch.tensor([5.0]), torch.tensor([8.0])).item()
+    0.125
     """
     gap = (bound - value).clamp(min=0)
     return torch.where(gap == 0, gap, gap / scale)

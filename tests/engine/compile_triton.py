@@ -12,7 +12,7 @@ from triton.compiler import ASTSource
 from semrsm.engine.assignment import triton_sap, triton_sinkhorn
 
 HOPPER = GPUTarget("cuda", 90, 32)
-FLOATS = {"first_eps": "fp32", "eps_factor": "fp32", "last_eps": "fp32"}
+FLOATS = {"first_eps": "fp32", "eps_factor": "fp32"}
 COUNTS = {"S": "i32", "iterations": "i32", "stride_s": "i32", "stride_j": "i32", "stride_i": "i64"}
 POINTERS = {
     "affinity": "*fp32",

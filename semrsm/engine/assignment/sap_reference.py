@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
 Indices = NDArray[np.int64]
+FIRST_EPS = 0.25
 
 
 @dataclass(frozen=True)
@@ -56,22 +57,33 @@ def solve(affinity: Vector, start: Vector | None = None) -> Solution:
     return Solution(permutation, u, v, scans)
 
 
-def sinkhorn(affinity: Vector, iterations: int = 20) -> Vector:
+def sinkhorn(affinity: Vector) -> Vector:
     """Return column potentials (S,) near the optimal ones, by annealed Sinkhorn scaling.
 
     With P[s,t] = softmax_t((A[s,t] - v_t) / eps), a column that is asked for more than once in
-    total becomes dearer: v_t += eps log sum_s P[s,t]. eps falls from a quarter of the range of A
-    by a factor of 0.7 to 3e-4 of it. Zeros where all affinities are equal.
+    total becomes dearer: v_t += eps log sum_s P[s,t]. eps falls geometrically from a quarter of the
+    range of A, see `annealing`. Zeros where all affinities are equal.
     """
-    spread = np.ptp(affinity)
+    eps = FIRST_EPS * np.ptp(affinity)
     v = np.zeros(affinity.shape[1])
-    for k in range(iterations if spread > 0 else 0):
-        eps = spread * max(0.25 * 0.7**k, 3e-4)
+    iterations, factor = annealing(len(v))
+    for _ in range(iterations if eps > 0 else 0):
         scores = (affinity - v) / eps
         shares = np.exp(scores - scores.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)
         v += eps * np.log(np.maximum(shares.sum(axis=0), 1e-30))
+        eps *= factor
     return v
+
+
+def annealing(S: int) -> tuple[int, float]:
+    """Return how many iterations pay off for S positions, and the factor of eps between two.
+
+    >>> annealing(49)[0], annealing(3136)[0]
+    (20, 60)
+    """
+    iterations, last_eps = (20, 3e-4) if S <= 1024 else (60, 1e-4)
+    return iterations, (last_eps / FIRST_EPS) ** (1 / (iterations - 1))
 
 
 def _first_askers(affinity: Vector, v: Vector) -> Indices:

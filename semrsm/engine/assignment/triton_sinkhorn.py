@@ -6,10 +6,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-ITERATIONS = 20
-FIRST_EPS = 0.25
-EPS_FACTOR = 0.7
-LAST_EPS = 3e-4
+from semrsm.engine.assignment.sap_reference import FIRST_EPS, annealing
 
 
 @triton.jit
@@ -25,7 +22,6 @@ def sinkhorn_program(
     iterations,
     first_eps,
     eps_factor,
-    last_eps,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
@@ -52,9 +48,8 @@ def sinkhorn_program(
     spread = tl.where(flat, 1.0, spread)
 
     v = tl.zeros([BLOCK], dtype=tl.float32)
-    relative_eps = first_eps * 1.0
+    eps = first_eps * spread
     for _ in range(0, iterations):
-        eps = spread * tl.maximum(relative_eps, last_eps)
         sharpness = 1.4426950408889634 / eps
         shares = tl.zeros([ROWS, BLOCK], dtype=tl.float32)
         for first in range(0, S, ROWS):
@@ -70,7 +65,7 @@ def sinkhorn_program(
             shares += tl.where(there, weights * inverse[:, None], 0.0)
         asked = tl.maximum(tl.sum(shares, 0), 1e-30)
         v += tl.where(real, tl.log2(asked) / sharpness, 0.0)
-        relative_eps *= eps_factor
+        eps *= eps_factor
     tl.store(v_out + pair * S + columns, tl.where(flat, 0.0, v), mask=real)
 
 
@@ -85,8 +80,8 @@ def sinkhorn_start(affinity: Tensor, pairs: Tensor) -> Tensor:
     """Return column potentials near the optimal ones, for many pairs at once.
 
     With P[s,t] = softmax_t((A[s,t] - v_t) / eps), a column that is asked for more than once in
-    total becomes dearer: v_t += eps log sum_s P[s,t]. eps falls from a quarter of the range of the
-    pair's A by a factor of 0.7 to 3e-4 of it, in 20 iterations. See sap_reference.sinkhorn.
+    total becomes dearer: v_t += eps log sum_s P[s,t], while eps falls. The same as
+    sap_reference.sinkhorn, in float32.
 
     Args:
         affinity: (B_i, S, B_j, S) float32, any strides, on a CUDA device (or in the interpreter).
@@ -101,6 +96,7 @@ def sinkhorn_start(affinity: Tensor, pairs: Tensor) -> Tensor:
     [[0.0, 0.0]]
     """
     S = affinity.shape[1]
+    iterations, eps_factor = annealing(S)
     v = torch.empty((len(pairs), S), dtype=torch.float32, device=affinity.device)
     with torch.cuda.device_of(affinity):
         sinkhorn_program[(len(pairs),)](
@@ -109,10 +105,9 @@ def sinkhorn_start(affinity: Tensor, pairs: Tensor) -> Tensor:
             v,
             S,
             *affinity.stride(),
-            ITERATIONS,
+            iterations,
             FIRST_EPS,
-            EPS_FACTOR,
-            LAST_EPS,
+            eps_factor,
             **tile(S),
         )
     return v
