@@ -19,7 +19,7 @@ from semrsm.storage.layer import Layer
 if TYPE_CHECKING:
     from torch import Tensor
 
-FOR_FILES = ("layer", "against", "overwrite", "bfloat16")
+FOR_FILES = ("layer", "against", "overwrite", "bfloat16", "certify")
 
 
 def rsm(
@@ -65,10 +65,10 @@ def rsm(
     rows = layer_input(Path("the array"), layer, run)
     plan = plan_layer(rows, rows, run)
     matched = np.empty((rows.n_samples, rows.n_samples))
-    for tile, block in matched_tiles(rows.vectors, rows.vectors, plan.plan, plan.work):
-        i, j = (slice(r.start, r.stop) for r in (tile.rows, tile.columns))
-        matched[i, j] = block
-        matched[j, i] = block.T
+    for found in matched_tiles(rows.vectors, rows.vectors, plan.plan, plan.work):
+        i, j = (slice(r.start, r.stop) for r in (found.tile.rows, found.tile.columns))
+        matched[i, j] = found.matched
+        matched[j, i] = found.matched.T
     squared_norm = matched.diagonal().copy()
     row = KERNELS[run.kernel[0]]
     if row.needs_norm:

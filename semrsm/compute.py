@@ -31,6 +31,14 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
+class Listener:
+    """Who is told how a run goes: how many pairs are done, and what else should be known."""
+
+    on_progress: Progress
+    on_note: Callable[[str], None]
+
+
+@dataclass(frozen=True)
 class LayerReport:
     """What was done for one layer; `sigma` is None unless the kernel rbf was computed."""
 
@@ -45,6 +53,14 @@ class LayerReport:
     solver: str | None
     device: str
     sigma: float | None
+    certificate: dict[str, float] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values; `certificate` is there only for a run that certifies."""
+        values = asdict(self)
+        if self.certificate is None:
+            del values["certificate"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -56,7 +72,7 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values, as `semrsm compute --json` prints them."""
-        return {"output": str(self.output), "layers": [asdict(layer) for layer in self.layers]}
+        return {"output": str(self.output), "layers": [layer.as_json() for layer in self.layers]}
 
 
 def compute(
@@ -64,6 +80,7 @@ def compute(
     out: str | Path,
     *,
     on_progress: Progress = lambda layer, pairs, of: None,
+    on_note: Callable[[str], None] = lambda text: None,
     command: str = "semrsm.compute",
     **options: Any,
 ) -> Report:
@@ -78,6 +95,7 @@ def compute(
             float16, float32 or float64.
         out: The RSM file to write, by custom NAME.rsm.h5.
         on_progress: Called with (layer, pairs done, pairs in all).
+        on_note: Told when a device ran out of memory and the work went on in smaller parts.
         command: What to record as the command.
         **options: The flags of `semrsm compute` with "_" for "-": `layer`, `kernel`, `matcher`,
             `topk`, `window`, `epsilon`, `group`, `sigma`, `layout`, `skip_tokens`, `pool`, `samples`,
@@ -97,11 +115,12 @@ def compute(
         >>> report.layers[0].pairs  # doctest: +SKIP
         276
     """
-    return compute_with(activations, Path(out), options_of(options), on_progress, command)
+    listener = Listener(on_progress, on_note)
+    return compute_with(activations, Path(out), options_of(options), listener, command)
 
 
 def compute_with(
-    activations: str | Path, out: Path, options: RunOptions, on_progress: Progress, command: str
+    activations: str | Path, out: Path, options: RunOptions, listener: Listener, command: str
 ) -> Report:
     """Do what `compute` does, with options that are made already."""
     check_output(out, options.overwrite)
@@ -116,7 +135,7 @@ def compute_with(
             reports = []
             for plan, scan in zip(plans, scans, strict=True):
                 layer = writer.layer(_layer_info(plan))
-                reports.append(_compute_layer(plan, scan, layer, options, on_progress))
+                reports.append(_compute_layer(plan, scan, layer, options, listener))
             writer.metadata = _metadata(
                 command,
                 options,
@@ -203,7 +222,7 @@ def _compute_layer(
     scan: LayerScan,
     writer: LayerWriter,
     options: RunOptions,
-    on_progress: Progress,
+    listener: Listener,
 ) -> LayerReport:
     """Match every pair of a layer, store m, finish the kernels."""
     from semrsm.engine.devices import describe
@@ -214,20 +233,24 @@ def _compute_layer(
     def count(pairs: int) -> None:
         nonlocal done
         done += pairs
-        on_progress(name, done, plan.plan.n_pairs)
+        listener.on_progress(name, done, plan.plan.n_pairs)
 
     began = time.perf_counter()
     try:
-        on_progress(name, 0, plan.plan.n_pairs)
-        for tile, block in matched_tiles(
-            plan.rows.vectors, plan.columns.vectors, plan.plan, plan.work, count
+        listener.on_progress(name, 0, plan.plan.n_pairs)
+        for found in matched_tiles(
+            plan.rows.vectors, plan.columns.vectors, plan.plan, plan.work, count, listener.on_note
         ):
-            writer.write_matched(tile.rows.start, tile.columns.start, block)
+            corner = found.tile.rows.start, found.tile.columns.start
+            writer.write_matched(*corner, found.matched)
+            if found.upper_bound is not None:
+                writer.write_upper_bound(*corner, found.upper_bound)
         seconds = time.perf_counter() - began
         writer.write_squared_norms(scan.rows.squared_norm, scan.columns.squared_norm)
         sigmas = {k: _write_kernel(KERNELS[k], scan, writer, options) for k in options.kernel}
     except SemrsmError as error:
         raise error.within(plan.rows.address) from error
+    certificate = _certificate(scan, writer) if plan.work.certify else None
     writer.write_parameters(
         plan.parameters
         | {
@@ -235,6 +258,8 @@ def _compute_layer(
             "solver": plan.solver,
             "device": describe(plan.work.device),
             "dtype": options.dtype,
+            "precision": options.precision,
+            "certificate": certificate,
             "skip_tokens": options.skip_tokens,
             "pool": options.pool,
             "samples": options.samples,
@@ -255,7 +280,36 @@ def _compute_layer(
         solver=plan.solver,
         device=describe(plan.work.device),
         sigma=next((s for s in sigmas.values() if s is not None), None),
+        certificate=certificate,
     )
+
+
+def _certificate(scan: LayerScan, writer: LayerWriter) -> dict[str, float]:
+    """Return the largest, mean and 99th percentile gap between bound and m, over |x_i| |x_j|.
+
+    A gap of 0.01 says that no matching could raise the cosine of that pair by more than 0.01.
+    """
+    symmetric = writer.info.storage_mode == "symmetric"
+    sizes = np.sqrt(scan.rows.squared_norm), np.sqrt(scan.columns.squared_norm)
+    gaps = []
+    for (row, matched), (_, bound) in zip(
+        writer.matched_rows(), writer.upper_bound_rows(), strict=True
+    ):
+        gap = np.maximum(bound - matched, 0)
+        size = sizes[0][row : row + len(gap), None] * sizes[1]
+        relative = np.divide(gap, size, out=np.zeros_like(gap), where=gap > 0)
+        pairs = (
+            relative[np.triu_indices(len(gap), row + 1, gap.shape[1])] if symmetric else relative
+        )
+        gaps.append(pairs.astype(np.float32).ravel())
+    found = np.concatenate(gaps)
+    if not len(found):
+        return {"largest": 0.0, "mean": 0.0, "p99": 0.0}
+    return {
+        "largest": float(found.max()),
+        "mean": float(found.mean(dtype=np.float64)),
+        "p99": float(np.quantile(found, 0.99)),
+    }
 
 
 def _write_kernel(

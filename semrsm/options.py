@@ -161,6 +161,13 @@ def parse_dtype(value: Any) -> str:
     return value
 
 
+def parse_precision(value: Any) -> str:
+    """Return "exact" or "fast"."""
+    if value not in ("exact", "fast"):
+        raise SemrsmError(f"precision must be exact or fast, got {value!r}")
+    return value
+
+
 def parse_device(value: Any) -> str:
     """Return auto, cpu, cuda or cuda:N."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(value)):
@@ -255,6 +262,16 @@ class RunOptions:
         "float32",
         parse_dtype,
         "Of the products: float32 or float64; sums are float64. (default: float32)",
+    )
+    precision: str = _option(
+        "exact",
+        parse_precision,
+        "Of products: exact, or fast (TF32 on a GPU, bfloat16 on a CPU; m is exact). (default: exact)",
+    )
+    certify: bool = _option(
+        False,
+        parse_flag("certify"),
+        "Also store, for every pair, an upper bound of what any matching reaches.",
     )
     bfloat16: bool = _option(False, parse_flag("bfloat16"), "Read 2-byte arrays as bfloat16.")
     overwrite: bool = _option(False, parse_flag("overwrite"), "Replace the output if it exists.")

@@ -80,12 +80,13 @@ def plan_layer(rows: LayerInput, columns: LayerInput, options: RunOptions) -> La
 
     Raises SemrsmError if not even one pair at a time fits into memory, and as `work_of` does.
     """
+    from semrsm.engine.devices import free_memory
     from semrsm.engine.tiles import plan_tiles
 
     work = work_of(options, rows)
     if work.matcher.needs_grid:
         refuse_without_grid(work.matcher, rows, columns)
-    memory = options.memory or default_memory()
+    memory = min(options.memory or default_memory(), free_memory(work.device))
     inputs = (rows,) if rows is columns else (rows, columns)
     loaded = sum(i.layer.n_bytes for i in inputs if i.layer.loaded_whole)
     try:
@@ -104,6 +105,8 @@ def plan_layer(rows: LayerInput, columns: LayerInput, options: RunOptions) -> La
             pair_bytes=work.pair_bytes(rows.n_positions, rows.n_channels),
             threads=work.threads,
             memory=memory - loaded,
+            largest_chunk=work.largest_chunk,
+            largest_work=work.largest_work,
         )
     except SemrsmError as error:
         raise error.within(rows.address) from error
@@ -141,6 +144,8 @@ def work_of(options: RunOptions, layer: LayerInput) -> Work:
         dtype=getattr(torch, options.dtype),
         threads=threads if matcher.in_threads and device.type == "cpu" else 1,
         grid=layer.grid,
+        certify=options.certify,
+        precision=options.precision,
     )
 
 

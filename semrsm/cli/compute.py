@@ -18,7 +18,7 @@ from semrsm.cli.console import (
     say,
     seconds_for_people,
 )
-from semrsm.compute import LayerReport, compute_with
+from semrsm.compute import LayerReport, Listener, compute_with
 from semrsm.options import RunOptions, help_of, options_of, read_run_file
 from semrsm.planning import Estimate, estimate, open_plans
 
@@ -54,6 +54,8 @@ def compute(
     threads: Annotated[int | None, typer.Option(help=help_of("threads"))] = None,
     memory: Annotated[str | None, typer.Option(help=help_of("memory"), metavar="SIZE")] = None,
     dtype: Annotated[str | None, typer.Option(help=help_of("dtype"))] = None,
+    precision: Annotated[str | None, typer.Option(help=help_of("precision"))] = None,
+    certify: Annotated[bool, typer.Option("--certify", help=help_of("certify"))] = False,
     bfloat16: Annotated[bool, typer.Option("--bfloat16", help=help_of("bfloat16"))] = False,
     config: Annotated[
         Path | None,
@@ -90,6 +92,8 @@ def compute(
         "threads": threads,
         "memory": memory,
         "dtype": dtype,
+        "precision": precision,
+        "certify": certify or None,
         "bfloat16": bfloat16 or None,
         "overwrite": overwrite or None,
     }
@@ -101,13 +105,17 @@ def compute(
     if out is None:
         raise typer.BadParameter("name the file to write: -o OUT.rsm.h5", param_hint="-o")
     with progress() as on_progress:
-        report = compute_with(
-            activations, out, options, on_progress, shlex.join(["semrsm", *sys.argv[1:]])
-        )
+        command = shlex.join(["semrsm", *sys.argv[1:]])
+        report = compute_with(activations, out, options, Listener(on_progress, say), command)
     if json:
         print_json(report.as_json())
         return
-    print_table([f.name for f in fields(LayerReport)], [astuple(layer) for layer in report.layers])
+    columns = [f.name for f in fields(LayerReport) if f.name != "certificate"]
+    print_table(columns, [[getattr(layer, c) for c in columns] for layer in report.layers])
+    for layer_report in report.layers:
+        if gap := layer_report.certificate:
+            parts = ", ".join(f"{name} {value:.2g}" for name, value in gap.items())
+            say(f"{layer_report.layer}: no matching raises a cosine by more than: {parts}")
     say(f"wrote {out}")
 
 

@@ -29,3 +29,8 @@ def find_device(name: str) -> torch.device:
 def describe(device: torch.device) -> str:
     """Return a device's name for people: "cpu", or the GPU's model."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def free_memory(device: torch.device) -> int:
+    """Return how many bytes a device has free; for the CPU more than any machine has."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 1 << 62

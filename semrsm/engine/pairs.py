@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from semrsm.engine.certificate import bounds_of_pairs
 from semrsm.engine.maps import Maps, prepare, unscaled
-from semrsm.engine.matchers import Matcher, Matches, Settings
+from semrsm.engine.matchers import Matcher, Settings
+from semrsm.engine.products import sums_of_matched
 from semrsm.engine.tiles import Plan, Tile
 from semrsm.errors import SemrsmError
 
@@ -33,6 +36,8 @@ class Work:
         dtype: What the products are computed in; their sums are always float64.
         threads: Chunks of pairs in work at once.
         grid: (height, width) of the positions, None for tokens.
+        certify: Also bound every pair from above.
+        precision: "exact" or "fast": how float32 products are computed, see PRECISIONS.
     """
 
     matcher: Matcher
@@ -41,6 +46,18 @@ class Work:
     dtype: torch.dtype = torch.float32
     threads: int = 1
     grid: tuple[int, int] | None = None
+    certify: bool = False
+    precision: str = "exact"
+
+    @property
+    def largest_chunk(self) -> int:
+        """How many pairs a chunk holds at most: more brings no speed and less frequent progress."""
+        return 256 if self.device.type == "cpu" else 4096
+
+    @property
+    def largest_work(self) -> int:
+        """How many bytes a chunk takes at most: on a CPU, larger ones only leave the caches."""
+        return 64 << 20 if self.device.type == "cpu" else 16 << 30
 
     def sample_bytes(self, n_positions: int, n_channels: int) -> int:
         """Return what one sample takes when it is ready for matching."""
@@ -51,7 +68,43 @@ class Work:
     def pair_bytes(self, n_positions: int, n_channels: int) -> int:
         """Return what one pair in work takes."""
         number = torch.finfo(self.dtype).bits // 8
-        return self.matcher.workspace_bytes(n_positions, n_channels, number, self.settings)
+        matching = self.matcher.workspace_bytes(n_positions, n_channels, number, self.settings)
+        # The float64 affinities of one pair, twice, and once more while they are reduced.
+        return matching + (24 * n_positions**2 if self.certify else 0)
+
+
+# Precision -> device type -> what torch calls it: plain float32, TF32 on a GPU, bfloat16 on a CPU.
+PRECISIONS = {
+    "exact": {"cpu": "highest", "cuda": "highest"},
+    "fast": {"cpu": "medium", "cuda": "high"},
+}
+
+
+@contextlib.contextmanager
+def product_precision(work: Work) -> Iterator[None]:
+    """Have torch compute float32 products as the work wants them, and as before afterwards."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(PRECISIONS[work.precision][work.device.type])
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@dataclass(frozen=True)
+class TileValues:
+    """What was found for the pairs of a tile.
+
+    Attributes:
+        tile: Which pairs.
+        matched: (rows, columns) float64, matched inner products. A diagonal tile of a symmetric plan
+            solves i < j, mirrors them, and has the squared norms on its diagonal.
+        upper_bound: (rows, columns) float64, what no matching can exceed; None unless certified.
+    """
+
+    tile: Tile
+    matched: NDArray[np.float64]
+    upper_bound: NDArray[np.float64] | None
 
 
 def matched_tiles(
@@ -60,7 +113,8 @@ def matched_tiles(
     plan: Plan,
     work: Work,
     on_pairs: Callable[[int], None] = lambda n: None,
-) -> Iterator[tuple[Tile, NDArray[np.float64]]]:
+    on_note: Callable[[str], None] = lambda text: None,
+) -> Iterator[TileValues]:
     """Yield the matched inner products of every tile of a plan.
 
     Args:
@@ -69,20 +123,19 @@ def matched_tiles(
         plan: The tiles.
         work: How pairs are matched.
         on_pairs: Told how many pairs were matched, from time to time.
-
-    Yields:
-        The tile and its block (len(tile.rows), len(tile.columns)) float64. A diagonal tile of a
-        symmetric plan solves i < j, mirrors them, and has the squared norms on its diagonal.
+        on_note: Told when a device ran out of memory and the work went on in smaller parts.
 
     Raises:
-        SemrsmError: A value is too large for float64.
+        SemrsmError: A value is too large for float64; one pair does not fit on the device.
     """
-    with _pool(work.threads if work.matcher.in_threads else 1) as pool:
+    in_threads = work.threads if work.matcher.in_threads else 1
+    with product_precision(work), _pool(in_threads) as pool:
         for tile, row_block, column_block in _with_blocks(rows, columns, plan, work):
-            yield (
-                tile,
-                _tile_values(tile, row_block, column_block, plan.chunk, work, pool, on_pairs),
-            )
+            pairs = _pairs_of(tile).to(work.device)
+            chunks = pairs.split(plan.chunk) if work.matcher.in_threads else (pairs,)
+            match = functools.partial(_match_or_halve, row_block, column_block, work, on_note)
+            futures = [pool.submit(match, chunk) for chunk in chunks if len(chunk)]
+            yield _assemble(tile, row_block, futures, work.certify, on_pairs)
 
 
 @dataclass(frozen=True)
@@ -103,7 +156,7 @@ def _with_blocks(
     def block(side: str, source: Source, samples: range) -> Block:
         if side not in held or held[side].samples != samples:
             held.pop(side, None)
-            held[side] = _ready(source, samples, work)
+            held[side] = ready(source, samples, work)
         return held[side]
 
     def load(tile: Tile) -> tuple[Tile, Block, Block]:
@@ -123,39 +176,107 @@ def _with_blocks(
             yield coming.result()
 
 
-def _ready(source: Source, samples: range, work: Work) -> Block:
-    vectors = source(samples).to(work.device)
-    maps = prepare(vectors, centred=work.matcher.centred, dtype=work.dtype, grid=work.grid)
-    return Block(samples, maps, work.matcher.prepare(maps, work.settings))
+def ready(source: Source, samples: range, work: Work) -> Block:
+    """Read some samples and make them ready for matching, on the device of the work."""
+    with _copying_to(work.device):
+        vectors = source(samples)
+        if work.device.type == "cuda":
+            vectors = vectors.pin_memory().to(work.device, non_blocking=True)
+        maps = prepare(vectors, centred=work.matcher.centred, dtype=work.dtype, grid=work.grid)
+        return Block(samples, maps, work.matcher.prepare(maps, work.settings))
 
 
-def _tile_values(
-    tile: Tile,
-    rows: Block,
-    columns: Block,
-    chunk: int,
-    work: Work,
-    pool: ThreadPoolExecutor,
-    on_pairs: Callable[[int], None],
-) -> NDArray[np.float64]:
-    """Match the pairs of one tile, in chunks over the threads of the pool."""
-    pairs = _pairs_of(tile).to(work.device)
-    values = torch.zeros(len(tile.rows), len(tile.columns), dtype=torch.float64)
-    chunks = pairs.split(chunk) if work.matcher.in_threads else (pairs,)
-    futures = [pool.submit(_match, rows, columns, some, work) for some in chunks if len(some)]
+@contextlib.contextmanager
+def _copying_to(device: torch.device) -> Iterator[None]:
+    """Let copies to a GPU run beside the kernels that solve the tile before."""
+    if device.type != "cuda":
+        yield
+        return
+    stream = torch.cuda.Stream(device)
+    with torch.cuda.stream(stream):
+        yield
+    stream.synchronize()
+
+
+@dataclass(frozen=True)
+class MatchedPairs:
+    """What was found for P pairs, on the CPU.
+
+    Attributes:
+        pairs: (P, 2) int64.
+        matched: (P,) float64, matched inner products.
+        permutation: (P, S) int64; None where the matcher has none.
+        upper_bound: (P,) float64; None unless certified.
+    """
+
+    pairs: Tensor
+    matched: Tensor
+    permutation: Tensor | None
+    upper_bound: Tensor | None
+
+
+def match_pairs(rows: Block, columns: Block, pairs: Tensor, work: Work) -> MatchedPairs:
+    """Match some pairs, (P, 2) int64 on the device of the work, of two blocks, in this thread."""
+    matches = work.matcher.match(rows.prepared, columns.prepared, pairs, work.settings)
+    sums = matches.sums
+    if work.precision != "exact" and matches.permutation is not None:
+        sums = sums_of_matched(rows.maps, columns.maps, pairs, matches.permutation)
+    matched = unscaled(sums, rows.maps, columns.maps, pairs)
+    bound = None
+    if work.certify:
+        optimal = matches.permutation if work.matcher.value == "exact" else None
+        bounds = bounds_of_pairs(rows.maps, columns.maps, pairs, optimal)
+        bound = unscaled(bounds, rows.maps, columns.maps, pairs).cpu()
+    permutation = None if matches.permutation is None else matches.permutation.cpu()
+    return MatchedPairs(pairs.cpu(), matched.cpu(), permutation, bound)
+
+
+def _match_or_halve(
+    rows: Block, columns: Block, work: Work, on_note: Callable[[str], None], pairs: Tensor
+) -> MatchedPairs:
+    """Match some pairs; where the device has too little memory for them, one half after the other."""
+    try:
+        # The permutations of a whole RSM would fill the memory; here they have served.
+        return replace(match_pairs(rows, columns, pairs, work), permutation=None)
+    except torch.OutOfMemoryError:
+        if len(pairs) == 1:
+            raise SemrsmError(
+                f"one pair does not fit into the memory of {work.device};"
+                " --pool the maps or use --device cpu"
+            ) from None
+        on_note(
+            f"{len(pairs)} pairs do not fit into the memory of {work.device}; going on with half as many"
+        )
+    halves = [_match_or_halve(rows, columns, work, on_note, half) for half in pairs.tensor_split(2)]
+    bounds = [half.upper_bound for half in halves if half.upper_bound is not None]
+    return MatchedPairs(
+        torch.cat([half.pairs for half in halves]),
+        torch.cat([half.matched for half in halves]),
+        None,
+        torch.cat(bounds) if bounds else None,
+    )
+
+
+def _assemble(
+    tile: Tile, rows: Block, futures: list[Future], certified: bool, on_pairs: Callable[[int], None]
+) -> TileValues:
+    """Put what was found for the pairs of a tile into place as it comes in."""
+    layers = torch.zeros(1 + certified, len(tile.rows), len(tile.columns), dtype=torch.float64)
     for future in as_completed(futures):
-        some, inner_products = future.result()
-        i, j = some.unbind(1)
-        values[i, j] = inner_products
-        on_pairs(len(some))
+        found: MatchedPairs = future.result()
+        i, j = found.pairs.unbind(1)
+        layers[0, i, j] = found.matched
+        if found.upper_bound is not None:
+            layers[1, i, j] = found.upper_bound
+        on_pairs(len(found.pairs))
     if tile.symmetric_diagonal:
-        values += values.T.clone()
-        values.diagonal().copy_(rows.maps.squared_norm)
-    if not values.isfinite().all():
+        layers += layers.mT.clone()
+        layers.diagonal(dim1=1, dim2=2).copy_(rows.maps.squared_norm.cpu())
+    if not layers.isfinite().all():
         raise SemrsmError(
             "inner products overflow float64; divide the activations by a large number"
         )
-    return values.numpy()
+    return TileValues(tile, layers[0].numpy(), layers[1].numpy() if certified else None)
 
 
 def _pairs_of(tile: Tile) -> Tensor:
@@ -164,16 +285,6 @@ def _pairs_of(tile: Tile) -> Tensor:
     if tile.symmetric_diagonal:
         return torch.triu_indices(a, a, offset=1).T
     return torch.cartesian_prod(torch.arange(a), torch.arange(b))
-
-
-def _match(rows: Block, columns: Block, pairs: Tensor, work: Work) -> tuple[Tensor, Tensor]:
-    matches = match_pairs(rows, columns, pairs, work)
-    return pairs.cpu(), unscaled(matches.sums, rows.maps, columns.maps, pairs).cpu()
-
-
-def match_pairs(rows: Block, columns: Block, pairs: Tensor, work: Work) -> Matches:
-    """Match some pairs, (P, 2) int64, of two blocks in this thread."""
-    return work.matcher.match(rows.prepared, columns.prepared, pairs, work.settings)
 
 
 @contextlib.contextmanager

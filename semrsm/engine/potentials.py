@@ -15,6 +15,8 @@ from torch import Tensor
 
 SWEEPS = 4
 """Sinkhorn sweeps for each entropy."""
+MOST_SWEEPS = 500
+"""Of Bellman-Ford, which ends by itself for an optimal matching; for others it would run away."""
 
 Minimise = Callable[[Tensor], Tensor]
 
@@ -149,7 +151,7 @@ def duals_of(affinity: Tensor, permutation: Tensor) -> tuple[Tensor, Tensor]:
 
     With q the inverse of an optimal permutation, v_t >= v_r + A[q(r),t] - A[q(r),r] for all columns
     r, t: the v are longest paths. Each sweep (Bellman-Ford) follows the edges out of the columns
-    that the last one raised by more than rounding; at most S sweeps.
+    that the last one raised by more than rounding; at most S and MOST_SWEEPS sweeps.
 
     Args:
         affinity: (k, S, S), finite.
@@ -168,7 +170,7 @@ def duals_of(affinity: Tensor, permutation: Tensor) -> tuple[Tensor, Tensor]:
     tolerance = 1e-6 * lengths.abs().mean((1, 2))
     v = torch.zeros_like(affinity[:, 0])
     raised = torch.arange(S)
-    for _ in range(S):
+    for _ in range(min(S, MOST_SWEEPS)):
         longest = (lengths[:, raised] + v[:, raised, None]).amax(1)
         raised = (longest > v + tolerance[:, None]).any(0).nonzero()[:, 0]
         v = torch.maximum(v, longest)

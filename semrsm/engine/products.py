@@ -49,6 +49,25 @@ def sums_of(affinity: Tensor, permutation: Tensor) -> Tensor:
     return affinity.gather(-1, permutation[..., None]).squeeze(-1).double().sum(-1)
 
 
+def sums_of_matched(rows: Maps, columns: Maps, pairs: Tensor, permutation: Tensor) -> Tensor:
+    """Return sum_s <v_s, w_p(s)> of each pair from the vectors themselves, in float64.
+
+    Args:
+        rows: (a, S, C).
+        columns: (b, S, C).
+        pairs: (P, 2) int64.
+        permutation: (P, S) int64.
+
+    Returns:
+        (P,) float64, whatever precision the affinities were computed in.
+    """
+    sums = [
+        (rows.values[i].double() * columns.values[j][p].double()).sum()
+        for (i, j), p in zip(pairs.tolist(), permutation, strict=True)
+    ]
+    return torch.stack(sums)
+
+
 def best_permutations(affinity: Tensor, solver: str) -> Tensor:
     """Return the permutations with the largest sum of affinities, (..., S, S) -> (..., S) int64.
 

@@ -76,8 +76,6 @@ def _blocks(n: int, size: int) -> list[range]:
 
 
 LARGEST_BLOCK = 2048  # samples; more brings no speed and lists of pairs that take gigabytes
-LARGEST_CHUNK = 256  # pairs; more brings no speed and less frequent progress
-LARGEST_WORK = 64 << 20  # bytes of a chunk; larger ones only leave the caches
 RESULT_BYTES = (
     48  # of a pair of a tile: its indices, its value in the making, in the tile and mirrored
 )
@@ -93,6 +91,8 @@ def plan_tiles(
     pair_bytes: int,
     threads: int,
     memory: int,
+    largest_chunk: int = 256,
+    largest_work: int = 64 << 20,
 ) -> Plan:
     """Cut an RSM into tiles whose blocks, work and results fit into `memory` bytes.
 
@@ -108,6 +108,8 @@ def plan_tiles(
         pair_bytes: What one pair in work takes.
         threads: How many chunks of pairs are in work at once.
         memory: In bytes.
+        largest_chunk: Pairs in a chunk at most.
+        largest_work: Bytes that a chunk takes at most.
 
     Raises:
         SemrsmError: Not even one pair at a time fits.
@@ -134,8 +136,8 @@ def plan_tiles(
     n_pairs = n_rows * (n_rows - 1) // 2 if symmetric else n_rows * n_columns
     # A few chunks for each thread, so that all of them end at about the same time.
     fair = -(-n_pairs // (8 * threads))
-    work = min(LARGEST_WORK, memory // 4 // threads)
-    chunk = max(1, min(LARGEST_CHUNK, fair, work // pair_bytes))
+    work = min(largest_work, memory // 4 // threads)
+    chunk = max(1, min(largest_chunk, fair, work // pair_bytes))
     work = threads * chunk * pair_bytes
     block = _largest(min(n, LARGEST_BLOCK), lambda size: block_bytes(size) + work <= memory)
     return Plan(n_rows, n_columns, symmetric, block, chunk, block_bytes(block) + work)

@@ -65,6 +65,7 @@ class LayerWriter:
         self._stream = stream
         for key in ("matcher", "layout", "n_positions", "n_channels", "n_samples", "storage_mode"):
             group.attrs[key] = getattr(info, key)
+        self._upper_bound: h5py.Dataset | None = None
         self._matched = _create_matrix(group, "matched", info.shape, np.float64)
 
     def write_parameters(self, parameters: Mapping[str, Any]) -> None:
@@ -81,15 +82,32 @@ class LayerWriter:
 
     def write_matched(self, row: int, column: int, block: NDArray[np.float64]) -> None:
         """Store a block of matched inner products whose corner is (row, column); mirror it if symmetric."""
+        self._write_block(self._matched, row, column, block)
+
+    def write_upper_bound(self, row: int, column: int, block: NDArray[np.float64]) -> None:
+        """Store a block of upper bounds of the matched inner products, as `write_matched` does."""
+        if self._upper_bound is None:
+            self._upper_bound = _create_matrix(
+                self._group, "upper_bound", self.info.shape, np.float64
+            )
+        self._write_block(self._upper_bound, row, column, block)
+
+    def _write_block(
+        self, matrix: h5py.Dataset, row: int, column: int, block: NDArray[np.float64]
+    ) -> None:
         height, width = block.shape
-        self._matched[row : row + height, column : column + width] = block
+        matrix[row : row + height, column : column + width] = block
         if self.info.storage_mode == "symmetric" and row != column:
-            self._matched[column : column + width, row : row + height] = block.T
+            matrix[column : column + width, row : row + height] = block.T
         self._stream.check()
 
     def matched_rows(self) -> Iterator[tuple[int, NDArray[np.float64]]]:
         """Yield (first row, block) of the matched inner products written so far, top to bottom."""
         yield from row_blocks(self._matched)
+
+    def upper_bound_rows(self) -> Iterator[tuple[int, NDArray[np.float64]]]:
+        """Yield (first row, block) of the upper bounds written so far, top to bottom."""
+        yield from row_blocks(self._upper_bound)
 
     def write_kernel(
         self, kernel: str, sigma: float | None, rows: Iterator[tuple[int, NDArray[np.float64]]]
