@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from helpers import scipy_matched, succeed, vectors, write_h5
+from tests.helpers import scipy_matched, succeed, vectors, write_h5
 
 import semrsm
 from semrsm.engine import tiles

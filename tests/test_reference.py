@@ -5,7 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from helpers import scipy_matched, scipy_rsm, vectors
+from tests.helpers import scipy_matched, scipy_rsm, vectors
 
 import semrsm
 

@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from helpers import brute_force, scipy_rsm, vectors
+from tests.helpers import brute_force, scipy_rsm, vectors
 from hypothesis import given
 from hypothesis import strategies as st
 

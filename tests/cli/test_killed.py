@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from helpers import start, write_h5
+from tests.helpers import start, write_h5
 
 from semrsm.storage.rsm_file import is_rsm_file
 

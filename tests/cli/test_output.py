@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import run, succeed, write_h5
+from tests.helpers import run, succeed, write_h5
 
 from semrsm import cli
 from semrsm.cli.console import LineProgress, print_table, progress

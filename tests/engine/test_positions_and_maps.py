@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers import vectors
+from tests.helpers import vectors
 from hypothesis import given
 from hypothesis import strategies as st
 

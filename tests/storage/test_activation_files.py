@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from helpers import write_h5
+from tests.helpers import write_h5
 
 from semrsm.errors import SemrsmError
 from semrsm.storage.activations import open_activations

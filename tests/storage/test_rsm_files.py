@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from helpers import write_h5
+from tests.helpers import write_h5
 
 import semrsm
 from semrsm.errors import SemrsmError
