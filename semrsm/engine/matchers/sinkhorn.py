@@ -74,5 +74,5 @@ def _soft_maximum(scores: Tensor, entropy: Tensor, dim: int) -> Tensor:
 
 
 def workspace_bytes(n_positions: int, n_channels: int, size: int, settings: Settings) -> int:
-    """Return what one pair takes: affinities, shifted, reduced, and their exponentials."""
+    """Return what one pair takes: affinities, shifted, reduced, and the plan, in the order of rows."""
     return n_positions * (n_positions * 4 * size + 2 * n_channels * size + 64)
