@@ -32,6 +32,15 @@ def test_greedy_takes_the_permutation_of_its_reference_with_ties_too(seed: int, 
     assert greedy_permutations(torch.from_numpy(affinity)).tolist() == expected
 
 
+@pytest.mark.parametrize("name", ["greedy", "topk-greedy"])
+@given(seed=st.integers(0, 2**32 - 1))
+def test_ties_are_decided_as_in_the_reference(name: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = (rng.integers(0, 3, size=(2, 17, 3)).astype(float) for _ in range(2))
+    matcher = MATCHERS[name]
+    np.testing.assert_allclose(match_all(matcher, x, y).values, references(matcher, x, y, SETTINGS))
+
+
 @pytest.mark.parametrize("name", ["topk-greedy", "batch-optimal", "coarse"])
 @pytest.mark.parametrize("S", [1, 16, 17])
 def test_a_part_as_large_as_the_map_is_optimal(name: str, S: int, rng: np.random.Generator) -> None:
