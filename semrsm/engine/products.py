@@ -8,6 +8,8 @@ from torch import Tensor
 from semrsm.engine.assignment import SOLVERS
 from semrsm.engine.maps import Maps
 
+PART = 1 << 18  # numbers: 1 MiB in float32
+
 
 def affinities(rows: Maps, columns: Maps, pairs: Tensor) -> Tensor:
     """Return the inner products between all positions of each pair: (P, S, S), dtype of the maps."""
@@ -37,7 +39,14 @@ def affinities_of_some(
 
 def norms(maps: Maps) -> Tensor:
     """Return the Euclidean norm of each stored position vector: (b, S) float64."""
-    return torch.linalg.vector_norm(maps.values, dim=2, dtype=torch.float64)
+    return torch.cat(
+        [torch.linalg.vector_norm(v, dim=2, dtype=torch.float64) for v in few_samples(maps)]
+    )
+
+
+def few_samples(maps: Maps) -> tuple[Tensor, ...]:
+    """Split the values of a block into a few samples each, so that copies of a part are small."""
+    return maps.values.split(max(1, PART // (maps.n_positions * maps.n_channels)))
 
 
 def sums_of(affinity: Tensor, permutation: Tensor) -> Tensor:

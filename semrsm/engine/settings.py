@@ -21,4 +21,4 @@ class Settings:
     topk: int = 128
     window: int = 128
     epsilon: float = 0.01
-    group: int = 4
+    group: int = 8

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from semrsm.engine.maps import Maps
 from semrsm.engine.matchers.record import Matches
-from semrsm.engine.products import affinities
+from semrsm.engine.products import affinities, few_samples
 from semrsm.engine.settings import Settings
 
 
@@ -35,7 +35,8 @@ def bound_by_maxima(rows: Maps, columns: Maps, pairs: Tensor, settings: Settings
 
 def pool_positions(maps: Maps, settings: Settings) -> Tensor:
     """Return sqrt(S) times the mean vector of each sample: (b, C) float64."""
-    return maps.values.mean(1, dtype=torch.float64) * math.sqrt(maps.n_positions)
+    means = torch.cat([some.mean(1, dtype=torch.float64) for some in few_samples(maps)])
+    return means * math.sqrt(maps.n_positions)
 
 
 def bound_by_means(rows: Tensor, columns: Tensor, pairs: Tensor, settings: Settings) -> Matches:

@@ -11,10 +11,8 @@ from semrsm.engine.groups import similar_positions
 from semrsm.engine.maps import Maps
 from semrsm.engine.matchers.record import Matches
 from semrsm.engine.matchers.windows import match_runs
-from semrsm.engine.products import best_permutations
+from semrsm.engine.products import best_permutations, few_samples
 from semrsm.engine.settings import Settings
-
-SAMPLES = 16  # are grouped at a time: more brings no speed and copies of the whole block
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Grouped:
 def group_positions(maps: Maps, settings: Settings) -> Grouped:
     """Group the positions of each sample, once for all its pairs; `settings.group` is g."""
     g = settings.group
-    order = torch.cat([similar_positions(some, g) for some in maps.values.split(SAMPLES)])
+    order = torch.cat([similar_positions(some, g) for some in few_samples(maps)])
     groups = maps.n_positions // g
     means = maps.values.new_zeros(len(maps), groups, maps.n_channels)
     samples = torch.arange(len(maps), device=order.device)[:, None]
@@ -74,9 +72,9 @@ def match_coarse_to_fine(
 
 
 def prepared_bytes(n_positions: int, n_channels: int, size: int, settings: Settings) -> int:
-    """Return what the groups of a sample take: order and means, and the gathered members."""
+    """Return what the groups of a sample take: order, means and the members they are made of."""
     groups = n_positions // settings.group
-    return 16 * n_positions + 2 * groups * n_channels * size
+    return 16 * n_positions + 3 * groups * n_channels * size
 
 
 def workspace_bytes(n_positions: int, n_channels: int, size: int, settings: Settings) -> int:

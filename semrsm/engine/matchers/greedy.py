@@ -42,18 +42,16 @@ def greedy_permutations(affinity: Tensor) -> Tensor:
     >>> greedy_permutations(torch.tensor([[[5.0, 4.0], [6.0, 1.0]]])).tolist()
     [[1, 0]]
     """
-    P, S, _ = affinity.shape
-    problems = torch.arange(P, device=affinity.device)
     order = affinity.amax(2).argsort(dim=1, descending=True, stable=True)
-    taken = torch.zeros(P, S, dtype=affinity.dtype, device=affinity.device)
-    permutation = torch.empty(P, S, dtype=torch.int64, device=affinity.device)
-    for row in order.unbind(1):
-        column = (affinity[problems, row] + taken).argmax(1)
-        permutation[problems, row] = column
-        taken[problems, column] = -torch.inf
-    return permutation
+    in_turn = affinity.gather(1, order[:, :, None].expand_as(affinity))
+    taken = torch.zeros_like(affinity[:, 0])
+    columns = torch.empty_like(order)
+    for row, column in zip(in_turn.unbind(1), columns.split(1, dim=1), strict=True):
+        torch.argmax(row + taken, dim=1, keepdim=True, out=column)
+        taken.scatter_(1, column, -torch.inf)
+    return torch.empty_like(order).scatter_(1, order, columns)
 
 
 def workspace_bytes(n_positions: int, n_channels: int, size: int, settings: Settings) -> int:
-    """Return what one pair takes: gathered vectors, affinities and a row of them in work."""
-    return n_positions * (n_positions * size + 2 * n_channels * size + 64)
+    """Return what one pair takes: gathered vectors, affinities, and these in the order of rows."""
+    return n_positions * (2 * n_positions * size + 2 * n_channels * size + 64)

@@ -9,10 +9,9 @@ from torch import Tensor
 
 from semrsm.engine.maps import Maps
 from semrsm.engine.matchers.record import Matches
+from semrsm.engine.products import few_samples
 from semrsm.engine.settings import Settings
 from semrsm.errors import SemrsmError
-
-SAMPLES = 16  # are transformed at a time: the transform holds a few copies of them
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,8 @@ def transform_grids(maps: Maps, settings: Settings) -> Spectra:
         raise SemrsmError(
             "the matcher shift needs a grid of positions, tokens have none; use another --matcher"
         )
-    grids = maps.values.unflatten(1, maps.grid)
-    values = torch.cat([torch.fft.rfft2(some, dim=(1, 2)) for some in grids.split(SAMPLES)])
+    grids = (some.unflatten(1, maps.grid) for some in few_samples(maps))
+    values = torch.cat([torch.fft.rfft2(some, dim=(1, 2)) for some in grids])
     return Spectra(maps, maps.grid, values)
 
 
@@ -70,11 +69,11 @@ def match_by_shift(rows: Spectra, columns: Spectra, pairs: Tensor, settings: Set
 
 
 def prepared_bytes(n_positions: int, n_channels: int, size: int, settings: Settings) -> int:
-    """Return what the transform of a sample takes: about the map itself, half of it mirrored away.
+    """Return what a sample takes: its transform, about as large as the map, and putting it in place.
 
-    A grid of width w has w // 2 + 1 complex columns, at most twice the map (w = 1, 2).
+    A grid of width w has w // 2 + 1 complex columns, so more than the map where w is small.
     """
-    return 2 * n_positions * n_channels * size
+    return 3 * n_positions * n_channels * size
 
 
 def workspace_bytes(n_positions: int, n_channels: int, size: int, settings: Settings) -> int:

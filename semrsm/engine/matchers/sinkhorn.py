@@ -21,7 +21,7 @@ def match_by_sinkhorn(rows: Maps, columns: Maps, pairs: Tensor, settings: Settin
     """Balance the plan exp((A - u - v) / epsilon) of each pair, then round it to a permutation.
 
     Sweeps make the rows, then the columns of the plan sum to one. The entropy falls from a quarter
-    of the range of A to `settings.epsilon` of it, then stays for ten sweeps; so many sweeps for
+    of the range of A to `settings.epsilon` of it, then stays for ten sweeps; as many sweeps for
     every pair, so that no pair depends on those beside it. Rounding is greedy on the plan: the rows
     in order of their largest entry each take the free column of their largest entry.
 
@@ -43,7 +43,7 @@ def entropies(epsilon: float) -> list[float]:
     """Return the entropy of each sweep, as a share of the range.
 
     >>> [round(share, 3) for share in entropies(0.1)[:4]]
-    [0.25, 0.213, 0.181, 0.154]
+    [0.25, 0.212, 0.181, 0.154]
     """
     falling, share = [], FIRST
     while share > epsilon:
@@ -74,5 +74,5 @@ def _soft_maximum(scores: Tensor, entropy: Tensor, dim: int) -> Tensor:
 
 
 def workspace_bytes(n_positions: int, n_channels: int, size: int, settings: Settings) -> int:
-    """Return what one pair takes: affinities, shifted, reduced, and their exponentials."""
+    """Return what one pair takes: affinities, shifted, reduced, and the plan, in the order of rows."""
     return n_positions * (n_positions * 4 * size + 2 * n_channels * size + 64)

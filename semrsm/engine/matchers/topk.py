@@ -52,5 +52,5 @@ def workspace_bytes(n_positions: int, n_channels: int, size: int, settings: Sett
     """Return what one pair takes: gathered vectors and the larger of its two problems."""
     top = min(settings.topk, n_positions)
     rest = n_positions - top
-    problem = max(top * top * (3 * size + 8), rest * rest * size)
+    problem = max(top * top * (3 * size + 8), 2 * rest * rest * size)
     return problem + n_positions * (2 * n_channels * size + 64)
