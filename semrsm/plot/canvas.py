@@ -170,7 +170,8 @@ def colour_scale(
     every = np.concatenate([_entries(m, True) for m in matrices])
     if not values.size:
         values = every if every.size else np.zeros(1)
-    low, high = (float(q) for q in np.quantile(values, [CLIPPED, 1 - CLIPPED]))
+    low = float(np.quantile(values, CLIPPED, method="lower"))
+    high = float(np.quantile(values, 1 - CLIPPED, method="higher"))
     colours = SEQUENTIAL
     if zero_counts and low < 0 < high and min(-low, high) >= BOTH_SIGNS * max(-low, high):
         colours, high = DIVERGING, max(-low, high)
