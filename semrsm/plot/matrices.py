@@ -86,8 +86,7 @@ def draw_heatmaps(
     rows = math.ceil(len(panels) / columns)
     with style():
         figure = new_figure(columns * (size + 1.15), rows * (size + 0.65) + 0.3, title)
-        if ordered_by:
-            figure.supxlabel(f"samples ordered by {ordered_by}", fontsize=8)
+        said = f"samples ordered by {ordered_by}" if ordered_by else ""
         named = True
         for index, panel in enumerate(panels):
             axes = figure.add_subplot(rows, columns, index + 1)
@@ -101,7 +100,9 @@ def draw_heatmaps(
             if classes is not None:
                 named &= _draw_bars(axes, classes, shown, size)
         if classes is not None and not named:
-            draw_legend(figure, classes)
+            draw_legend(figure, classes, title=said)
+        elif said:
+            figure.supxlabel(said, fontsize=8)
     return figure
 
 
