@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
-from semrsm.plot.canvas import colour_scale, new_figure, style
+from semrsm.plot.canvas import colour_scale, new_figure, show_matrix, style
 from semrsm.plot.labels import (
     Classes,
     classes_of,
@@ -128,10 +128,8 @@ def _shape(
 
 def _draw_matrix(figure: Figure, axes: Axes, panel: Panel, matrix: NDArray[np.floating]) -> None:
     scale = colour_scale([matrix], panel.zero_counts)
-    image = axes.imshow(matrix, cmap=scale.colours, vmin=scale.low, vmax=scale.high)
-    axes.set_facecolor("0.85")  # shows where there is no number
+    image = show_matrix(axes, matrix, scale)
     axes.set_title(panel.title, loc="left")
-    axes.spines[:].set_visible(True)
     bar = figure.colorbar(image, ax=axes, extend=scale.extend, shrink=0.9, pad=0.03, aspect=25)
     bar.set_label(panel.quantity)
 
