@@ -9,12 +9,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from tests.helpers import scipy_matched, succeed, vectors, write_h5
 
 import semrsm
 from semrsm.engine import tiles
 from semrsm.storage.activations import open_activations
 from semrsm.storage.rsm_file import open_rsm
+from tests.helpers import scipy_matched, succeed, vectors, write_h5
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from tests.helpers import scipy_matched, scipy_rsm, vectors
 
 import semrsm
+from tests.helpers import scipy_matched, scipy_rsm, vectors
 
 CASES = ("digits_layer4", "digits_layer3", "digits_layer2", "tokens")
 MATCHERS = ("identity", "optimal")

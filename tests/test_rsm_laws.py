@@ -6,7 +6,6 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from tests.helpers import brute_force, scipy_rsm, vectors
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from semrsm import rsm
 from semrsm.engine import tiles
 from semrsm.engine.kernels import KERNELS
 from semrsm.engine.matchers import MATCHERS
+from tests.helpers import brute_force, scipy_rsm, vectors
 
 EXACT = [name for name, m in MATCHERS.items() if m.value == "exact"]
 SYMMETRIC = [name for name, m in MATCHERS.items() if m.symmetric]

@@ -14,8 +14,9 @@ from semrsm.cli.evaluate import app as evaluate
 from semrsm.cli.info import info
 from semrsm.cli.methods import methods
 from semrsm.cli.plot import plot
+from semrsm.cli.report import report
 
-COMMANDS = (compute, info, methods, plot, demo)
+COMMANDS = (compute, info, methods, plot, report, demo)
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -17,7 +17,9 @@ from semrsm.errors import SemrsmError
 from semrsm.storage.aside import write_aside
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 STYLE = {
     "font.family": ["DejaVu Sans"],
@@ -62,6 +64,8 @@ CATEGORIES = (
 
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 CLIPPED = 0.005  # of the entries at either end lie outside the colour scale
+ENOUGH = 4_000_000  # entries to find those ends among
+CELLS = 2000  # rows and columns of a matrix that are drawn; of more, means over blocks
 BOTH_SIGNS = 0.1  # the smaller sign must reach this share of the larger one for a diverging scale
 
 
@@ -167,24 +171,61 @@ def colour_scale(
     """
     parts = [_entries(m, diagonal or m.shape[0] != m.shape[1]) for m in matrices]
     values = np.concatenate(parts)
-    every = np.concatenate([_entries(m, True) for m in matrices])
     if not values.size:
-        values = every if every.size else np.zeros(1)
-    low, high = (float(q) for q in np.quantile(values, [CLIPPED, 1 - CLIPPED]))
+        values = np.concatenate([_entries(m, True) for m in matrices])
+    if not values.size:
+        values = np.zeros(1)
+    low = float(np.quantile(values, CLIPPED, method="lower"))
+    high = float(np.quantile(values, 1 - CLIPPED, method="higher"))
     colours = SEQUENTIAL
     if zero_counts and low < 0 < high and min(-low, high) >= BOTH_SIGNS * max(-low, high):
         colours, high = DIVERGING, max(-low, high)
         low = -high
     if low == high:
         low, high = low - 0.5, high + 0.5
-    below, above = bool((every < low).any()), bool((every > high).any())
+    below = any(bool((m < low).any()) for m in matrices)
+    above = any(bool((m > high).any()) for m in matrices)
     extend = {(True, True): "both", (True, False): "min", (False, True): "max"}
     return Scale(colours, low, high, extend.get((below, above), "neither"))
 
 
 def _entries(matrix: NDArray[np.floating], diagonal: bool) -> NDArray[np.float64]:
-    """Return the finite entries of a matrix, with or without its diagonal, as float64."""
+    """Return finite entries of a matrix, with or without its diagonal: all, or evenly spread ones."""
     kept = np.isfinite(matrix)
     if not diagonal:
         np.fill_diagonal(kept, False)
-    return matrix[kept].astype(np.float64)
+    entries = matrix[kept]
+    return entries[:: 1 + entries.size // ENOUGH].astype(np.float64)
+
+
+def show_matrix(axes: Axes, matrix: NDArray[np.floating], scale: Scale) -> AxesImage:
+    """Draw a matrix (n, m) as an image on a scale; a very large one by its means over square blocks.
+
+    Entries that are not finite are left grey.
+    """
+    rows, columns = matrix.shape
+    image = axes.imshow(
+        block_means(matrix, 1 + (max(rows, columns) - 1) // CELLS),
+        cmap=scale.colours,
+        vmin=scale.low,
+        vmax=scale.high,
+        extent=(-0.5, columns - 0.5, rows - 0.5, -0.5),
+    )
+    axes.set_facecolor("0.85")
+    axes.spines[:].set_visible(True)
+    return image
+
+
+def block_means(matrix: NDArray[np.floating], side: int) -> NDArray[np.floating]:
+    """Return the means over blocks of side x side entries; those at the far edges may be smaller.
+
+    >>> block_means(np.arange(9.0).reshape(3, 3), 2).tolist()
+    [[2.0, 3.5], [6.5, 8.0]]
+    """
+    if side == 1:
+        return matrix
+    for axis in (0, 1):
+        starts = np.arange(0, matrix.shape[axis], side)
+        sizes = np.diff(starts, append=matrix.shape[axis])
+        matrix = np.add.reduceat(matrix, starts, axis=axis) / np.expand_dims(sizes, 1 - axis)
+    return matrix

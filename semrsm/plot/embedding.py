@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-HANGING = 0.03  # of the height of a tree of many leaves; stems down to 0 would be a black wall
+MANY = 300  # leaves; of more, stems down to 0 would be a black wall
+HANGING = 0.03  # of the height of a tree of many leaves: how long its stems are
 NUMBERED = 30  # samples; of more, the numbers at the points would overlap
 
 
@@ -141,7 +142,9 @@ def draw_dendrogram(
             axes = figure.add_subplot(len(panels), 1, index + 1)
             merges = cluster(panel.values)
             fit = names_fit(len(merges) + 1, 0.85 * width)
-            lines, leaves = dendrogram_lines(merges, None if fit else HANGING * merges[-1, 2])
+            lines, leaves = dendrogram_lines(
+                merges, HANGING * merges[-1, 2] if len(merges) > MANY else None
+            )
             thin = float(np.clip(120 / len(leaves), 0.4, 1.0))
             axes.add_collection(LineCollection(lines, colors="0.15", linewidths=thin))
             axes.set_xlim(-0.5, len(leaves) - 0.5)

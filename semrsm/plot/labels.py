@@ -116,13 +116,16 @@ def name_blocks(
     return True
 
 
-def draw_legend(figure: Figure, classes: Classes | None, joined: bool = False) -> None:
+def draw_legend(
+    figure: Figure, classes: Classes | None, joined: bool = False, title: str = ""
+) -> None:
     """Draw the colours of the classes below the figure; where there are too many, say how many.
 
     Args:
         figure: Gets the legend.
         classes: None where the samples have no labels.
         joined: Say that lines join views of one image.
+        title: Above the legend.
     """
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -142,4 +145,5 @@ def draw_legend(figure: Figure, classes: Classes | None, joined: bool = False) -
     figure.legend(
         list(entries.values()), list(entries), loc="outside lower center", ncols=columns,
         handlelength=1.1, handletextpad=0.5, columnspacing=1.2, borderaxespad=0.8,
+        title=title or None, title_fontsize=8,
     )  # fmt: skip

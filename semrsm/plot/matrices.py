@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
-from semrsm.plot.canvas import colour_scale, new_figure, style
+from semrsm.plot.canvas import colour_scale, new_figure, show_matrix, style
 from semrsm.plot.labels import (
     Classes,
     classes_of,
@@ -86,8 +86,7 @@ def draw_heatmaps(
     rows = math.ceil(len(panels) / columns)
     with style():
         figure = new_figure(columns * (size + 1.15), rows * (size + 0.65) + 0.3, title)
-        if ordered_by:
-            figure.supxlabel(f"samples ordered by {ordered_by}", fontsize=8)
+        said = f"samples ordered by {ordered_by}" if ordered_by else ""
         named = True
         for index, panel in enumerate(panels):
             axes = figure.add_subplot(rows, columns, index + 1)
@@ -101,7 +100,9 @@ def draw_heatmaps(
             if classes is not None:
                 named &= _draw_bars(axes, classes, shown, size)
         if classes is not None and not named:
-            draw_legend(figure, classes)
+            draw_legend(figure, classes, title=said)
+        elif said:
+            figure.supxlabel(said, fontsize=8)
     return figure
 
 
@@ -127,10 +128,8 @@ def _shape(
 
 def _draw_matrix(figure: Figure, axes: Axes, panel: Panel, matrix: NDArray[np.floating]) -> None:
     scale = colour_scale([matrix], panel.zero_counts)
-    image = axes.imshow(matrix, cmap=scale.colours, vmin=scale.low, vmax=scale.high)
-    axes.set_facecolor("0.85")  # shows where there is no number
+    image = show_matrix(axes, matrix, scale)
     axes.set_title(panel.title, loc="left")
-    axes.spines[:].set_visible(True)
     bar = figure.colorbar(image, ax=axes, extend=scale.extend, shrink=0.9, pad=0.03, aspect=25)
     bar.set_label(panel.quantity)
 

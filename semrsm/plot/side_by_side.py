@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
-from semrsm.plot.canvas import OTHER, SAME, colour_scale, new_figure, style
+from semrsm.plot.canvas import OTHER, SAME, colour_scale, new_figure, show_matrix, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,12 +93,9 @@ def draw_side_by_side(
         histograms = [top, figure.add_subplot(grid[1, 2], sharex=top)]
         scale = colour_scale([identity, optimal], zero_counts=kernel == "linear")
         for axes, rsm, name in zip(maps, (identity, optimal), names, strict=True):
-            image = axes.imshow(
-                rsm[np.ix_(shown, shown)], cmap=scale.colours, vmin=scale.low, vmax=scale.high
-            )
+            image = show_matrix(axes, rsm[np.ix_(shown, shown)], scale)
             axes.set_title(name, loc="left")
             axes.set_xlabel("sample" if order is None else "sample, ordered")
-            axes.spines[:].set_visible(True)
         maps[0].set_ylabel(maps[0].get_xlabel())
         bar = figure.colorbar(image, ax=maps, extend=scale.extend, shrink=0.86, pad=0.015)
         bar.set_label(what)

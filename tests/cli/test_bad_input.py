@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+
 from tests.helpers import fail, run, snapshot, start, succeed, write_h5
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from tests.helpers import start, write_h5
 
 from semrsm.storage.rsm_file import is_rsm_file
+from tests.helpers import start, write_h5
 
 OLDER = b"an older output"
 

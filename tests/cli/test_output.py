@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.helpers import run, succeed, write_h5
 
 from semrsm import cli
 from semrsm.cli.console import LineProgress, print_table, progress
+from tests.helpers import run, succeed, write_h5
 
 LAYER_KEYS = [
     *("layer", "n_samples", "n_positions", "n_channels", "pairs", "seconds", "pairs_per_second"),

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from tests.helpers import vectors
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +10,7 @@ from semrsm.engine.devices import describe, find_device
 from semrsm.engine.maps import prepare, squared_norms, unscaled
 from semrsm.engine.positions import positions_of, to_positions
 from semrsm.errors import SemrsmError
+from tests.helpers import vectors
 
 
 def array(*shape: int) -> np.ndarray:

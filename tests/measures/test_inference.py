@@ -4,13 +4,13 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from slow_measures import hsic_1
-from slow_measures import neighbours as slow_neighbours
 
 from semrsm.errors import SemrsmError
 from semrsm.measures import MEASURES
 from semrsm.measures.inference import bootstrap, permutation_test
 from semrsm.measures.neighbours import K_NEAREST
+from tests.measures.slow_measures import hsic_1
+from tests.measures.slow_measures import neighbours as slow_neighbours
 
 each_measure = pytest.mark.parametrize("name", MEASURES)
 

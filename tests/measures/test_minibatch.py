@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from slow_measures import hsic_1
 
 from semrsm.errors import SemrsmError
 from semrsm.measures import MEASURES
 from semrsm.measures.minibatch import aligned_batches, minibatch_cka
+from tests.measures.slow_measures import hsic_1
 
 
 def related(rng, n):

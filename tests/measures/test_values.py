@@ -6,9 +6,9 @@ import h5py
 import numpy as np
 import pytest
 from scipy import stats
-from slow_measures import SLOW, pairs
 
 from semrsm.measures import MEASURES, matrices, rsa
+from tests.measures.slow_measures import SLOW, pairs
 
 N_SAMPLES = [12, 13, 17]
 

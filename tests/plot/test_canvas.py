@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from semrsm import SemrsmError
-from semrsm.plot.canvas import colour_scale, new_figure, save_figure, style
+from semrsm.plot.canvas import block_means, colour_scale, new_figure, save_figure, style
 
 
 def figure_with_text():
@@ -101,3 +101,13 @@ def test_matplotlib_is_imported_only_when_something_is_drawn():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout == "False\n"
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 7, 50])
+def test_means_over_blocks_keep_the_mean_of_each_block(rng, side):
+    matrix = rng.normal(size=(7, 9))
+    means = block_means(matrix, side)
+    assert means.shape == (-(-7 // side), -(-9 // side))
+    for (i, j), mean in np.ndenumerate(means):
+        block = matrix[i * side : (i + 1) * side, j * side : (j + 1) * side]
+        assert mean == pytest.approx(block.mean())

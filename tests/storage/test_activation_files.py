@@ -9,11 +9,11 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from tests.helpers import write_h5
 
 from semrsm.errors import SemrsmError
 from semrsm.storage.activations import open_activations
 from semrsm.storage.labels import read_sample_ids
+from tests.helpers import write_h5
 
 X = np.random.default_rng(7).normal(size=(7, 3, 4, 5)).astype(np.float32)
 CHUNKED = {"chunks": (2, 3, 2, 5), "compression": "gzip", "shuffle": True}

@@ -8,13 +8,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from tests.helpers import write_h5
 
 import semrsm
 from semrsm.errors import SemrsmError
 from semrsm.storage import rsm_writer
 from semrsm.storage.rsm_file import LayerInfo, is_rsm_file, open_rsm
 from semrsm.storage.rsm_writer import Stream, writing
+from tests.helpers import write_h5
 
 FORMAT = (Path(semrsm.__file__).parent / "storage" / "FORMAT.md").read_text()
 TREE = FORMAT.split("```")[1]

@@ -1,0 +1,74 @@
+"""`semrsm report`: one page about RSMs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from semrsm.cli.console import say
+from semrsm.cli.plot import parse_queries
+from semrsm.plot.report import build_report
+from semrsm.plot.request import PlotOptions
+from semrsm.storage.aside import check_output, write_aside
+
+
+def report(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            help="RSM files or plain matrices, path or path::layer.",
+            metavar="RSM...",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Page to write.", metavar="FILE.html")],
+    layer: Annotated[
+        list[str] | None, typer.Option("-l", "--layer", help="Layers to show, names or globs.")
+    ] = None,
+    kernel: Annotated[
+        str | None,
+        typer.Option(
+            "-k", "--kernel", help="Kernel to show; the first that is stored if left out."
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="A label for each sample.", metavar="FILE[::name]")
+    ] = None,
+    views: Annotated[
+        str | None,
+        typer.Option(help="Which thing each sample is a view of.", metavar="FILE[::name]"),
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option(help="Images of the samples.", metavar="FILE[::name]")
+    ] = None,
+    queries: Annotated[
+        str | None,
+        typer.Option(help="Samples to retrieve images for; the first three.", metavar="0,5,7"),
+    ] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(help="Table that semrsm compare or evaluate wrote.", metavar="FILE.csv"),
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page.")] = False,
+) -> None:
+    """Write one self-contained HTML page: what the RSMs are, how they were made, and pictures.
+
+    It holds no script and refers to nothing outside of it.
+
+    Example: semrsm report identity.rsm.h5 optimal.rsm.h5 -o report.html --labels dump.h5::labels
+    """
+    check_output(out, overwrite)
+    options = PlotOptions(
+        kernel=kernel,
+        layers=tuple(layer) if layer else None,
+        labels=labels,
+        views=views,
+        images=images,
+        queries=parse_queries(queries),
+        title=title,
+    )
+    write_aside(out, build_report(inputs, options, table or ()).encode())
+    say(f"wrote {out}")
