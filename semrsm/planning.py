@@ -133,6 +133,10 @@ def work_of(options: RunOptions, layer: LayerInput) -> Work:
                 f"the kernel {name} needs matched maps and the matcher {matcher.name} matches none;"
                 " use --kernel linear or another --matcher"
             )
+    if options.certify and matcher.value == "at least the optimum":
+        raise SemrsmError(
+            f"the matcher {matcher.name} is itself an upper bound; use --certify with another --matcher"
+        )
     device = find_device(options.device)
     threads = options.threads or default_threads()
     return Work(

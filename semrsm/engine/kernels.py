@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from semrsm.errors import SemrsmError
 
 Floats = NDArray[np.float64]
+ROUNDING = 1e-13  # of float64 sums over a million numbers, relative
 REFERENCE = "Wald et al., NeurIPS 2024, arXiv:2410.23107"
 
 
@@ -75,10 +76,14 @@ def cosine(m: Floats, row_sq: Floats, column_sq: Floats, sigma: float | None = N
 def squared_distance(m: Floats, row_sq: Floats, column_sq: Floats) -> Floats:
     """Return the squared distance of the matched maps, s_i + s_j - 2 m_ij, clamped at 0.
 
+    What float64 cannot tell from 0 beside s_i + s_j is 0: equal maps have no distance.
+
     >>> squared_distance(np.array([[4.0, 1.0]]), np.array([4.0]), np.array([4.0, 1.0])).tolist()
     [[0.0, 3.0]]
     """
-    return np.maximum(row_sq[:, None] + column_sq[None, :] - 2.0 * m, 0.0)
+    sums = row_sq[:, None] + column_sq[None, :]
+    d2 = sums - 2.0 * m
+    return np.where(d2 > ROUNDING * sums, d2, 0.0)
 
 
 def rbf(m: Floats, row_sq: Floats, column_sq: Floats, sigma: float | None) -> Floats:

@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from matching import SETTINGS, SIZES, activations, match_all, references, scale_of
 
 import semrsm
 from semrsm.engine.groups import similar_positions
@@ -17,6 +16,7 @@ from semrsm.engine.matchers import MATCHERS
 from semrsm.engine.matchers.greedy import greedy_permutations
 from semrsm.engine.matchers.reference import greedy_permutation, groups_of
 from semrsm.engine.matchers.sinkhorn import log_plan
+from tests.engine.matching import SETTINGS, SIZES, activations, match_all, references, scale_of
 
 
 def test_greedy_breaks_ties_by_the_lower_index() -> None:

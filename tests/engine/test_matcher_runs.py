@@ -6,13 +6,13 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from matching import SETTINGS, every_matcher
 from typer.testing import CliRunner
 
 import semrsm
 from semrsm.cli import app
 from semrsm.engine.matchers import Matcher, Settings
 from semrsm.errors import SemrsmError
+from tests.engine.matching import SETTINGS, every_matcher
 
 
 def save(path: Path, maps: np.ndarray) -> Path:

@@ -9,7 +9,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from matching import (
+
+from semrsm.engine.matchers import MATCHERS, Matcher
+from semrsm.engine.matchers.reference import REFERENCES, value_of
+from tests.engine.matching import (
     SETTINGS,
     SIZES,
     activations,
@@ -18,9 +21,6 @@ from matching import (
     references,
     scale_of,
 )
-
-from semrsm.engine.matchers import MATCHERS, Matcher
-from semrsm.engine.matchers.reference import REFERENCES, value_of
 
 permuting = pytest.mark.parametrize(
     "matcher", [m for m in MATCHERS.values() if m.permutation], ids=lambda m: m.name

@@ -80,7 +80,8 @@ def test_maps_hold_what_they_were_made_of(
     maps = prepare(x, centred=centred, dtype=dtype)
     assert maps.values.dtype == dtype
     assert maps.values.abs().max() <= 2
-    again = (maps.values.double() + maps.mean[:, None]) * maps.scale[:, None, None]
+    mean = 0 if maps.mean is None else maps.mean[:, None]
+    again = (maps.values.double() + mean) * maps.scale[:, None, None]
     tolerance = 1e-7 if dtype == torch.float32 else 1e-15
     torch.testing.assert_close(again / scale, x / scale, rtol=0, atol=4 * tolerance)
     torch.testing.assert_close(maps.squared_norm, x.square().sum((1, 2)), rtol=1e-14, atol=0)

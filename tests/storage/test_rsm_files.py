@@ -26,7 +26,7 @@ def files(tmp_path: Path, rng: np.random.Generator) -> tuple[Path, Path]:
     x = rng.normal(size=(5, 3, 2, 2)).astype(np.float32)
     source = write_h5(tmp_path / "a.h5", g__layer=x, samples=np.arange(5))
     kernels = ["linear", "cosine", "rbf"]
-    semrsm.compute(source, tmp_path / "s.rsm.h5", kernel=kernels, threads=1)
+    semrsm.compute(source, tmp_path / "s.rsm.h5", kernel=kernels, threads=1, certify=True)
     semrsm.compute(source, tmp_path / "r.rsm.h5", kernel=kernels, against=str(source), threads=1)
     return tmp_path / "s.rsm.h5", tmp_path / "r.rsm.h5"
 

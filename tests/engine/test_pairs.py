@@ -1,0 +1,153 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import semrsm
+from semrsm.engine.matchers import MATCHERS, Settings
+from semrsm.engine.pairs import Work, match_pairs, matched_tiles, product_precision, ready
+from semrsm.engine.tiles import Plan
+from semrsm.errors import SemrsmError
+from semrsm.storage.rsm_file import open_rsm
+from tests.helpers import brute_force, fail, succeed, write_h5
+
+BOUNDED = [
+    m.name for m in MATCHERS.values() if m.value != "at least the optimum" and not m.needs_grid
+]
+
+
+def vectors(seed: int, n: int, s: int, c: int, scale: float = 1.0) -> torch.Tensor:
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy((rng.normal(size=(n, s, c)) * scale).astype(np.float32))
+
+
+def tiles_of(x: torch.Tensor, matcher: str, plan: Plan | None = None, **work: object):
+    n = len(x)
+    work = Work(MATCHERS[matcher], **work)
+    source = lambda samples: x[samples.start : samples.stop]  # noqa: E731
+    return list(matched_tiles(source, source, plan or Plan(n, n, True, n, 3, 0), work))
+
+
+@given(
+    matcher=st.sampled_from(BOUNDED),
+    seed=st.integers(0, 10_000),
+    s=st.integers(1, 5),
+    c=st.integers(1, 3),
+    scale=st.sampled_from([1e-3, 1.0, 1e4]),
+    ties=st.booleans(),
+)
+def test_no_matching_exceeds_the_certificate(
+    matcher: str, seed: int, s: int, c: int, scale: float, ties: bool
+) -> None:
+    x = vectors(seed, 3, s, c)
+    x = (x.round() if ties else x) * scale
+    [found] = tiles_of(x, matcher, certify=True)
+    for i in range(3):
+        for j in range(i):
+            best = brute_force(x[j].double().numpy(), x[i].double().numpy())
+            assert found.upper_bound[j, i] >= best
+            assert found.upper_bound[i, j] == found.upper_bound[j, i]
+    np.testing.assert_array_equal(found.upper_bound.diagonal(), found.matched.diagonal())
+
+
+@pytest.mark.parametrize("s", [1, 2, 17, 49, 63])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_certificate_of_an_optimal_matching_is_tight(s: int, dtype: torch.dtype) -> None:
+    x = vectors(s, 5, s, 8).relu() + 0.1
+    [found] = tiles_of(x, "optimal", certify=True, dtype=dtype)
+    norm = np.sqrt(found.matched.diagonal())
+    gap = (found.upper_bound - found.matched) / norm[:, None] / norm
+    assert gap.max() <= (1e-6 if dtype == torch.float32 else 1e-12)
+
+
+def test_certified_runs_store_and_report_the_gap(tmp_path, rng) -> None:
+    source = write_h5(tmp_path / "a.h5", layer=rng.normal(size=(6, 4, 5, 5)).astype(np.float32))
+    out = tmp_path / "o.rsm.h5"
+    done = succeed("compute", source, "-o", out, "-m", "greedy", "--certify", "--threads", 2)
+    assert "layer: no matching raises a cosine by more than: largest" in done.stderr
+    with open_rsm(out) as file:
+        group = file.file["layers/layer"]
+        m, bound = group["matched"][:], group["upper_bound"][:]
+        gap = file.layer("layer").parameters["certificate"]
+    norm = np.sqrt(np.diag(m))
+    relative = ((bound - m) / norm[:, None] / norm)[np.triu_indices(6, 1)]
+    assert gap["largest"] == pytest.approx(relative.max(), rel=1e-6)
+    assert gap["mean"] == pytest.approx(relative.mean(), rel=1e-6)
+    best = semrsm.rsm(
+        rng.normal(size=(2, 2, 2, 2)), "optimal", "linear"
+    )  # the API takes no certify
+    assert best.shape == (2, 2)
+    message = fail(
+        "compute", source, "-o", tmp_path / "p.h5", "-m", "maxsim", "-k", "linear", "--certify"
+    )
+    assert "is itself an upper bound" in message
+
+
+def test_work_goes_on_in_halves_when_the_device_is_out_of_memory(monkeypatch) -> None:
+    x = vectors(1, 6, 9, 4)
+    [expected] = tiles_of(x, "optimal")
+    from semrsm.engine import pairs as module
+
+    real, notes = module.match_pairs, []
+
+    def at_most_one(rows, columns, some, work):
+        if len(some) > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return real(rows, columns, some, work)
+
+    monkeypatch.setattr(module, "match_pairs", at_most_one)
+    source = lambda samples: x[samples.start : samples.stop]  # noqa: E731
+    work, plan = Work(MATCHERS["optimal"]), Plan(6, 6, True, 6, 4, 0)
+    [found] = matched_tiles(source, source, plan, work, on_note=notes.append)
+    np.testing.assert_allclose(found.matched, expected.matched, rtol=1e-6)
+    assert any("4 pairs do not fit" in note for note in notes)
+
+    def never(*_):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(module, "match_pairs", never)
+    with pytest.raises(SemrsmError, match="one pair does not fit into the memory of cpu; --pool"):
+        list(matched_tiles(source, source, plan, work))
+
+
+def test_fast_products_leave_the_value_of_the_matching_exact() -> None:
+    x = vectors(2, 4, 30, 8).relu()
+    work = Work(MATCHERS["optimal"], Settings(), precision="fast", certify=True)
+    block = ready(lambda samples: x, range(4), work)
+    pairs = torch.tensor([[0, 1], [2, 3]])
+    before = torch.get_float32_matmul_precision()
+    with product_precision(work):
+        found = match_pairs(block, block, pairs, work)
+    assert torch.get_float32_matmul_precision() == before
+    for (i, j), p, m, bound in zip(
+        pairs.tolist(), found.permutation, found.matched, found.upper_bound, strict=True
+    ):
+        value = (x[i].double() * x[j].double()[p]).sum()
+        assert m == pytest.approx(value.item(), rel=1e-6)
+        assert bound >= m
+
+
+def test_the_triton_solver_gives_the_same_values_and_solves_again_what_it_cannot_prove(
+    monkeypatch,
+) -> None:
+    pytest.importorskip("triton")
+    from semrsm.engine import certificate
+    from semrsm.engine.assignment import triton_products
+
+    x = vectors(3, 4, 17, 6).relu()
+    [expected] = tiles_of(x, "optimal")
+    [found] = tiles_of(x, "optimal", settings=Settings(solver="triton"))
+    np.testing.assert_allclose(found.matched, expected.matched, rtol=1e-6)
+
+    monkeypatch.setattr(certificate, "unproven", lambda gap: torch.ones_like(gap, dtype=torch.bool))
+    worst = triton_products.triton_sap.Assigned
+    real = triton_products.triton_sap.solve
+
+    def spoilt(affinity, pairs):
+        assigned = real(affinity, pairs)
+        return worst(assigned.permutation.flip(1), assigned.u, assigned.v, assigned.scans)
+
+    monkeypatch.setattr(triton_products.triton_sap, "solve", spoilt)
+    [mended] = tiles_of(x, "optimal", settings=Settings(solver="triton"))
+    np.testing.assert_allclose(mended.matched, expected.matched, rtol=1e-6)
