@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from semrsm import __version__
+from semrsm.cli.compare import compare
 from semrsm.cli.compute import compute
 from semrsm.cli.console import ends_well
 from semrsm.cli.demo import demo
@@ -15,7 +16,7 @@ from semrsm.cli.info import info
 from semrsm.cli.methods import methods
 from semrsm.cli.plot import plot
 
-COMMANDS = (compute, info, methods, plot, demo)
+COMMANDS = (compute, compare, info, methods, plot, demo)
 
 app = typer.Typer(
     no_args_is_help=True,
