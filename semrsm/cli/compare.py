@@ -17,6 +17,8 @@ from semrsm.compare import compare as compare_rsms
 from semrsm.engine.kernels import KERNELS
 from semrsm.measures import MEASURES
 from semrsm.options import parse_memory
+from semrsm.plot import draw_comparison, save_figure
+from semrsm.plot.canvas import check_suffix
 from semrsm.storage.aside import check_output, write_aside
 
 Record = dict[str, Any]
@@ -83,8 +85,12 @@ def compare(
         Path | None,
         typer.Option("-o", "--out", metavar="TABLE.csv", help="Write the table here, too."),
     ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png|.pdf|.svg", help="Draw the table as heat maps, too."),
+    ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace it if it exists.")
+        bool, typer.Option("--overwrite", help="Replace table and picture if they exist.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, one record a value.")] = False,
 ) -> None:
@@ -97,6 +103,9 @@ def compare(
     """
     if out is not None:
         check_output(out, overwrite)
+    if plot is not None:
+        check_suffix(plot)
+        check_output(plot, overwrite)
     with progress() as on_progress:
         table = compare_rsms(
             rsm,
@@ -121,6 +130,9 @@ def compare(
     if out is not None:
         write_aside(out, _as_csv(records), overwrite)
         say(f"wrote {out}")
+    if plot is not None:
+        save_figure(draw_comparison(records), plot)
+        say(f"wrote {plot}")
 
 
 def _print(records: Sequence[Record], json: bool) -> None:

@@ -105,6 +105,16 @@ def test_the_table_in_long_form_as_a_file(a: Path, b: Path, tmp_path: Path) -> N
     assert out.read_bytes() != before
 
 
+def test_the_table_as_a_picture_and_read_again_by_plot(a: Path, tmp_path: Path) -> None:
+    table, direct, again = (tmp_path / name for name in ("t.csv", "direct.png", "again.png"))
+    result = succeed("compare", a, a, "-o", table, "--plot", direct)
+    assert f"wrote {direct}" in result.stderr
+    succeed("plot", table, "--kind", "compare", "-o", again)
+    assert direct.read_bytes() == again.read_bytes()
+    assert "--overwrite" in fail("compare", a, a, "--plot", direct, out=direct)
+    assert "no kind of picture" in fail("compare", a, a, "--plot", tmp_path / "x.gif", out=direct)
+
+
 def test_matrices_from_everywhere(tmp_path: Path, rng: np.random.Generator) -> None:
     K = gram(rng)
     names = [f"img{i}" for i in range(N)]
