@@ -204,6 +204,12 @@ def test_what_cannot_be_aligned(ours: list[str], theirs: list[str], says: str) -
         as_compared([rsm_in_memory(np.eye(2), ours), rsm_in_memory(np.eye(2), theirs)], align=True)
 
 
+def test_a_square_matrix_of_queries_and_gallery_is_refused() -> None:
+    rectangular = replace(rsm_in_memory(np.eye(5), None), symmetric=False)
+    with pytest.raises(SemrsmError, match=r"is rectangular \(5 x 5\)"):
+        as_compared([rectangular, rsm_in_memory(np.eye(5), None)])
+
+
 def test_intervals_and_p_values_are_those_of_the_arrays(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:

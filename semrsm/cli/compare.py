@@ -23,6 +23,8 @@ from semrsm.storage.aside import check_output, write_aside
 
 Record = dict[str, Any]
 
+SHOWN = ("measure", "value", "low", "high", "p")  # in every row of a table for people
+
 
 def compare(
     rsm: Annotated[
@@ -138,12 +140,19 @@ def compare(
 def _print(records: Sequence[Record], json: bool) -> None:
     if json:
         print_json(records)
-        return
-    grids = grids_of(records) if sys.stdout.isatty() else []
-    for title, columns, rows in grids:
-        print_table(columns, rows, title)
-    if not grids:
+    elif not sys.stdout.isatty():
         print_table(list(records[0]), [list(r.values()) for r in records])
+    else:
+        for title, columns, rows in grids_of(records) or [list_of(records)]:
+            print_table(columns, rows, title)
+
+
+def list_of(records: Sequence[Record]) -> tuple[str, list[str], list[list[Any]]]:
+    """Return (title, columns, rows) of a table for people: what all rows have in common is its title."""
+    shared = {k for k in records[0] if k not in SHOWN and len({r[k] for r in records}) == 1}
+    title = ", ".join(f"{k} {records[0][k]}" for k in records[0] if k in shared and records[0][k])
+    columns = [k for k in records[0] if k not in shared]
+    return title, columns, [[r[k] for k in columns] for r in records]
 
 
 def grids_of(

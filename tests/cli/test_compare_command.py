@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from helpers import fail, run, succeed, write_rsm
 
-from semrsm.cli.compare import grids_of
+from semrsm.cli.compare import grids_of, list_of
 
 N = 12
 
@@ -262,6 +262,14 @@ def test_people_see_layers_by_layers(a: Path, b: Path, tmp_path: Path) -> None:
     assert grids_of(records(a, "--matched-layers")) == []
     assert grids_of(records(a, b)) == []
     assert grids_of(records(a, "--permutations", 3)) == []
+
+
+def test_people_read_once_what_all_rows_share(a: Path, b: Path) -> None:
+    title, columns, rows = list_of(records(a, b, "--permutations", 3, "--seed", 8))
+    assert title == f"a {a}, b {b}, kernel linear, seed 8"
+    assert columns == ["layer_a", "measure", "value", "p"]
+    assert [row[:2] for row in rows][:2] == [["layer1", "cka"], ["layer1", "cka-debiased"]]
+    assert list_of(records(a, "--measure", "cka"))[1] == ["layer_a", "layer_b", "measure", "value"]
 
 
 def test_methods_lists_the_measures() -> None:
