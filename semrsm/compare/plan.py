@@ -87,15 +87,14 @@ def check_minibatch(n: int, size: int, memory: int | None = None) -> None:
 
 
 def _working(prepare: Prepare, resample: bool, permute: bool, itemsize: int) -> float:
-    """Bytes for each entry that one pair takes beside the RSMs: two prepared, and the peak."""
+    """Bytes for each entry that one pair takes beside the RSMs themselves."""
     need = NEEDS[prepare]
-    own = 2 * need.held + need.peak
-    twice = own + need.held  # the tests prepare the pair once more
+    pair = max(need.held + need.prepare, 2 * need.held + need.compare)
+    kept = 2 * need.held  # while intervals and p-values are found, which prepare the pair once more
     return max(
-        own,
-        need.resample + 2 * need.held if resample else 0,
-        twice + itemsize + need.held if permute else 0,
-        twice if resample else 0,
+        pair,
+        kept + max(pair, need.resample) if resample else 0,
+        kept + pair + itemsize if permute else 0,
     )
 
 

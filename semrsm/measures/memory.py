@@ -26,11 +26,6 @@ class Need:
     compare: float
     resample: float
 
-    @property
-    def peak(self) -> float:
-        """The more of preparing and comparing."""
-        return max(self.prepare, self.compare)
-
 
 FOR_BLOCKS = 8 * BLOCK_BYTES
 
