@@ -150,7 +150,7 @@ def open_rsms(
 
     Args:
         address: An RSM file, or a plain matrix (.npy, .npz, .csv, HDF5); `path::name` names one.
-        layers: Globs of layers; none means all of them.
+        layers: Globs of layers, or of matrices with names; none means all of them.
         kernel: A key of KERNELS; None takes the first that a layer stores, or cosine. Kernels that
             are not stored are finished from the matched inner products. Not for plain matrices.
         sigma: Width of an rbf kernel that is not stored.
@@ -162,16 +162,33 @@ def open_rsms(
     if not is_rsm_file(path):
         if kernel is not None and path.exists():
             raise SemrsmError(f"{path} is a plain matrix and has no kernels; leave --kernel out")
-        return [_of_matrix(path, matrix) for matrix in read_matrices(path, name)]
+        matrices = {matrix.name: matrix for matrix in read_matrices(path, name)}
+        names = [m for m in matrices if m is not None]
+        chosen = _matching(path, names, layers) if names else matrices
+        return [_of_matrix(path, matrices[c]) for c in chosen]
     with open_rsm(path) as file:
         known = file.layers()
-        chosen = [file.layer(name).name] if name else list(known)
-        for pattern in layers:
-            if not fnmatch.filter(chosen, pattern):
-                raise SemrsmError(f"{path}: {no_such(known, pattern, 'layer')}")
-        if layers:
-            chosen = [c for c in chosen if any(fnmatch.fnmatch(c, pattern) for pattern in layers)]
-        return [_of_layer(file, known[c], kernel, parse_sigma(sigma)) for c in chosen]
+        named = [file.layer(name).name] if name else list(known)
+        return [
+            _of_layer(file, known[c], kernel, parse_sigma(sigma))
+            for c in _matching(path, named, layers)
+        ]
+
+
+def _matching(path: Path, names: list[str], globs: tuple[str, ...]) -> list[str]:
+    for pattern in globs:
+        if not fnmatch.filter(names, pattern):
+            raise SemrsmError(f"{path}: {no_such(names, pattern, 'layer')}")
+    return [n for n in names if not globs or any(fnmatch.fnmatch(n, glob) for glob in globs)]
+
+
+def stored_kernels(address: str | Path) -> tuple[str, ...]:
+    """Return the kernels that an RSM file stores for any layer; none for a plain matrix."""
+    path, _ = address_of(address)
+    if not is_rsm_file(path):
+        return ()
+    with open_rsm(path) as file:
+        return tuple(dict.fromkeys(k for layer in file.layers().values() for k in layer.sigmas))
 
 
 def _of_matrix(path: Path, matrix: Matrix) -> Rsm:

@@ -6,6 +6,7 @@ import itertools
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import h5py
@@ -14,6 +15,9 @@ from scipy.optimize import linear_sum_assignment
 from typer.testing import CliRunner, Result
 
 from semrsm.cli import app
+from semrsm.engine.kernels import KERNELS
+from semrsm.storage.rsm_file import LayerInfo, StorageMode
+from semrsm.storage.rsm_writer import writing
 
 
 def write_h5(path: Path, **arrays: np.ndarray) -> Path:
@@ -98,3 +102,31 @@ def brute_force(x: np.ndarray, y: np.ndarray) -> float:
     affinity = x @ y.T
     rows = np.arange(len(x))
     return max(affinity[rows, list(p)].sum() for p in itertools.permutations(range(len(x))))
+
+
+def write_rsm(
+    path: Path,
+    layers: Mapping[str, np.ndarray],
+    samples: Sequence[str] | None = None,
+    kernels: Sequence[str] = ("linear",),
+    matcher: str = "optimal",
+) -> Path:
+    """Write an RSM file whose matched inner products are these matrices, (n, n) or rectangular."""
+    with writing(path, overwrite=True) as writer:
+        if samples is not None:
+            writer.write_samples(list(samples))
+        writer.metadata["layers"] = list(layers)
+        for name, matched in layers.items():
+            square = matched.shape[0] == matched.shape[1]
+            mode: StorageMode = "symmetric" if square else "rectangular"
+            info = LayerInfo(name, matcher, "nd", 1, 1, *matched.shape, mode)
+            layer = writer.layer(info)
+            norms = np.ones(len(matched)), np.ones(matched.shape[1])
+            row_sq, column_sq = (matched.diagonal(),) * 2 if square else norms
+            layer.write_squared_norms(row_sq, column_sq)
+            layer.write_matched(0, 0, matched)
+            for kernel in kernels:
+                sigma = 2.0 if kernel == "rbf" else None
+                values = KERNELS[kernel].finish(matched, row_sq, column_sq, sigma)
+                layer.write_kernel(kernel, sigma, iter([(0, values)]))
+    return path

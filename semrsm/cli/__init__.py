@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from semrsm import __version__
+from semrsm.cli.compare import compare
 from semrsm.cli.compute import compute
 from semrsm.cli.console import ends_well
 from semrsm.cli.demo import demo
@@ -16,7 +17,7 @@ from semrsm.cli.methods import methods
 from semrsm.cli.plot import plot
 from semrsm.cli.report import report
 
-COMMANDS = (compute, info, methods, plot, report, demo)
+COMMANDS = (compute, info, methods, compare, plot, report, demo)
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def methods(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List every matcher, kernel and solver with what is true of it.
+    """List every matcher, kernel, measure and solver with what is true of it.
 
     Example: semrsm methods --json | jq '.[] | select(.kind == "matcher") | .name'
     """
@@ -29,6 +29,7 @@ def methods(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
 def _rows() -> list[dict[str, Any]]:
     from semrsm.engine.assignment import SOLVERS
     from semrsm.engine.matchers import MATCHERS
+    from semrsm.measures import MEASURES
 
     rows = [
         _row("matcher", m.name, m.summary, "; ".join(_facts(m)), m.reference)
@@ -36,6 +37,11 @@ def _rows() -> list[dict[str, Any]]:
     ]
     for k in KERNELS.values():
         rows.append(_row("kernel", k.name, k.summary, f"{k.formula}: {k.range}", k.reference))
+    for measure in MEASURES.values():
+        low, high = measure.range
+        facts = f"{measure.direction}, {low:.4g} to {high:.4g}"
+        source = f"{measure.reference}, doi:{measure.doi}"
+        rows.append(_row("measure", measure.name, measure.summary, facts, source))
     for s in SOLVERS.values():
         installed = "installed" if s.available() else "not installed"
         rows.append(_row("solver", s.name, s.summary, f"{s.device}, {installed}", s.reference))

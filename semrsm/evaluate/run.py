@@ -14,10 +14,8 @@ from semrsm.evaluate import predictions, views
 from semrsm.evaluate.blocks import row_blocks, upper_pairs
 from semrsm.evaluate.results import Evaluation
 from semrsm.evaluate.retrieval import multi_hot, retrieve, summarise
-from semrsm.inputs import address_of
-from semrsm.rsms import Rsm, open_rsms
+from semrsm.rsms import Rsm, open_rsms, stored_kernels
 from semrsm.storage.labels import Labels, Scores, read_labels, read_scores, read_views, rows_of
-from semrsm.storage.rsm_file import is_rsm_file, open_rsm
 
 CONSTANT = "the similarities or the divergences of its pairs are all equal"
 
@@ -307,15 +305,7 @@ def open_all(
     """
     found: list[Rsm] = []
     for address in addresses:
-        wanted = tuple(dict.fromkeys(kernels)) or _stored_kernels(address) or (None,)
+        wanted = tuple(dict.fromkeys(kernels)) or stored_kernels(address) or (None,)
         by_kernel = [open_rsms(address, layers=layers, kernel=kernel) for kernel in wanted]
         found += [rsm for of_layer in zip(*by_kernel, strict=True) for rsm in of_layer]
     return found
-
-
-def _stored_kernels(address: str | Path) -> tuple[str, ...]:
-    path, _ = address_of(address)
-    if not is_rsm_file(path):
-        return ()
-    with open_rsm(path) as file:
-        return tuple(dict.fromkeys(k for layer in file.layers().values() for k in layer.sigmas))

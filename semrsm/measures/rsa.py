@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from semrsm.errors import SemrsmError
 from semrsm.measures.matrices import (
@@ -132,6 +131,8 @@ def compare_rho_a(x: Ranks, y: Ranks) -> float:
 
 def compare_tau_b(x: Ranks, y: Ranks) -> float:
     """Return Kendall's tau-b of two rankings, O(m log m). Raises SemrsmError if they differ in n."""
+    from scipy import stats  # takes half a second to load
+
     _check_same_pairs(x.values, y.values)
     return float(stats.kendalltau(x.values, y.values, method="asymptotic").statistic)
 

@@ -1,0 +1,200 @@
+"""`semrsm compare`: how alike RSMs are."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from semrsm.cli.console import print_json, print_table, progress, say
+from semrsm.compare import DEFAULT_MEASURES, Inference
+from semrsm.compare import compare as compare_rsms
+from semrsm.engine.kernels import KERNELS
+from semrsm.measures import MEASURES
+from semrsm.options import parse_memory
+from semrsm.plot import draw_comparison, save_figure
+from semrsm.plot.canvas import check_suffix
+from semrsm.storage.aside import check_output, write_aside
+
+Record = dict[str, Any]
+
+SHOWN = ("measure", "value", "low", "high", "p")  # in every row of a table for people
+
+
+def compare(
+    rsm: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="A [B ...]",
+            help="RSM files or plain matrices (.npy, .npz, .csv, HDF5), or path::layer.",
+            show_default=False,
+        ),
+    ],
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"{', '.join(MEASURES)}; may be repeated. (default: {' '.join(DEFAULT_MEASURES)})"
+        ),
+    ] = None,
+    kernel: Annotated[
+        str | None,
+        typer.Option(
+            "-k",
+            "--kernel",
+            help=f"{', '.join(KERNELS)}; finished where not stored. (default: first one stored)",
+        ),
+    ] = None,
+    kernel_b: Annotated[
+        str | None, typer.Option(help="Another kernel for the second of two files.")
+    ] = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option("-l", "--layer", help="Layer or glob; may be repeated. (default: all)"),
+    ] = None,
+    matched_layers: Annotated[
+        bool, typer.Option("--matched-layers", help="Only pairs of layers with equal names.")
+    ] = False,
+    distance: Annotated[
+        bool,
+        typer.Option("--distance", help="Plain matrices hold distances D; compared as -D/2."),
+    ] = False,
+    align: Annotated[
+        bool, typer.Option("--align", help="Take the samples in common, matched by their ids.")
+    ] = False,
+    bootstrap: Annotated[
+        int, typer.Option(min=0, help="Resamples of the samples for 95 % intervals, such as 1000.")
+    ] = 0,
+    permutations: Annotated[
+        int, typer.Option(min=0, help="Random orders of the samples for p-values, such as 1000.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of both.")] = 0,
+    minibatch: Annotated[
+        int | None,
+        typer.Option(
+            min=4, metavar="B", help="Estimate cka-debiased from batches of B samples, n too large."
+        ),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="May be taken, such as 4GiB. (default: half of all)"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="TABLE.csv", help="Write the table here, too."),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png|.pdf|.svg", help="Draw the table as heat maps, too."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace table and picture if they exist.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, one record a value.")] = False,
+) -> None:
+    """Say how alike RSMs are: two files layer by layer, or many models with each other.
+
+    A value that is undefined, such as that of a constant RSM, is left empty and said why; where no value
+    is defined the exit code is 1. Intervals are percentiles over resampled samples, p is two-sided.
+
+    Example: semrsm compare resnet.rsm.h5 vit.rsm.h5 --measure cka-debiased --bootstrap 1000
+    """
+    if out is not None:
+        check_output(out, overwrite)
+    if plot is not None:
+        check_suffix(plot)
+        check_output(plot, overwrite)
+    with progress() as on_progress:
+        table = compare_rsms(
+            rsm,
+            measures=measure or (),
+            layers=tuple(layer or ()),
+            kernel=kernel,
+            kernel_b=kernel_b,
+            matched_layers=matched_layers,
+            distance=distance,
+            align=align,
+            inference=Inference(bootstrap, permutations, seed),
+            minibatch=minibatch,
+            memory=None if memory is None else parse_memory(memory),
+            on_progress=on_progress,
+        )
+    records = table.records()
+    _print(records, json)
+    for note in table.notes:
+        say(note)
+    for reason in dict.fromkeys(r["reason"] for r in records if r["reason"]):
+        say(f"undefined: {reason}")
+    if out is not None:
+        write_aside(out, _as_csv(records), overwrite)
+        say(f"wrote {out}")
+    if plot is not None:
+        save_figure(draw_comparison(records), plot)
+        say(f"wrote {plot}")
+
+
+def _print(records: Sequence[Record], json: bool) -> None:
+    if json:
+        print_json(records)
+    elif not sys.stdout.isatty():
+        print_table(list(records[0]), [list(r.values()) for r in records])
+    else:
+        for title, columns, rows in grids_of(records) or [list_of(records)]:
+            print_table(columns, rows, title)
+
+
+def list_of(records: Sequence[Record]) -> tuple[str, list[str], list[list[Any]]]:
+    """Return (title, columns, rows) of a table for people: what all rows have in common is its title."""
+    shared = {k for k in records[0] if k not in SHOWN and len({r[k] for r in records}) == 1}
+    title = ", ".join(f"{k} {records[0][k]}" for k in records[0] if k in shared and records[0][k])
+    columns = [k for k in records[0] if k not in shared]
+    return title, columns, [[r[k] for k in columns] for r in records]
+
+
+def grids_of(
+    records: Sequence[Record],
+) -> list[tuple[str, list[str], list[list[Any]]]]:
+    """Return (title, columns, rows) of a table for each measure, of layers by layers, for people.
+
+    There is none where a grid cannot hold all: intervals and p-values, or pairs of equal layers only.
+    """
+    places = [((r["a"], r["layer_a"]), (r["b"], r["layer_b"])) for r in records]
+    rows, columns = (list(dict.fromkeys(place[side] for place in places)) for side in (0, 1))
+    measures = list(dict.fromkeys(r["measure"] for r in records))
+    whole = len(records) == len(rows) * len(columns) * len(measures)
+    if len(columns) < 2 or not whole or {"low", "p"} & set(records[0]):
+        return []
+    values = {(r["measure"], *place): r["value"] for r, place in zip(records, places, strict=True)}
+    return [
+        (
+            f"{measure}{', ' + records[0]['kernel'] if records[0]['kernel'] else ''}",
+            ["", *_names(columns)],
+            [
+                [name, *(values[measure, row, column] for column in columns)]
+                for name, row in zip(_names(rows), rows, strict=True)
+            ],
+        )
+        for measure in measures
+    ]
+
+
+def _names(places: Sequence[tuple[str, str | None]]) -> list[str]:
+    """Return what rows or columns are called: the layer, the file, or both, as they differ."""
+    one_file = len({path for path, _ in places}) == 1
+    one_layer = len({layer for _, layer in places}) == 1
+    return [
+        (layer or path) if one_file else path if one_layer or layer is None else f"{path}::{layer}"
+        for path, layer in places
+    ]
+
+
+def _as_csv(records: Sequence[Record]) -> bytes:
+    text = io.StringIO()
+    lines = csv.DictWriter(text, list(records[0]), lineterminator="\n")
+    lines.writeheader()
+    lines.writerows(records)
+    return text.getvalue().encode()

@@ -1,0 +1,144 @@
+"""RSMs of the same samples in the same order: checked, or aligned by the ids of the samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semrsm.errors import SemrsmError
+from semrsm.measures.matrices import BLOCK_BYTES
+from semrsm.rsms import Rsm
+
+
+@dataclass(frozen=True)
+class ComparedRsm:
+    """An RSM as measures read it: some of its samples, in an order, larger = more similar.
+
+    It is a `semrsm.measures.matrices.Matrix`: rows are read when they are asked for.
+
+    Attributes:
+        rsm: The RSM.
+        order: (n,) which of its samples, None for all as they are.
+        distance: It holds distances d, which are read as -d / 2.
+        dtype: Of its entries.
+    """
+
+    rsm: Rsm
+    order: NDArray[np.intp] | None
+    distance: bool
+    dtype: np.dtype[Any]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, n)."""
+        n = self.rsm.shape[0] if self.order is None else len(self.order)
+        return n, n
+
+    @property
+    def name(self) -> str:
+        """What a sentence calls it, such as "layer3 of b.rsm.h5"."""
+        return f"{self.rsm.layer} of {self.rsm.path}" if self.rsm.layer else str(self.rsm.path)
+
+    def __getitem__(self, rows: slice) -> NDArray[np.floating]:
+        """Return the rows of a slice, (k, n)."""
+        if self.order is None:
+            block = self.rsm.rows(rows)
+        else:
+            wanted = self.order[rows]
+            ends = (
+                np.flatnonzero(np.diff(wanted) != 1) + 1
+            )  # each run of neighbours is read at once
+            runs = [self.rsm.rows(slice(int(r[0]), int(r[-1]) + 1)) for r in np.split(wanted, ends)]
+            block = np.concatenate(runs)[:, self.order]
+        return -block / 2 if self.distance else block
+
+    def loaded(self) -> NDArray[np.floating]:
+        """Return all of it, (n, n), read by blocks of rows."""
+        n = self.shape[0]
+        whole = np.empty((n, n), self.dtype)
+        step = max(1, BLOCK_BYTES // (8 * n))
+        for start in range(0, n, step):
+            whole[start : start + step] = self[start : min(start + step, n)]
+        return whole
+
+
+def as_compared(
+    rsms: Sequence[Rsm], *, align: bool = False, distance: bool = False
+) -> list[ComparedRsm]:
+    """Return RSMs as measures read them, over the same samples in the same order.
+
+    Args:
+        rsms: Symmetric RSMs.
+        align: Take the samples that all of them have, by id, in the order of the first RSM.
+        distance: Plain matrices hold distances; those of RSM files are similarities as ever.
+
+    Raises:
+        SemrsmError: One is rectangular; or, without `align`, they differ in n, or in the ids or the
+            order of their samples where both have ids; or, with it, ids are missing, given twice or
+            not shared.
+    """
+    for rsm in rsms:
+        if not rsm.symmetric:
+            raise SemrsmError(
+                f"{rsm.address} is rectangular ({rsm.shape[0]} x {rsm.shape[1]}): its rows and columns"
+                " are not the same samples; compare RSMs of one set of samples"
+            )
+    orders: list[NDArray[np.intp] | None] = [None] * len(rsms)
+    if align:
+        orders = list(_aligned(rsms))
+    else:
+        _check_same(rsms)
+    return [
+        ComparedRsm(rsm, order, distance and rsm.matcher is None, rsm.rows(slice(0, 1)).dtype)
+        for rsm, order in zip(rsms, orders, strict=True)
+    ]
+
+
+def _check_same(rsms: Sequence[Rsm]) -> None:
+    n, first = rsms[0].shape[0], rsms[0]
+    for rsm in rsms:
+        if rsm.shape[0] != n:
+            raise SemrsmError(
+                f"{first.address} has {n} samples and {rsm.address} {rsm.shape[0]}; compute both from"
+                " the same samples, or match their ids with --align"
+            )
+    named = [rsm for rsm in rsms if rsm.samples is not None]
+    for rsm in named[1:]:
+        ours, theirs = named[0].samples or [], rsm.samples or []
+        if ours == theirs:
+            continue
+        where = next(i for i, (x, y) in enumerate(zip(ours, theirs, strict=True)) if x != y)
+        same = sorted(ours) == sorted(theirs)
+        raise SemrsmError(
+            f"{named[0].address} and {rsm.address} hold"
+            f" {'the same samples in another order' if same else 'different samples'}: sample {where} is"
+            f" '{ours[where]}' and '{theirs[where]}'; match their ids with --align"
+        )
+
+
+def _aligned(rsms: Sequence[Rsm]) -> list[NDArray[np.intp]]:
+    places: list[dict[str, int]] = []
+    for rsm in rsms:
+        if rsm.samples is None:
+            raise SemrsmError(
+                f"{rsm.address} holds no sample ids to align; leave --align out if it holds the same"
+                " samples in the same order"
+            )
+        places.append({sample: place for place, sample in enumerate(rsm.samples)})
+        if len(places[-1]) < len(rsm.samples):
+            twice = next(s for i, s in enumerate(rsm.samples) if places[-1][s] != i)
+            raise SemrsmError(
+                f"{rsm.address} holds the sample id '{twice}' twice, so it cannot be aligned;"
+                " give every sample an id of its own"
+            )
+    common = [sample for sample in places[0] if all(sample in other for other in places)]
+    if not common:
+        raise SemrsmError(
+            f"{rsms[0].address} and {rsms[-1].address} have no sample ids in common;"
+            " compare RSMs of the same samples"
+        )
+    return [np.array([place[sample] for sample in common]) for place in places]
