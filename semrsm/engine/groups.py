@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 POWER_ITERATIONS = 3  # a split needs a direction of large variance, not exactly the largest
 
 
-def similar_positions(values: Tensor, size: int) -> Tensor:
-    """Order the positions of each sample so that consecutive runs of `size` are similar.
+def similar_positions(values: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Order the positions of each sample so that consecutive runs of every size are similar.
 
     Balanced bisection: the vectors are sorted along the direction in which they vary most and cut
-    into two halves of whole groups, again and again, until every part is one group. The S mod size
-    positions of smallest norm stay out and come last.
+    into two halves of whole groups, until every part is one group of the first size; those are cut
+    on into groups of the next. The S mod sizes[0] positions of smallest norm stay out and come last.
 
     Args:
         values: (b, S, C), centred.
-        size: Positions in a group.
+        sizes: Positions in a group, largest first, each a multiple of the next.
 
     Returns:
         (b, S) int64, a permutation of the positions; ties keep the lower position first.
 
-    >>> similar_positions(torch.tensor([[[-3.0], [4.0], [-2.0], [5.0], [0.0]]]), 2).tolist()
+    >>> similar_positions(torch.tensor([[[-3.0], [4.0], [-2.0], [5.0], [0.0]]]), [2]).tolist()
     [[0, 2, 1, 3, 4]]
     """
-    groups = values.shape[1] // size
+    kept = values.shape[1] // sizes[0] * sizes[0]
     order = values.square().sum(2).argsort(dim=1, descending=True, stable=True)
-    members, rest = order[:, : groups * size].clone(), order[:, groups * size :]
-    nodes = [groups] if groups else []
-    while max(nodes, default=1) > 1:
-        _sort_nodes(values, members, [node * size for node in nodes], size)
-        nodes = [half for node in nodes for half in (node // 2, node - node // 2) if half]
+    members, rest = order[:, :kept].clone(), order[:, kept:]
+    nodes = [kept] if kept else []
+    for size in sizes:
+        while max(nodes, default=0) > size:
+            _sort_nodes(values, members, nodes, size)
+            nodes = [half for node in nodes for half in _halves(node, size)]
     return torch.cat([members, rest], dim=1)
+
+
+def _halves(node: int, size: int) -> tuple[int, ...]:
+    """Return the sizes of the two halves of a node, in whole groups; of one group, itself."""
+    first = node // size // 2 * size
+    return (first, node - first) if first else (node,)
 
 
 def _sort_nodes(values: Tensor, members: Tensor, nodes: list[int], unit: int) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from semrsm.engine.groups import similar_positions
+
 SWEEPS = 4
 """Sinkhorn sweeps for each entropy."""
 MOST_SWEEPS = 500
@@ -27,7 +29,7 @@ class Trees:
 
     Attributes:
         order: (b, G g) int64, positions in the order of the tree: consecutive runs of g, or of any
-            finer group size, are groups. The S - G g < g positions nearest the mean are left out.
+            finer group size, are groups. The S - G g positions nearest the mean are left out.
         means: One (b, G_l, C) tensor of group means per group size, coarsest first.
     """
 
@@ -36,10 +38,7 @@ class Trees:
 
 
 def grow(values: Tensor, sizes: Sequence[int]) -> Trees:
-    """Group the positions of each sample by similarity: balanced bisection.
-
-    A node is split across the direction in which its vectors vary most (power iteration), into
-    halves that hold a whole number of groups, until the groups hold `sizes[-1]` positions.
+    """Group the positions of each sample by similarity, coarse to fine; see `similar_positions`.
 
     Args:
         values: (b, S, C), centred.
@@ -49,48 +48,12 @@ def grow(values: Tensor, sizes: Sequence[int]) -> Trees:
     [0.5, 5.5]
     """
     b, S, C = values.shape
-    coarsest = sizes[0] if sizes else 1
-    kept = S // coarsest * coarsest
-    order = values.square().sum(2).topk(kept, dim=1).indices.sort(dim=1).values
-    nodes = [kept]
-    for unit in sizes:
-        while max(nodes) > unit:
-            order = _bisect(values, order, nodes, unit)
-            nodes = [half for size in nodes for half in _halves(size, unit)]
+    if not sizes:
+        return Trees(torch.arange(S, device=values.device).expand(b, S), ())
+    kept = S // sizes[0] * sizes[0]
+    order = similar_positions(values, sizes)[:, :kept]
     leaves = values.gather(1, order[:, :, None].expand(-1, -1, C))
-    means = tuple(leaves.reshape(b, kept // size, size, C).mean(2) for size in sizes)
-    return Trees(order, means)
-
-
-def _halves(size: int, unit: int) -> tuple[int, ...]:
-    first = size // unit // 2 * unit
-    return (first, size - first) if first else (size,)
-
-
-def _bisect(values: Tensor, order: Tensor, nodes: Sequence[int], unit: int) -> Tensor:
-    """Sort the positions of every node that can be split along its leading direction."""
-    b, _, C = values.shape
-    starts = torch.tensor([0, *nodes]).cumsum(0)[:-1]
-    lengths = torch.tensor(nodes)
-    order = order.clone()
-    for size in {size for size in nodes if size >= 2 * unit}:
-        places = starts[lengths == size, None] + torch.arange(size)
-        old = order[:, places]
-        vectors = values.gather(1, old.reshape(b, -1, 1).expand(-1, -1, C)).reshape(-1, size, C)
-        ranks = _along_leading_direction(vectors).argsort(1).reshape(old.shape)
-        order[:, places] = old.gather(2, ranks)
-    return order
-
-
-def _along_leading_direction(vectors: Tensor, iterations: int = 3) -> Tensor:
-    """Project (N, m, C) vectors on the direction of largest variance, found by power iteration."""
-    vectors = vectors - vectors.mean(1, keepdim=True)
-    far = vectors.square().sum(2).argmax(1)
-    direction = vectors[torch.arange(len(vectors)), far][:, :, None]
-    for _ in range(iterations):
-        direction = vectors.transpose(1, 2) @ (vectors @ direction)
-        direction = torch.nn.functional.normalize(direction, dim=1, eps=1e-30)
-    return (vectors @ direction)[:, :, 0]
+    return Trees(order, tuple(leaves.reshape(b, kept // size, size, C).mean(2) for size in sizes))
 
 
 def coarse_to_fine(

@@ -105,7 +105,7 @@ def test_a_shifted_copy_is_found_by_shift(rng: np.random.Generator) -> None:
 def test_groups_are_those_of_the_slow_bisection(size: int, rng: np.random.Generator) -> None:
     maps = rng.normal(size=(3, 17, 6))
     values = torch.from_numpy(maps - maps.mean(1, keepdims=True))
-    for order, sample in zip(similar_positions(values, size).tolist(), maps, strict=True):
+    for order, sample in zip(similar_positions(values, [size]).tolist(), maps, strict=True):
         groups, rest = groups_of(sample, size)
         assert order == [*(s for group in groups for s in group), *rest]
 
@@ -114,7 +114,7 @@ def test_groups_hold_similar_positions(rng: np.random.Generator) -> None:
     kinds = 10 * rng.normal(size=(4, 6))
     kind = rng.permutation(np.repeat(np.arange(4), 4))
     values = torch.from_numpy(kinds[kind] + 0.1 * rng.normal(size=(16, 6)))[None]
-    groups = similar_positions(values - values.mean(1, keepdim=True), 4).reshape(4, 4)
+    groups = similar_positions(values - values.mean(1, keepdim=True), [4]).reshape(4, 4)
     assert all(len(set(kind[group])) == 1 for group in groups.numpy())
 
 

@@ -33,7 +33,7 @@ class Grouped:
 def group_positions(maps: Maps, settings: Settings) -> Grouped:
     """Group the positions of each sample, once for all its pairs; `settings.group` is g."""
     g = settings.group
-    order = torch.cat([similar_positions(some, g) for some in few_samples(maps)])
+    order = torch.cat([similar_positions(some, [g]) for some in few_samples(maps)])
     groups = maps.n_positions // g
     means = maps.values.new_zeros(len(maps), groups, maps.n_channels)
     samples = torch.arange(len(maps), device=order.device)[:, None]
