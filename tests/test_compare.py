@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import write_rsm
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from semrsm.measures import MEASURES, Measure, matrices
 from semrsm.measures.inference import bootstrap, permutation_test
 from semrsm.measures.minibatch import aligned_batches, minibatch_cka
 from semrsm.rsms import Rsm, open_rsms
+from tests.helpers import write_rsm
 
 GIB = 2**30
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from helpers import fail, run, succeed, write_rsm
 
 from semrsm.cli.compare import grids_of, list_of
+from tests.helpers import fail, run, succeed, write_rsm
 
 N = 12
 
