@@ -30,7 +30,7 @@ def compare(
     rsm: Annotated[
         list[str],
         typer.Argument(
-            metavar="A [B ...]",
+            metavar="RSM...",
             help="RSM files or plain matrices (.npy, .npz, .csv, HDF5), or path::layer.",
             show_default=False,
         ),
