@@ -171,10 +171,26 @@ def reduced(
     """
     if memory is None:
         memory = v.new_empty(2, *v.shape, v.shape[1])
-    costs = costs_of(x, y, v, memory[0])
+    return sharpen(costs_of(x, y, v, memory[0]), v, entropies, memory[1])
+
+
+def sharpen(
+    costs: Tensor, v: Tensor, entropies: Sequence[float], plan: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Turn costs v - A into reduced costs u + v - A >= 0, with v improved by Sinkhorn sweeps, in place.
+
+    Args:
+        costs: (k, S, S), v_t - A[s,t].
+        v: (k, S) column potentials to begin with.
+        entropies: Of the Sinkhorn plans, in units of the mean reduced cost, largest first.
+        plan: (k, S, S) memory to work in.
+
+    Returns:
+        costs, u, v as `reduced`.
+    """
     u = -tighten(costs)
     for entropy in entropies:
-        change = sinkhorn(costs, entropy * costs.mean((1, 2)), memory[1])
+        change = sinkhorn(costs, entropy * costs.mean((1, 2)), plan)
         v = v + change
         costs += change[:, None]
         u -= tighten(costs)

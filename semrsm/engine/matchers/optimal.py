@@ -89,31 +89,51 @@ def match_from_start(
     S = rows.maps.n_positions
     at_once = max(1, min(len(pairs), ENTRIES_AT_ONCE // S**2))
     memory = rows.maps.values.new_empty(2, at_once, S, S)
+    reduce = _costs_from_trees if start.sizes else _costs_from_zero
     solved = []
     for chunk in pairs.split(at_once):
-        costs, offset = _reduced_costs(
+        costs, u, v, transposed = reduce(
             rows, columns, chunk, start, minimise, memory[:, : len(chunk)]
         )
         permutation = minimise(costs)
         matched = costs.gather(2, permutation[:, :, None]).double().sum((1, 2))
-        solved.append((offset - matched, permutation))
+        sums = u.double().sum(1) + v.double().sum(1) - matched
+        solved.append((sums, permutation.argsort(1) if transposed else permutation))
     sums, permutations = (torch.cat(parts) for parts in zip(*solved, strict=True))
     return Matches(sums, permutations)
 
 
-def _reduced_costs(
+def _costs_from_trees(
     rows: Grown, columns: Grown, pairs: Tensor, start: Start, minimise: Minimise, memory: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return u + v - A (k, S, S), written to memory[0], and sum u + sum v (k,) float64."""
+) -> tuple[Tensor, Tensor, Tensor, bool]:
+    """Return u + v - A (k, S, S), u and v (k, S), and whether the costs are transposed: no."""
     x = [rows.maps.values[i] for i in pairs[:, 0].tolist()]
     y = [columns.maps.values[j] for j in pairs[:, 1].tolist()]
-    v = rows.maps.values.new_zeros(len(pairs), rows.maps.n_positions)
-    if start.sizes:
-        v = potentials.coarse_to_fine(
-            rows.trees, columns.trees, pairs, y, start.entropies, minimise
-        )
-    costs, u, v = potentials.reduced(x, y, v, start.entropies, memory)
-    return costs, u.double().sum(1) + v.double().sum(1)
+    v = potentials.coarse_to_fine(rows.trees, columns.trees, pairs, y, start.entropies, minimise)
+    return *potentials.reduced(x, y, v, start.entropies, memory), False
+
+
+def _costs_from_zero(
+    rows: Grown, columns: Grown, pairs: Tensor, start: Start, minimise: Minimise, memory: Tensor
+) -> tuple[Tensor, Tensor, Tensor, bool]:
+    """Do the same without trees, transposed: the problem of column positions with row positions.
+
+    So the products of one row sample with consecutive column samples are one product, in place.
+    """
+    costs, plan = memory
+    for first, last in _runs(pairs):
+        i, j = pairs[first].tolist()
+        y = columns.maps.values[j : j + last - first]
+        torch.mm(y.flatten(0, 1), rows.maps.values[i].T, out=costs[first:last].flatten(0, 1))
+    costs.neg_()
+    return *potentials.sharpen(costs, torch.zeros_like(costs[:, 0]), start.entropies, plan), True
+
+
+def _runs(pairs: Tensor) -> list[tuple[int, int]]:
+    """Return (first, end) of every run of pairs with one row sample and consecutive column samples."""
+    goes_on = ((pairs[1:, 0] == pairs[:-1, 0]) & (pairs[1:, 1] == pairs[:-1, 1] + 1)).tolist()
+    starts = [0] + [k + 1 for k, same in enumerate(goes_on) if not same]
+    return list(zip(starts, [*starts[1:], len(pairs)], strict=True))
 
 
 def prepared_bytes(n_positions: int, n_channels: int, size: int, settings: Settings) -> int:
