@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import importlib.metadata
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from semrsm.engine.kernels import KERNELS, Kernel, refuse_zero_norms
+from semrsm.engine.kernels import KERNELS, Kernel
 from semrsm.errors import SemrsmError
-from semrsm.inputs import LayerInput
 from semrsm.options import RunOptions, options_of
 from semrsm.planning import LayerPlan, open_plans
 from semrsm.rsms import sigma_of
+from semrsm.run_report import LayerReport, Report, gap_summary, versions
+from semrsm.scan import LayerScan, content_of, scan_layer
 from semrsm.storage.activations import ActivationFile
 from semrsm.storage.aside import check_output
 from semrsm.storage.labels import read_sample_ids
@@ -36,43 +31,6 @@ class Listener:
 
     on_progress: Progress
     on_note: Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class LayerReport:
-    """What was done for one layer; `sigma` is None unless the kernel rbf was computed."""
-
-    layer: str
-    n_samples: int
-    n_positions: int
-    n_channels: int
-    pairs: int
-    seconds: float
-    pairs_per_second: float
-    matcher: str
-    solver: str | None
-    device: str
-    sigma: float | None
-    certificate: dict[str, float] | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain values; `certificate` is there only for a run that certifies."""
-        values = asdict(self)
-        if self.certificate is None:
-            del values["certificate"]
-        return values
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a run wrote: the file and a report for each layer."""
-
-    output: Path
-    layers: list[LayerReport]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain values, as `semrsm compute --json` prints them."""
-        return {"output": str(self.output), "layers": [layer.as_json() for layer in self.layers]}
 
 
 def compute(
@@ -128,7 +86,7 @@ def compute_with(
     with open_plans(activations, options) as (file, other, plans):
         _keep_inputs(out, file, other)
         ids = read_sample_ids(file, plans[0].rows.layer.n_samples)
-        scans = [_scan_layer(plan, options) for plan in plans]
+        scans = [scan_layer(plan, options) for plan in plans]
         with writing(out, options.overwrite) as writer:
             if ids:
                 writer.write_samples([ids[i] for i in plans[0].rows.samples])
@@ -141,10 +99,10 @@ def compute_with(
                 options,
                 reports,
                 time.perf_counter() - began,
-                _identify(file, [s.rows for s in scans]),
+                content_of(file, [s.rows for s in scans]),
             )
             if other is not None:
-                writer.metadata["against"] = _identify(other, [s.columns for s in scans])
+                writer.metadata["against"] = content_of(other, [s.columns for s in scans])
     return Report(out, reports)
 
 
@@ -153,55 +111,6 @@ def _keep_inputs(out: Path, *inputs: ActivationFile | None) -> None:
     for file in inputs:
         if file is not None and out.exists() and out.samefile(file.path):
             raise SemrsmError(f"{out} is an input of this run; choose another name with -o")
-
-
-@dataclass(frozen=True)
-class Scanned:
-    """What one pass over the samples of a layer found.
-
-    Attributes:
-        squared_norm: (n,) float64.
-        fingerprint: BLAKE2b-128 over shape, type and values as read, hexadecimal.
-    """
-
-    squared_norm: NDArray[np.float64]
-    fingerprint: str
-
-
-@dataclass(frozen=True)
-class LayerScan:
-    """The scans of the row and the column samples of a layer."""
-
-    rows: Scanned
-    columns: Scanned
-
-
-def _scan_layer(plan: LayerPlan, options: RunOptions) -> LayerScan:
-    """Read every sample once, so that bad data is found before hours of matching, not after."""
-    rows = _scan(plan.rows, plan.plan.block, options)
-    return LayerScan(
-        rows, rows if plan.symmetric else _scan(plan.columns, plan.plan.block, options)
-    )
-
-
-def _scan(layer: LayerInput, block: int, options: RunOptions) -> Scanned:
-    from semrsm.engine.maps import squared_norms
-
-    content = hashlib.blake2b(
-        repr((layer.layer.shape, str(layer.layer.dtype))).encode(), digest_size=16
-    )
-    norms = []
-    for start in range(0, layer.n_samples, block):
-        array = layer.read(range(start, min(start + block, layer.n_samples)))
-        content.update(np.ascontiguousarray(array).data)
-        norms.append(squared_norms(layer.as_vectors(array)).numpy())
-    squared_norm = np.concatenate(norms)
-    try:
-        if any(KERNELS[name].needs_norm for name in options.kernel):
-            refuse_zero_norms(squared_norm, layer.samples)
-    except SemrsmError as error:
-        raise error.within(layer.address) from error
-    return Scanned(squared_norm, content.hexdigest())
 
 
 def _layer_info(plan: LayerPlan) -> LayerInfo:
@@ -250,7 +159,7 @@ def _compute_layer(
         sigmas = {k: _write_kernel(KERNELS[k], scan, writer, options) for k in options.kernel}
     except SemrsmError as error:
         raise error.within(plan.rows.address) from error
-    certificate = _certificate(scan, writer) if plan.work.certify else None
+    certificate = gap_summary(scan, writer) if plan.work.certify else None
     writer.write_parameters(
         plan.parameters
         | {
@@ -284,34 +193,6 @@ def _compute_layer(
     )
 
 
-def _certificate(scan: LayerScan, writer: LayerWriter) -> dict[str, float]:
-    """Return the largest, mean and 99th percentile gap between bound and m, over |x_i| |x_j|.
-
-    A gap of 0.01 says that no matching could raise the cosine of that pair by more than 0.01.
-    """
-    symmetric = writer.info.storage_mode == "symmetric"
-    sizes = np.sqrt(scan.rows.squared_norm), np.sqrt(scan.columns.squared_norm)
-    gaps = []
-    for (row, matched), (_, bound) in zip(
-        writer.matched_rows(), writer.upper_bound_rows(), strict=True
-    ):
-        gap = np.maximum(bound - matched, 0)
-        size = sizes[0][row : row + len(gap), None] * sizes[1]
-        relative = np.divide(gap, size, out=np.zeros_like(gap), where=gap > 0)
-        pairs = (
-            relative[np.triu_indices(len(gap), row + 1, gap.shape[1])] if symmetric else relative
-        )
-        gaps.append(pairs.astype(np.float32).ravel())
-    found = np.concatenate(gaps)
-    if not len(found):
-        return {"largest": 0.0, "mean": 0.0, "p99": 0.0}
-    return {
-        "largest": float(found.max()),
-        "mean": float(found.mean(dtype=np.float64)),
-        "p99": float(np.quantile(found, 0.99)),
-    }
-
-
 def _write_kernel(
     kernel: Kernel, scan: LayerScan, writer: LayerWriter, options: RunOptions
 ) -> float | None:
@@ -325,16 +206,6 @@ def _write_kernel(
     )
     writer.write_kernel(kernel.name, sigma, finished)
     return sigma
-
-
-def _identify(file: ActivationFile, scans: list[Scanned]) -> dict[str, Any]:
-    """Return what names a file's content: path, size, and a fingerprint over those of its layers."""
-    whole = hashlib.blake2b("".join(scan.fingerprint for scan in scans).encode(), digest_size=16)
-    return {
-        "path": str(file.path.resolve()),
-        "bytes": file.path.stat().st_size,
-        "fingerprint": whole.hexdigest(),
-    }
 
 
 def _metadata(
@@ -359,12 +230,3 @@ def _metadata(
         "activations": activations,
         "against": None,
     }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that a result depends on."""
-    found = {"python": platform.python_version()}
-    for package in ("semrsm", "torch", "numpy", "scipy", "h5py", "laprust", "triton"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found

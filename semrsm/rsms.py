@@ -15,7 +15,7 @@ from semrsm.engine.kernels import KERNELS, Kernel, median_sigma, refuse_zero_nor
 from semrsm.errors import SemrsmError
 from semrsm.inputs import address_of
 from semrsm.names import look_up, no_such
-from semrsm.options import parse_sigma
+from semrsm.parsers import parse_sigma
 from semrsm.storage.matrices import Matrix, read_matrices
 from semrsm.storage.rsm_file import LayerInfo, RsmFile, is_rsm_file, open_rsm, row_blocks
 

@@ -5,14 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semrsm.errors import SemrsmError
-from semrsm.options import (
-    RunOptions,
-    default_memory,
-    default_threads,
-    options_of,
-    parse_memory,
-    sample_range,
-)
+from semrsm.options import RunOptions, default_memory, default_threads, options_of, sample_range
+from semrsm.parsers import parse_memory
 
 
 @pytest.mark.parametrize(

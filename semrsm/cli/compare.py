@@ -16,7 +16,7 @@ from semrsm.compare import DEFAULT_MEASURES, Inference
 from semrsm.compare import compare as compare_rsms
 from semrsm.engine.kernels import KERNELS
 from semrsm.measures import MEASURES
-from semrsm.options import parse_memory
+from semrsm.parsers import parse_memory
 from semrsm.plot import draw_comparison, save_figure
 from semrsm.plot.canvas import check_suffix
 from semrsm.storage.aside import check_output, write_aside
