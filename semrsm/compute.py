@@ -137,7 +137,7 @@ def _compute_layer(
     from semrsm.engine.devices import describe
     from semrsm.engine.pairs import matched_tiles
 
-    name, done = plan.rows.layer.name, 0
+    name, done, solved_again = plan.rows.layer.name, 0, 0
 
     def count(pairs: int) -> None:
         nonlocal done
@@ -150,6 +150,7 @@ def _compute_layer(
         for found in matched_tiles(
             plan.rows.vectors, plan.columns.vectors, plan.plan, plan.work, count, listener.on_note
         ):
+            solved_again += found.solved_again
             corner = found.tile.rows.start, found.tile.columns.start
             writer.write_matched(*corner, found.matched)
             if found.upper_bound is not None:
@@ -159,6 +160,10 @@ def _compute_layer(
         sigmas = {k: _write_kernel(KERNELS[k], scan, writer, options) for k in options.kernel}
     except SemrsmError as error:
         raise error.within(plan.rows.address) from error
+    if solved_again:
+        listener.on_note(
+            f"{name}: {solved_again} pairs were not proved optimal and solved again in float64"
+        )
     certificate = gap_summary(scan, writer) if plan.work.certify else None
     writer.write_parameters(
         plan.parameters
@@ -168,6 +173,7 @@ def _compute_layer(
             "device": describe(plan.work.device),
             "dtype": options.dtype,
             "precision": options.precision,
+            "solved_again": solved_again,
             "certificate": certificate,
             "skip_tokens": options.skip_tokens,
             "pool": options.pool,

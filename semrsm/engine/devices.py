@@ -1,6 +1,9 @@
-"""Where to compute: what `--device` means on this machine."""
+"""Where to compute, and how precisely: what `--device` and `--precision` mean on this machine."""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
 
 import torch
 
@@ -34,3 +37,21 @@ def describe(device: torch.device) -> str:
 def free_memory(device: torch.device) -> int:
     """Return how many bytes a device has free; for the CPU more than any machine has."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 1 << 62
+
+
+# Precision -> device type -> what torch calls it: plain float32, TF32 on a GPU, bfloat16 on a CPU.
+PRECISIONS = {
+    "exact": {"cpu": "highest", "cuda": "highest"},
+    "fast": {"cpu": "medium", "cuda": "high"},
+}
+
+
+@contextlib.contextmanager
+def product_precision(precision: str, device: torch.device) -> Iterator[None]:
+    """Have torch compute float32 products as a key of PRECISIONS says, and as before afterwards."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(PRECISIONS[precision][device.type])
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from semrsm.engine.certificate import bounds_of_pairs
+from semrsm.engine.devices import product_precision
 from semrsm.engine.maps import Maps, prepare, unscaled
 from semrsm.engine.matchers import Matcher, Settings
 from semrsm.engine.products import sums_of_matched
@@ -37,7 +38,7 @@ class Work:
         threads: Chunks of pairs in work at once.
         grid: (height, width) of the positions, None for tokens.
         certify: Also bound every pair from above.
-        precision: "exact" or "fast": how float32 products are computed, see PRECISIONS.
+        precision: "exact" or "fast": how float32 products are computed, see devices.PRECISIONS.
     """
 
     matcher: Matcher
@@ -73,24 +74,6 @@ class Work:
         return matching + (24 * n_positions**2 if self.certify else 0)
 
 
-# Precision -> device type -> what torch calls it: plain float32, TF32 on a GPU, bfloat16 on a CPU.
-PRECISIONS = {
-    "exact": {"cpu": "highest", "cuda": "highest"},
-    "fast": {"cpu": "medium", "cuda": "high"},
-}
-
-
-@contextlib.contextmanager
-def product_precision(work: Work) -> Iterator[None]:
-    """Have torch compute float32 products as the work wants them, and as before afterwards."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(PRECISIONS[work.precision][work.device.type])
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
 @dataclass(frozen=True)
 class TileValues:
     """What was found for the pairs of a tile.
@@ -100,11 +83,13 @@ class TileValues:
         matched: (rows, columns) float64, matched inner products. A diagonal tile of a symmetric plan
             solves i < j, mirrors them, and has the squared norms on its diagonal.
         upper_bound: (rows, columns) float64, what no matching can exceed; None unless certified.
+        solved_again: How many pairs could not be proved optimal and were solved again in float64.
     """
 
     tile: Tile
     matched: NDArray[np.float64]
     upper_bound: NDArray[np.float64] | None
+    solved_again: int
 
 
 def matched_tiles(
@@ -129,7 +114,7 @@ def matched_tiles(
         SemrsmError: A value is too large for float64; one pair does not fit on the device.
     """
     in_threads = work.threads if work.matcher.in_threads else 1
-    with product_precision(work), _pool(in_threads) as pool:
+    with product_precision(work.precision, work.device), _pool(in_threads) as pool:
         for tile, row_block, column_block in _with_blocks(rows, columns, plan, work):
             pairs = _pairs_of(tile).to(work.device)
             chunks = pairs.split(plan.chunk) if work.matcher.in_threads else (pairs,)
@@ -207,12 +192,14 @@ class MatchedPairs:
         matched: (P,) float64, matched inner products.
         permutation: (P, S) int64; None where the matcher has none.
         upper_bound: (P,) float64; None unless certified.
+        solved_again: How many pairs could not be proved optimal and were solved again in float64.
     """
 
     pairs: Tensor
     matched: Tensor
     permutation: Tensor | None
     upper_bound: Tensor | None
+    solved_again: int = 0
 
 
 def match_pairs(rows: Block, columns: Block, pairs: Tensor, work: Work) -> MatchedPairs:
@@ -228,7 +215,7 @@ def match_pairs(rows: Block, columns: Block, pairs: Tensor, work: Work) -> Match
         bounds = bounds_of_pairs(rows.maps, columns.maps, pairs, optimal)
         bound = unscaled(bounds, rows.maps, columns.maps, pairs).cpu()
     permutation = None if matches.permutation is None else matches.permutation.cpu()
-    return MatchedPairs(pairs.cpu(), matched.cpu(), permutation, bound)
+    return MatchedPairs(pairs.cpu(), matched.cpu(), permutation, bound, matches.solved_again)
 
 
 def _match_or_halve(
@@ -254,6 +241,7 @@ def _match_or_halve(
         torch.cat([half.matched for half in halves]),
         None,
         torch.cat(bounds) if bounds else None,
+        sum(half.solved_again for half in halves),
     )
 
 
@@ -262,12 +250,14 @@ def _assemble(
 ) -> TileValues:
     """Put what was found for the pairs of a tile into place as it comes in."""
     layers = torch.zeros(1 + certified, len(tile.rows), len(tile.columns), dtype=torch.float64)
+    solved_again = 0
     for future in as_completed(futures):
         found: MatchedPairs = future.result()
         i, j = found.pairs.unbind(1)
         layers[0, i, j] = found.matched
         if found.upper_bound is not None:
             layers[1, i, j] = found.upper_bound
+        solved_again += found.solved_again
         on_pairs(len(found.pairs))
     if tile.symmetric_diagonal:
         layers += layers.mT.clone()
@@ -276,7 +266,8 @@ def _assemble(
         raise SemrsmError(
             "inner products overflow float64; divide the activations by a large number"
         )
-    return TileValues(tile, layers[0].numpy(), layers[1].numpy() if certified else None)
+    bounds = layers[1].numpy() if certified else None
+    return TileValues(tile, layers[0].numpy(), bounds, solved_again)
 
 
 def _pairs_of(tile: Tile) -> Tensor:

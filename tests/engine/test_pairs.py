@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import semrsm
+from semrsm.engine.devices import product_precision
 from semrsm.engine.matchers import MATCHERS, Settings
-from semrsm.engine.pairs import Work, match_pairs, matched_tiles, product_precision, ready
+from semrsm.engine.pairs import Work, match_pairs, matched_tiles, ready
 from semrsm.engine.tiles import Plan
 from semrsm.errors import SemrsmError
 from semrsm.storage.rsm_file import open_rsm
@@ -117,7 +118,7 @@ def test_fast_products_leave_the_value_of_the_matching_exact() -> None:
     block = ready(lambda samples: x, range(4), work)
     pairs = torch.tensor([[0, 1], [2, 3]])
     before = torch.get_float32_matmul_precision()
-    with product_precision(work):
+    with product_precision(work.precision, work.device):
         found = match_pairs(block, block, pairs, work)
     assert torch.get_float32_matmul_precision() == before
     for (i, j), p, m, bound in zip(
@@ -149,5 +150,7 @@ def test_the_triton_solver_gives_the_same_values_and_solves_again_what_it_cannot
         return worst(assigned.permutation.flip(1), assigned.u, assigned.v, assigned.scans)
 
     monkeypatch.setattr(triton_products.triton_sap, "solve", spoilt)
+    assert found.solved_again == 0
     [mended] = tiles_of(x, "optimal", settings=Settings(solver="triton"))
+    assert mended.solved_again == 6
     np.testing.assert_allclose(mended.matched, expected.matched, rtol=1e-6)

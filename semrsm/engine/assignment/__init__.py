@@ -23,8 +23,9 @@ class Solver:
         available: Says whether what it needs is installed.
         solve: (P, S, S) affinities -> (P, S) int64 permutations that maximise their sum.
         minimise: (P, S, S) costs on the CPU -> (P, S) int64 permutations that minimise their sum.
-        solve_products: (rows, columns, pairs (P, 2)) -> sums (P,) float64 and permutations (P, S),
-            for a solver that makes the products of the maps and its start itself; else None.
+        solve_products: (rows, columns, pairs (P, 2)) -> sums (P,) float64, permutations (P, S) and how
+            many pairs were solved again in float64, for a solver that makes the products of the
+            maps and its start itself; else None.
         reference: Where it comes from.
     """
 
@@ -34,7 +35,7 @@ class Solver:
     available: Callable[[], bool]
     solve: Callable[[Tensor], Tensor]
     minimise: Callable[[Tensor], Tensor]
-    solve_products: Callable[[Maps, Maps, Tensor], tuple[Tensor, Tensor]] | None
+    solve_products: Callable[[Maps, Maps, Tensor], tuple[Tensor, Tensor, int]] | None
     reference: str
 
 
@@ -48,7 +49,9 @@ def _solve_with_triton(affinity: Tensor) -> Tensor:
     return solve(affinity)
 
 
-def _solve_products_with_triton(rows: Maps, columns: Maps, pairs: Tensor) -> tuple[Tensor, Tensor]:
+def _solve_products_with_triton(
+    rows: Maps, columns: Maps, pairs: Tensor
+) -> tuple[Tensor, Tensor, int]:
     from semrsm.engine.assignment.triton_products import solve_products
 
     return solve_products(rows, columns, pairs)

@@ -17,7 +17,7 @@ def solve(affinity: Tensor) -> Tensor:
     return triton_sap.solve(affinity[:, :, None], pairs).permutation
 
 
-def solve_products(rows: Maps, columns: Maps, pairs: Tensor) -> tuple[Tensor, Tensor]:
+def solve_products(rows: Maps, columns: Maps, pairs: Tensor) -> tuple[Tensor, Tensor, int]:
     """Match pairs of samples optimally and prove it.
 
     The potentials of the solver bound every pair from above, in float64; a pair whose gap is larger
@@ -31,6 +31,7 @@ def solve_products(rows: Maps, columns: Maps, pairs: Tensor) -> tuple[Tensor, Te
     Returns:
         sums: (P,) float64, sum_s <v_s, w_p(s)> of the stored values.
         permutation: (P, S) int64.
+        again: How many pairs were solved again.
     """
     i, row = pairs[:, 0].unique(return_inverse=True)
     j, column = pairs[:, 1].unique(return_inverse=True)
@@ -55,4 +56,4 @@ def solve_products(rows: Maps, columns: Maps, pairs: Tensor) -> tuple[Tensor, Te
             torch.zeros(1, 2, dtype=torch.int64, device=exact.device),
             permutation[pair : pair + 1],
         )[0]
-    return sums, permutation
+    return sums, permutation, len(again)

@@ -23,10 +23,13 @@ class Matches:
             that a matcher without a permutation gives.
         permutation: (P, S) int64, position p(s) of the column sample for position s of the row
             sample; None where the matcher has none.
+        solved_again: How many of the pairs a solver could not prove optimal, so that they were
+            solved again in float64.
     """
 
     sums: Tensor
     permutation: Tensor | None = None
+    solved_again: int = 0
 
 
 @dataclass(frozen=True)
