@@ -13,9 +13,10 @@ from semrsm.cli.demo import demo
 from semrsm.cli.evaluate import app as evaluate
 from semrsm.cli.info import info
 from semrsm.cli.methods import methods
+from semrsm.cli.pair import pair
 from semrsm.cli.plot import plot
 
-COMMANDS = (compute, info, methods, plot, demo)
+COMMANDS = (compute, info, methods, pair, plot, demo)
 
 app = typer.Typer(
     no_args_is_help=True,
