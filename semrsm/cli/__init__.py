@@ -14,10 +14,11 @@ from semrsm.cli.demo import demo
 from semrsm.cli.evaluate import app as evaluate
 from semrsm.cli.info import info
 from semrsm.cli.methods import methods
+from semrsm.cli.pair import pair
 from semrsm.cli.plot import plot
 from semrsm.cli.report import report
 
-COMMANDS = (compute, info, methods, compare, plot, report, demo)
+COMMANDS = (compute, info, methods, pair, compare, plot, report, demo)
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -1,29 +1,117 @@
-"""`semrsm methods`: every matcher, kernel, measure and solver."""
+"""`semrsm methods`: every matcher, kernel and solver; or the matchers tried on one's own data."""
 
 from __future__ import annotations
 
+from dataclasses import astuple, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from semrsm.cli.console import print_json, print_table
+from semrsm.cli.console import print_json, print_table, progress, say
 from semrsm.engine.kernels import KERNELS
 from semrsm.engine.settings import Settings
+from semrsm.plot.canvas import check_suffix, save_figure
+from semrsm.plot.quality import draw_quality
+from semrsm.storage.aside import check_output, write_aside
+from semrsm.trial import Trial, as_csv, try_matchers
 
 if TYPE_CHECKING:
     from semrsm.engine.matchers import Matcher
 
 
-def methods(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List every matcher, kernel, measure and solver with what is true of it.
+def methods(
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            help="Try the matchers on this activation file, or path::layer.",
+            metavar="ACTIVATIONS",
+        ),
+    ] = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option("-l", "--layer", help="Layer or glob; may be repeated. (default: every map)"),
+    ] = None,
+    matcher: Annotated[
+        list[str] | None,
+        typer.Option("-m", "--matcher", help="Matcher; may be repeated. (default: all)"),
+    ] = None,
+    pairs: Annotated[
+        int | None, typer.Option(help="Random pairs of each layer. (default: 200)")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the random pairs. (default: 0)")] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(help="Stop a matcher after so many on a layer. (default: 60)"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Also write the table.", metavar="TABLE.csv")
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help="Draw time against quality.", metavar="FILE.png|.pdf|.svg"),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace table and plot.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List every matcher, kernel, measure and solver, or try the matchers on your data.
+
+    With --on, random pairs are matched by every matcher on one CPU thread, the same pairs, in blocks
+    of up to 2^20 affinities. Columns: ms_median and ms_p90 are milliseconds per pair over the blocks;
+    ms_prepare is per sample, made ready once, and not in them; reading is not timed. whole_seconds
+    estimates the layer's RSM on one thread from both; k cores take about a k-th. relative_mean and
+    relative_worst are m over the optimal m; gap_mean is how much a cosine could still rise, as
+    certified. The optimum of the pairs is found first, in any case.
 
     Example: semrsm methods --json | jq '.[] | select(.kind == "matcher") | .name'
+
+    Example: semrsm methods --on dump.h5 -l layer3 --pairs 200 --plot quality_vs_time.png
     """
+    asked = {
+        "layer": layer or None,
+        "matcher": matcher or None,
+        "pairs": pairs,
+        "seed": seed,
+        "seconds": seconds,
+    }
+    given = {name: value for name, value in asked.items() if value is not None}
+    if on is not None:
+        _try(on, given, out, plot, overwrite, json)
+        return
+    if given or out or plot:
+        raise typer.BadParameter("name the activations to try the matchers on", param_hint="--on")
     rows = _rows()
     if json:
         print_json(rows)
     else:
         print_table(list(rows[0]), [list(row.values()) for row in rows])
+
+
+def _try(
+    on: str,
+    given: dict[str, Any],
+    out: Path | None,
+    plot: Path | None,
+    overwrite: bool,
+    json: bool,
+) -> None:
+    if plot:
+        check_suffix(plot)
+    for path in filter(None, (out, plot)):
+        check_output(path, overwrite)
+    with progress() as on_progress:
+        trials = try_matchers(on, on_progress=on_progress, **given)
+    if json:
+        print_json([trial.as_json() for trial in trials])
+    else:
+        print_table([f.name for f in fields(Trial)], [astuple(trial) for trial in trials])
+    if out:
+        write_aside(out, as_csv(trials), overwrite)
+        say(f"wrote {out}")
+    if plot:
+        save_figure(draw_quality(trials), plot)
+        say(f"wrote {plot}")
 
 
 def _rows() -> list[dict[str, Any]]:

@@ -69,13 +69,13 @@ def draw_retrieved(
         grid = figure.add_gridspec(len(rows), k + 1)
         for down, row in enumerate(rows):
             axes = figure.add_subplot(grid[down, 0])
-            _draw_image(axes, shown[row.query], lowest, highest)
+            draw_image(axes, shown[row.query], lowest, highest)
             axes.set_title(f"query: {_called(row.query, labels)}", fontsize=7)
             axes.set_ylabel(row.title, fontsize=7)
             pairs = zip(row.found, row.similarities, strict=True)
             for rank, (index, similarity) in enumerate(pairs, start=1):
                 axes = figure.add_subplot(grid[down, rank])
-                _draw_image(axes, shown[int(index)], lowest, highest)
+                draw_image(axes, shown[int(index)], lowest, highest)
                 axes.set_xlabel(f"{similarity:.3g}", labelpad=2, fontsize=7)
                 axes.set_title(f"{rank}: {_called(int(index), labels)}", fontsize=7)
                 if labels is not None:
@@ -101,7 +101,7 @@ def as_picture(image: NDArray[np.generic]) -> NDArray[np.generic]:
     return image
 
 
-def _draw_image(axes: Axes, image: NDArray[np.generic], low: float, high: float) -> None:
+def draw_image(axes: Axes, image: NDArray[np.generic], low: float, high: float) -> None:
     """Draw an image; numbers are stretched from the lowest to the highest of all images to [0, 1]."""
     if image.dtype == np.uint8:
         low, high = 0, 255

@@ -1,0 +1,117 @@
+"""`semrsm pair`: two samples under every kernel, and which of their positions match."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import astuple, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+
+from semrsm.cli.console import print_json, print_table, say
+from semrsm.options import help_of
+from semrsm.pair import Pair, PairValue, compare_pair
+from semrsm.plot.canvas import check_suffix, save_figure
+from semrsm.plot.inputs import read_images
+from semrsm.plot.matching import draw_matching
+from semrsm.storage.aside import check_output, write_aside
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def pair(
+    activations: Annotated[
+        str,
+        typer.Argument(
+            help="Activation file (HDF5, .npz, .npy), or path::layer.", show_default=False
+        ),
+    ],
+    i: Annotated[
+        int, typer.Argument(metavar="I", help="A sample, counted from 0.", show_default=False)
+    ],
+    j: Annotated[int, typer.Argument(metavar="J", help="Another sample.", show_default=False)],
+    layer: Annotated[
+        str | None,
+        typer.Option("-l", "--layer", help="Layer; needed where the file holds several."),
+    ] = None,
+    matcher: Annotated[
+        str, typer.Option("-m", "--matcher", help="How positions are matched.")
+    ] = "optimal",
+    sigma: Annotated[
+        float | None, typer.Option(help="Width of rbf; without one it is left out.")
+    ] = None,
+    skip_tokens: Annotated[int, typer.Option(help=help_of("skip_tokens"), show_default=False)] = 0,
+    matching: Annotated[
+        Path | None,
+        typer.Option(
+            help="Save the permutation: (S,) int64, the position of J for each position of I.",
+            metavar="OUT.npy",
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw both grids, matched positions in one colour, the strongest joined. Tokens"
+            " whose number is a square are drawn as a square, row by row.",
+            metavar="FILE.png|.pdf|.svg",
+        ),
+    ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(help="Images to draw the lines over.", metavar="FILE[::name]"),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace matching and plot.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare two samples under every kernel: the same positions, and those that a matcher matches.
+
+    Example: semrsm pair digits.h5 0 10 -l resnet/layer2 --plot match.png --images digits.h5::images
+    """
+    if images and not plot:
+        raise typer.BadParameter("images are for the picture; name it with --plot FILE.png")
+    if plot:
+        check_suffix(plot)
+    for path in filter(None, (matching, plot)):
+        check_output(path, overwrite)
+    found = compare_pair(
+        activations, i, j, layer=layer, matcher=matcher, sigma=sigma, skip_tokens=skip_tokens
+    )
+    figure = _draw(found, images) if plot else None
+    if matching:
+        content = io.BytesIO()
+        np.save(content, found.matching()[0])
+        write_aside(matching, content.getvalue(), overwrite)
+    if plot and figure:
+        save_figure(figure, plot)
+    if json:
+        print_json([value.as_json() for value in found.values])
+    else:
+        print_table([f.name for f in fields(PairValue)], [astuple(v) for v in found.values])
+    for path in filter(None, (matching, plot)):
+        say(f"wrote {path}")
+
+
+def _draw(found: Pair, images: str | None) -> Figure:
+    permutation, strength = found.matching()
+    first = found.values[0]
+    [cosine] = [value for value in found.values if value.kernel == "cosine"]
+    title = f"{first.layer}, matcher {first.matcher}"
+    if cosine.matched is not None:
+        title += f": cosine {cosine.matched:.3f} ({cosine.identity:.3f} at the same positions)"
+    pictures = None
+    if images:
+        shown = read_images(images, (first.i, first.j), found.n_samples)
+        pictures = shown[first.i], shown[first.j]
+    return draw_matching(
+        permutation,
+        strength,
+        found.drawn_grid(),
+        (f"sample {first.i}", f"sample {first.j}"),
+        title,
+        pictures,
+    )
