@@ -187,13 +187,14 @@ def _match(rows: LayerInput, i: int, j: int, work: Work) -> tuple[float, NDArray
     """Return m and the permutation from i to j, as the RSM has them."""
     import torch
 
-    from semrsm.engine.pairs import match_pairs, product_precision, ready
+    from semrsm.engine.devices import product_precision
+    from semrsm.engine.pairs import match_pairs, ready
 
     first, second = (ready(rows.vectors, range(k, k + 1), work) for k in (min(i, j), max(i, j)))
     if i == j:
         stays = np.arange(rows.n_positions) if work.matcher.permutation else None
         return float(first.maps.squared_norm[0]), stays
-    with product_precision(work):
+    with product_precision(work.precision, work.device):
         found = match_pairs(first, second, torch.zeros(1, 2, dtype=torch.int64), work)
     if found.permutation is None:
         return float(found.matched[0]), None
