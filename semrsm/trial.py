@@ -330,6 +330,7 @@ def _trial(
     gap = np.divide(gap, size, out=np.zeros_like(gap), where=gap > 0)
     n, rate = layer.n_samples, len(matched) / runner.spent
     prepare = runner.prepared / runner.samples
+    of_all = "" if runner.spent > seconds else ", which finding the optimum took"
     return Trial(
         *what,
         pairs=len(matched),
@@ -341,7 +342,7 @@ def _trial(
         relative_mean=float(relative.mean()) if len(relative) else None,
         relative_worst=float(relative[np.abs(relative - 1).argmax()]) if len(relative) else None,
         gap_mean=None if matcher.value == "at least the optimum" else float(gap.mean()),
-        reason=f"stopped after {seconds:g} s" if len(matched) < pairs else None,
+        reason=f"stopped after {seconds:g} s{of_all}" if len(matched) < pairs else None,
     )
 
 

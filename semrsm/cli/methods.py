@@ -57,12 +57,13 @@ def methods(
 ) -> None:
     """List every matcher, kernel, measure and solver, or try the matchers on your data.
 
-    With --on, random pairs are matched by every matcher on one CPU thread, the same pairs, in blocks
-    of up to 2^20 affinities. Columns: ms_median and ms_p90 are milliseconds per pair over the blocks;
-    ms_prepare is per sample, made ready once, and not in them; reading is not timed. whole_seconds
-    estimates the layer's RSM on one thread from both; k cores take about a k-th. relative_mean and
-    relative_worst are m over the optimal m; gap_mean is how much a cosine could still rise, as
-    certified. The optimum of the pairs is found first, in any case.
+    With --on, every matcher matches the same random pairs, in blocks of up
+    to 2^20 affinities, on one CPU thread. ms_median and ms_p90 are milliseconds
+    per pair over the blocks; ms_prepare is per sample, made ready once, and not
+    in them; reading is not timed. whole_seconds estimates the layer's RSM on
+    one thread from both; k cores take about a k-th. relative_mean and
+    relative_worst are m over the optimal m. gap_mean is how much a cosine could
+    still rise, as certified. The optimum of the pairs is always found first.
 
     Example: semrsm methods --json | jq '.[] | select(.kind == "matcher") | .name'
 
