@@ -176,22 +176,26 @@ def read_run_file(path: Path) -> dict[str, Any]:
 
     Raises SemrsmError if the file is missing, no TOML, or names an option that there is not.
     """
-    try:
-        with path.open("rb") as stream:
-            values = tomllib.load(stream)
-    except OSError as error:
-        raise SemrsmError(
-            f"the run file {path} cannot be read ({error.strerror}); check the path"
-        ) from error
-    except ValueError as error:  # TOMLDecodeError, or bytes that are no UTF-8
-        raise SemrsmError(f"the run file {path} is no TOML ({error}); mend that line") from error
-    values = {name.replace("-", "_"): value for name, value in values.items()}
+    values = {name.replace("-", "_"): value for name, value in read_toml(path).items()}
     for name, value in values.items():
         try:
             options_of({name: value})
         except SemrsmError as error:
             raise error.within(path) from None
     return values
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what a TOML file holds; raise SemrsmError if it is missing or no TOML."""
+    try:
+        with path.open("rb") as stream:
+            return tomllib.load(stream)
+    except OSError as error:
+        raise SemrsmError(
+            f"the run file {path} cannot be read ({error.strerror}); check the path"
+        ) from error
+    except ValueError as error:  # TOMLDecodeError, or bytes that are no UTF-8
+        raise SemrsmError(f"the run file {path} is no TOML ({error}); mend that line") from error
 
 
 def default_threads() -> int:
