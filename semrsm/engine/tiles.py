@@ -117,14 +117,14 @@ def plan_tiles(
     >>> plan = plan_tiles(100, 100, symmetric=True, sample_bytes=10**6, reading_bytes=0,
     ...                   pair_bytes=10**5, threads=2, memory=10**8)
     >>> plan.block, plan.chunk, plan.n_tiles
-    (24, 125, 15)
+    (18, 125, 21)
     """
     n = max(n_rows, n_columns)
     pair_bytes = max(pair_bytes, 1)
 
     def block_bytes(block: int) -> int:
-        # Three blocks: the rows, the columns, and the next columns that are being read.
-        held = 1 if symmetric and block >= n else 3
+        # Four blocks: rows and columns in work, and those of the next tile, which are being read.
+        held = 1 if symmetric and block >= n else 4
         return block * (held * sample_bytes + reading_bytes) + RESULT_BYTES * block * block
 
     least = block_bytes(1) + threads * pair_bytes
