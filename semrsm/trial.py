@@ -88,6 +88,7 @@ def try_matchers(
     seed: int = 0,
     seconds: float = 60.0,
     on_progress: Progress = lambda layer, pairs, of: None,
+    **reading: Any,
 ) -> list[Trial]:
     """Match some random pairs of each layer with every matcher, on one CPU thread.
 
@@ -105,6 +106,7 @@ def try_matchers(
         seconds: A matcher that has taken longer on a layer is given no further block; the optimum,
             its certificate included, is found for all of them and stops the layer.
         on_progress: Called with (layer, pairs done, pairs in all).
+        **reading: `layout`, `skip_tokens` and `pool`, as in `semrsm.compute`.
 
     Returns:
         A record for each layer and matcher.
@@ -120,7 +122,8 @@ def try_matchers(
     """
     from semrsm.engine.matchers import MATCHERS
 
-    options = options_of({"layer": list(layer), "kernel": "linear", "device": "cpu", "threads": 1})
+    fixed = {"kernel": "linear", "device": "cpu", "threads": 1}
+    options = options_of({"layer": list(layer), **fixed, **reading})
     if pairs < 1 or not seconds > 0:
         raise SemrsmError(
             f"at least one pair and some time are needed, got {pairs} pairs and {seconds} seconds;"

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semrsm import SemrsmError
+from semrsm.data import digits_path
 from semrsm.engine.matchers import MATCHERS
 from semrsm.trial import Trial, as_csv, blocks_of_pairs, try_matchers
 from tests.helpers import scipy_matched, vectors, write_h5
@@ -133,3 +134,13 @@ def test_a_table_reads_back() -> None:
     [first, second] = csv.DictReader(io.StringIO(as_csv(trials).decode()))
     assert (first["layer"], float(first["relative_mean"])) == ("a,b", 0.1 + 0.2)
     assert second["ms_median"] == ""
+
+
+def test_tokens_are_skipped_and_grids_pooled_as_in_compute() -> None:
+    [vit] = try_matchers(
+        digits_path(), layer=["vit/block1"], matcher=["pool"], pairs=4, skip_tokens=1
+    )
+    [cnn] = try_matchers(
+        digits_path(), layer=["resnet/layer1"], matcher=["pool"], pairs=4, pool="4x4"
+    )
+    assert (vit.n_positions, cnn.n_positions) == (64, 16)

@@ -11,6 +11,7 @@ import typer
 from semrsm.cli.console import print_json, print_table, progress, say
 from semrsm.engine.kernels import KERNELS
 from semrsm.engine.settings import Settings
+from semrsm.options import help_of
 from semrsm.plot.canvas import check_suffix, save_figure
 from semrsm.plot.quality import draw_quality
 from semrsm.storage.aside import check_output, write_aside
@@ -37,6 +38,9 @@ def methods(
         list[str] | None,
         typer.Option("-m", "--matcher", help="Matcher; may be repeated. (default: all)"),
     ] = None,
+    layout: Annotated[str | None, typer.Option(help=help_of("layout"))] = None,
+    skip_tokens: Annotated[int | None, typer.Option(help=help_of("skip_tokens"))] = None,
+    pool: Annotated[str | None, typer.Option(help=help_of("pool"), metavar="HxW")] = None,
     pairs: Annotated[
         int | None, typer.Option(help="Random pairs of each layer. (default: 200)")
     ] = None,
@@ -72,6 +76,9 @@ def methods(
     asked = {
         "layer": layer or None,
         "matcher": matcher or None,
+        "layout": layout,
+        "skip_tokens": skip_tokens,
+        "pool": pool,
         "pairs": pairs,
         "seed": seed,
         "seconds": seconds,
