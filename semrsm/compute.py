@@ -11,6 +11,7 @@ from typing import Any
 
 from semrsm.engine.kernels import KERNELS, Kernel
 from semrsm.errors import SemrsmError
+from semrsm.inputs import class_token_hint
 from semrsm.options import RunOptions, options_of
 from semrsm.planning import LayerPlan, open_plans
 from semrsm.rsms import sigma_of
@@ -86,6 +87,9 @@ def compute_with(
     with open_plans(activations, options) as (file, other, plans):
         _keep_inputs(out, file, other)
         ids = read_sample_ids(file, plans[0].rows.layer.n_samples)
+        for plan in plans:
+            if hint := class_token_hint(plan.rows):
+                listener.on_note(hint)
         scans = [scan_layer(plan, options) for plan in plans]
         with writing(out, options.overwrite) as writer:
             if ids:

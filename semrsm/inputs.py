@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,6 +86,23 @@ class LayerInput:
         import torch
 
         return to_positions(torch.from_numpy(block), self.positions)
+
+
+def class_token_hint(layer: LayerInput) -> str | None:
+    """Say that a token sequence looks like a square grid behind a class token; None if it does not."""
+    tokens = layer.n_positions
+    if (
+        layer.grid
+        or layer.positions.skip_tokens
+        or tokens < 5
+        or math.isqrt(tokens - 1) ** 2 != tokens - 1
+    ):
+        return None
+    side = math.isqrt(tokens - 1)
+    return (
+        f"{layer.layer.name}: {tokens} tokens are {side} x {side} and one more; if that is a class token,"
+        " leave it out with --skip-tokens 1"
+    )
 
 
 def layer_inputs(file: ActivationFile, layer: str | None, options: RunOptions) -> list[LayerInput]:

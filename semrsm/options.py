@@ -108,7 +108,9 @@ class RunOptions:
     pool: tuple[int, int] | None = _option(
         None, parse_pool, "Average-pool the grid to HxW positions first, such as 7x7."
     )
-    samples: str | None = _option(None, parse_samples, "Only these samples: START:STOP[:STEP].")
+    samples: str | None = _option(
+        None, parse_samples, "Only these samples, of both files with --against: START:STOP[:STEP]."
+    )
     against: str | None = _option(
         None, str, "Rectangular RSM: rows from ACTIVATIONS, columns from this file."
     )

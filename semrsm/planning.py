@@ -16,6 +16,7 @@ from semrsm.inputs import LayerInput, address_of, column_inputs, layer_inputs
 from semrsm.names import look_up
 from semrsm.options import RunOptions, default_memory, default_threads
 from semrsm.storage.activations import ActivationFile, open_activations
+from semrsm.storage.rsm_file import is_rsm_file
 
 if TYPE_CHECKING:  # torch takes two seconds to load; nothing here needs it before layers are read
     from semrsm.engine.matchers import Matcher
@@ -65,14 +66,25 @@ def open_plans(
     """
     path, layer = address_of(activations)
     with contextlib.ExitStack() as stack:
-        file = stack.enter_context(open_activations(path))
+        file = stack.enter_context(_open_maps(path))
         rows = layer_inputs(file, layer, options)
         other, columns = None, rows
         if options.against is not None:
             other_path, other_layer = address_of(options.against)
-            other = stack.enter_context(open_activations(other_path))
+            other = stack.enter_context(_open_maps(other_path))
             columns = column_inputs(rows, other, other_layer, options)
         yield file, other, [plan_layer(r, c, options) for r, c in zip(rows, columns, strict=True)]
+
+
+def _open_maps(path: Path) -> ActivationFile:
+    """Open an activation file; an RSM file is none, though it holds matrices of numbers."""
+    file = open_activations(path)
+    if file.format == "hdf5" and is_rsm_file(path):
+        file.close()
+        raise SemrsmError(
+            f"{path} is an RSM file, not activations; use it with semrsm compare, evaluate or plot"
+        )
+    return file
 
 
 def plan_layer(rows: LayerInput, columns: LayerInput, options: RunOptions) -> LayerPlan:

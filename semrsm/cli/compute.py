@@ -28,7 +28,9 @@ def compute(
     activations: Annotated[
         str,
         typer.Argument(
-            help="Activation file (HDF5, .npz, .npy), or path::layer.", show_default=False
+            metavar="ACTIVATIONS",
+            help="Activation file (HDF5, .npz, .npy), or path::layer.",
+            show_default=False,
         ),
     ],
     out: Annotated[

@@ -14,6 +14,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -45,13 +46,61 @@ def print_table(
         for row in (columns, *rows):
             print("\t".join(_plain(cell) for cell in row))
         return
+    console = Console()
+    shared, columns, rows = _without_shared(columns, rows)
+    table = _drawn(columns, rows, title)
+    if shared:
+        say(shared)
+    if Measurement.get(console, console.options, table).maximum <= console.width:
+        console.print(table, markup=False)
+        return
+    # Too wide for this terminal: the columns become rows, as many samples beside each other as fit.
+    while rows:
+        fit = len(rows)
+        while fit > 1 and _turned_width(console, columns, rows[:fit]) > console.width:
+            fit -= 1
+        console.print(_turned(columns, rows[:fit], title), markup=False)
+        rows = rows[fit:]
+
+
+def _without_shared(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> tuple[str, list[str], list[list[Any]]]:
+    """Return what all of several rows share, in words, and the table without it."""
+    same = [len(rows) > 1 and len({str(row[k]) for row in rows}) == 1 for k in range(len(columns))]
+    if not rows or all(same):
+        return "", list(columns), [list(row) for row in rows]
+    said = [
+        f"{name} {_shown(rows[0][k])}"
+        for k, name in enumerate(columns)
+        if same[k] and rows[0][k] is not None
+    ]
+    kept = [k for k in range(len(columns)) if not same[k]]
+    return ", ".join(said), [columns[k] for k in kept], [[row[k] for k in kept] for row in rows]
+
+
+def _drawn(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None) -> Table:
     table = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
         numbers = bool(rows) and all(isinstance(row[index], (int, float)) for row in rows)
         table.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_shown(cell) for cell in row))
-    Console().print(table, markup=False)
+    return table
+
+
+def _turned(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None) -> Table:
+    first = [str(columns[0]), *(_shown(row[0]) for row in rows)]
+    table = Table(title=title, title_justify="left")
+    for name in first:
+        table.add_column(name, overflow="fold")
+    for k, column in enumerate(columns[1:], start=1):
+        table.add_row(column, *(_shown(row[k]) for row in rows))
+    return table
+
+
+def _turned_width(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
+    return Measurement.get(console, console.options, _turned(columns, rows, None)).maximum
 
 
 def _plain(cell: Any) -> str:

@@ -16,7 +16,10 @@ from semrsm.storage.rsm_file import is_rsm_file, open_rsm
 
 
 def info(
-    file: Annotated[Path, typer.Argument(help="Activation file or RSM file.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="Activation file or RSM file.", show_default=False),
+    ],
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what an activation or RSM file holds, and how an RSM file was made.
@@ -38,7 +41,9 @@ def info(
 def _cell(value: Any) -> Any:
     if isinstance(value, dict):
         return ", ".join(f"{k}={v}" for k, v in value.items() if v not in (None, [], False))
-    return "x".join(map(str, value)) if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return ("x" if all(isinstance(v, int) for v in value) else ", ").join(map(str, value))
+    return value
 
 
 def _rsm_file(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
@@ -56,6 +61,7 @@ def _rsm_file(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
                 "solver": layer.parameters.get("solver"),
                 "device": layer.parameters.get("device"),
                 "dtype": layer.parameters.get("dtype"),
+                "largest_gap": (layer.parameters.get("certificate") or {}).get("largest"),
             }
             for layer in file.layers().values()
         ]

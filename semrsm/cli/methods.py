@@ -148,7 +148,7 @@ def _facts(matcher: Matcher) -> list[str]:
     """Return what is true of a matcher, in a few words each."""
     facts = [f"value {matcher.value}"]
     facts += [f"--{name} (default {getattr(Settings, name)})" for name in matcher.parameters]
-    facts += ["no permutation"] * (not matcher.permutation)
+    facts += ["no permutation: --kernel linear only"] * (not matcher.permutation)
     facts += ["needs a grid"] * matcher.needs_grid
     return facts
 

@@ -26,7 +26,9 @@ def pair(
     activations: Annotated[
         str,
         typer.Argument(
-            help="Activation file (HDF5, .npz, .npy), or path::layer.", show_default=False
+            metavar="ACTIVATIONS",
+            help="Activation file (HDF5, .npz, .npy), or path::layer.",
+            show_default=False,
         ),
     ],
     i: Annotated[

@@ -49,7 +49,7 @@ def report(
     ] = None,
     table: Annotated[
         list[str] | None,
-        typer.Option(help="Table that semrsm compare or evaluate wrote.", metavar="FILE.csv"),
+        typer.Option(help="Table of semrsm compare -o, or of evaluate --json.", metavar="FILE.csv"),
     ] = None,
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page.")] = False,

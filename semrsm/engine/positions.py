@@ -94,10 +94,14 @@ def positions_of(
         raise SemrsmError(
             f"--skip-tokens is for token sequences, layout '{layout}' has none; leave it out"
         )
-    if pool and (not grid or pool[0] > grid[0] or pool[1] > grid[1]):
-        have = f"a grid of {grid[0]}x{grid[1]}" if grid else f"layout '{layout}'"
+    if pool and not grid:
         raise SemrsmError(
-            f"--pool {pool[0]}x{pool[1]} needs a larger grid, got {have}; choose a smaller --pool"
+            f"--pool is for maps with a grid, layout '{layout}' has none; leave it out"
+        )
+    if pool and grid and (pool[0] > grid[0] or pool[1] > grid[1]):
+        raise SemrsmError(
+            f"--pool {pool[0]}x{pool[1]} needs a larger grid, got one of {grid[0]}x{grid[1]};"
+            " choose a smaller --pool"
         )
     if positions.count(shape) < 1:
         raise SemrsmError(

@@ -26,6 +26,8 @@ Record = Mapping[str, Any]
 COMPARED = ("a", "layer_a", "b", "layer_b", "kernel", "measure", "value")
 EVALUATED = ("rsm", "layer", "matcher", "kernel", "metric", "value")
 
+COUNTS = ("queries", "excluded")  # of an evaluation: they say of how many a value is the mean
+
 
 def file_name(path: Any) -> str:
     """Return the name of a file without its folder and suffixes.
@@ -253,6 +255,7 @@ def _evaluated(records: Sequence[Record]) -> list[_Curve]:
             _number(r["value"]),
         )
         for r in records
+        if r["metric"] not in COUNTS
     ]
 
 

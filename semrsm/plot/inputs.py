@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.inputs import address_of
-from semrsm.names import no_such
-from semrsm.storage.activations import ActivationFile, open_activations
-from semrsm.storage.layer import Layer
+from semrsm.storage.activations import open_activations
+from semrsm.storage.labels import array_named
 
 
 def read_column(address: str, n: int, what: str) -> NDArray[np.generic]:
@@ -34,7 +33,7 @@ def read_column(address: str, n: int, what: str) -> NDArray[np.generic]:
     """
     path, name = address_of(address)
     with open_activations(path) as file:
-        array = _array(file, name, what)
+        array = array_named(file, name, what)
         if len(array.shape) != 1 or array.dtype.kind not in "OSUiufb":
             raise SemrsmError(
                 f"{path}::{array.name} has shape {array.shape} of {array.dtype}; one number or text"
@@ -64,23 +63,13 @@ def read_images(address: str, samples: Iterable[int], n: int) -> dict[int, NDArr
     """
     path, name = address_of(address)
     with open_activations(path) as file:
-        array = _array(file, name, "images")
+        array = array_named(file, name, "images")
         if len(array.shape) not in (3, 4) or array.shape[0] != n or array.dtype.kind not in "uifb":
             raise SemrsmError(
                 f"{path}::{array.name} has shape {array.shape} of {array.dtype}; images of the"
                 f" {n} samples are needed, ({n}, H, W), ({n}, H, W, 3) or ({n}, 3, H, W)"
             )
         return {i: np.asarray(array.rows(slice(i, i + 1)))[0] for i in sorted(set(samples))}
-
-
-def _array(file: ActivationFile, name: str | None, what: str) -> Layer:
-    """Return the array that is named; without a name the one called `what`, or the only one."""
-    if name is None and len(file.arrays) == 1:
-        return next(iter(file.arrays.values()))
-    if (name or what) not in file.arrays:
-        hint = "" if name else f"; name the array: {file.path}::NAME"
-        raise SemrsmError(f"{file.path}: {no_such(file.arrays, name or what, 'array')}{hint}")
-    return file.arrays[name or what]
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:

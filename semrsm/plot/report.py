@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm import __version__
+from semrsm.errors import SemrsmError
 from semrsm.plot.canvas import render
 from semrsm.plot.inputs import read_records
 from semrsm.plot.kinds import PLOTS
@@ -87,6 +88,12 @@ def build_report(addresses: Sequence[str], options: PlotOptions, tables: Sequenc
         SemrsmError: A file, layer, kernel or option is not as it must be.
     """
     inputs = read_inputs(addresses, options)
+    for rsm in inputs.rsms:
+        if rsm.matcher is None and not rsm.symmetric:
+            raise SemrsmError(
+                f"{rsm.address} is a matrix of {rsm.shape[0]} x {rsm.shape[1]}, no RSM;"
+                " name RSM files or square matrices"
+            )
     title = options.title or "RSMs of " + ", ".join(dict.fromkeys(r.path.name for r in inputs.rsms))
     captions = replace(inputs, options=replace(options, title=None))
     parts = [HEAD.format(title=html.escape(title)), f"<h1>{html.escape(title)}</h1>"]

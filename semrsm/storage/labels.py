@@ -92,7 +92,7 @@ def read_sample_ids(file: ActivationFile, n: int) -> list[str] | None:
     return None
 
 
-def read_labels(address: str | Path) -> Labels:
+def read_labels(address: str | Path, what: str = "labels") -> Labels:
     """Read the labels of samples.
 
     An array (n,) of whole numbers, texts or floats holds one label a sample. An array (n, classes)
@@ -117,7 +117,7 @@ def read_labels(address: str | Path) -> Labels:
         _refuse_name(path, name)
         sets, samples = _sets_of_table(path)
     else:
-        values, samples = _read_array(path, name)
+        values, samples = _read_array(path, name, what)
         try:
             sets = _sets_of_array(values)
         except SemrsmError as error:
@@ -132,7 +132,7 @@ def read_views(address: str | Path) -> Labels:
 
     Raises SemrsmError as `read_labels` does, and if a sample has no label or several.
     """
-    views = read_labels(address)
+    views = read_labels(address, "views")
     for sample, labels in enumerate(views.sets):
         if len(labels) != 1:
             raise SemrsmError(
@@ -227,10 +227,10 @@ def _ids_beside(path: Path, matrix: Matrix) -> list[str] | None:
         return read_sample_ids(file, matrix.shape[0])
 
 
-def _read_array(path: Path, name: str | None) -> tuple[NDArray[Any], list[str] | None]:
+def _read_array(path: Path, name: str | None, what: str) -> tuple[NDArray[Any], list[str] | None]:
     """Return an array of labels, whole, and the sample ids in the same file."""
     with open_activations(path) as file:
-        array = _array_named(file, name)
+        array = array_named(file, name, what)
         address = f"{path}::{array.name}"
         if array.dtype.hasobject and file.format != "hdf5":
             raise SemrsmError(
@@ -250,16 +250,17 @@ def _read_array(path: Path, name: str | None) -> tuple[NDArray[Any], list[str] |
         return values, read_sample_ids(file, len(values)) if array.name not in ID_NAMES else None
 
 
-def _array_named(file: ActivationFile, name: str | None) -> Layer:
+def array_named(file: ActivationFile, name: str | None, what: str) -> Layer:
+    """Return the array that is named; without a name the one called `what`, or the only one.
+
+    Raises SemrsmError if there is none.
+    """
     if name is None and len(file.arrays) == 1:
         return next(iter(file.arrays.values()))
-    if name is None:
-        raise SemrsmError(
-            f"{file.path} holds several arrays: {', '.join(file.arrays)}; name one: {file.path}::NAME"
-        )
-    if name not in file.arrays:
-        raise SemrsmError(f"{file.path}: {no_such(file.arrays, name, 'array')}")
-    return file.arrays[name]
+    if (name or what) not in file.arrays:
+        hint = "" if name else f"; name the array: {file.path}::NAME"
+        raise SemrsmError(f"{file.path}: {no_such(file.arrays, name or what, 'array')}{hint}")
+    return file.arrays[name or what]
 
 
 def _sets_of_array(values: NDArray[Any]) -> list[frozenset[str]]:
