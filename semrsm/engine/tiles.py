@@ -51,11 +51,18 @@ class Plan:
     bytes_needed: int
 
     def tiles(self) -> Iterator[Tile]:
-        """Yield the tiles, those of one row block after another."""
+        """Yield the tiles, those of one row block after another; each needs one new block at most.
+
+        A rectangular plan goes through the column blocks to and fro, so that where the rows change
+        the columns stay.
+        """
+        columns_of = _blocks(self.n_columns, self.block)
         for rows in _blocks(self.n_rows, self.block):
-            for columns in _blocks(self.n_columns, self.block):
+            for columns in columns_of:
                 if not self.symmetric or rows.start <= columns.start:
                     yield Tile(rows, columns, self.symmetric and rows == columns)
+            if not self.symmetric:
+                columns_of.reverse()
 
     @property
     def n_tiles(self) -> int:
