@@ -155,6 +155,19 @@ def test_the_triton_solver_gives_the_same_values_and_solves_again_what_it_cannot
     np.testing.assert_allclose(mended.matched, expected.matched, rtol=1e-6)
 
 
+def test_float64_maps_keep_their_digits_with_the_triton_solver() -> None:
+    pytest.importorskip("triton")
+    x = torch.from_numpy(np.random.default_rng(5).normal(size=(4, 17, 8)))
+    [expected] = tiles_of(x, "optimal", dtype=torch.float64)
+    for matcher, settings in (
+        ("optimal", Settings(solver="triton")),
+        ("coarse", Settings(solver="triton", group=17)),
+        ("topk-greedy", Settings(solver="triton", topk=17)),
+    ):
+        [found] = tiles_of(x, matcher, settings=settings, dtype=torch.float64)
+        np.testing.assert_allclose(found.matched, expected.matched, rtol=1e-13)
+
+
 @pytest.mark.parametrize("precision", ["exact", "fast"])
 def test_the_matcher_identity_sums_once_and_exactly(precision: str, monkeypatch) -> None:
     from semrsm.engine import pairs as module
