@@ -51,13 +51,13 @@ def print_table(
     table = _drawn(columns, rows, title)
     if shared:
         say(shared)
-    if Measurement.get(console, console.options, table).maximum <= console.width:
+    if _width(console, table) <= console.width:
         console.print(table, markup=False)
         return
     # Too wide for this terminal: the columns become rows, as many samples beside each other as fit.
     while rows:
         fit = len(rows)
-        while fit > 1 and _turned_width(console, columns, rows[:fit]) > console.width:
+        while fit > 1 and _width(console, _turned(columns, rows[:fit], title)) > console.width:
             fit -= 1
         console.print(_turned(columns, rows[:fit], title), markup=False)
         rows = rows[fit:]
@@ -99,8 +99,10 @@ def _turned(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | 
     return table
 
 
-def _turned_width(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
-    return Measurement.get(console, console.options, _turned(columns, rows, None)).maximum
+def _width(console: Console, table: Table) -> int:
+    """Return how many columns of a terminal a table takes when nothing in it is folded."""
+    boundless = console.options.update(max_width=100_000)
+    return Measurement.get(console, boundless, table).maximum
 
 
 def _plain(cell: Any) -> str:

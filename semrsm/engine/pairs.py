@@ -171,13 +171,19 @@ def ready(source: Source, samples: range, work: Work) -> Block:
         return Block(samples, maps, work.matcher.prepare(maps, work.settings))
 
 
+@functools.cache
+def _copy_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the one stream for copies: what torch has freed on a stream serves that stream only."""
+    return torch.cuda.Stream(device)
+
+
 @contextlib.contextmanager
 def _copying_to(device: torch.device) -> Iterator[None]:
     """Let copies to a GPU run beside the kernels that solve the tile before."""
     if device.type != "cuda":
         yield
         return
-    stream = torch.cuda.Stream(device)
+    stream = _copy_stream(device)
     with torch.cuda.stream(stream):
         yield
     stream.synchronize()
@@ -185,12 +191,12 @@ def _copying_to(device: torch.device) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class MatchedPairs:
-    """What was found for P pairs, on the CPU.
+    """What was found for P pairs, on the CPU unless said otherwise.
 
     Attributes:
         pairs: (P, 2) int64.
         matched: (P,) float64, matched inner products.
-        permutation: (P, S) int64; None where the matcher has none.
+        permutation: (P, S) int64, on the device of the work; None where the matcher has none.
         upper_bound: (P,) float64; None unless certified.
         solved_again: How many pairs could not be proved optimal and were solved again in float64.
     """
@@ -206,7 +212,9 @@ def match_pairs(rows: Block, columns: Block, pairs: Tensor, work: Work) -> Match
     """Match some pairs, (P, 2) int64 on the device of the work, of two blocks, in this thread."""
     matches = work.matcher.match(rows.prepared, columns.prepared, pairs, work.settings)
     sums = matches.sums
-    if work.precision != "exact" and matches.permutation is not None:
+    # What takes a tile at once has summed float64 products already.
+    inexact = work.precision != "exact" and work.matcher.in_threads
+    if inexact and matches.permutation is not None:
         sums = sums_of_matched(rows.maps, columns.maps, pairs, matches.permutation)
     matched = unscaled(sums, rows.maps, columns.maps, pairs)
     bound = None
@@ -214,8 +222,9 @@ def match_pairs(rows: Block, columns: Block, pairs: Tensor, work: Work) -> Match
         optimal = matches.permutation if work.matcher.value == "exact" else None
         bounds = bounds_of_pairs(rows.maps, columns.maps, pairs, optimal)
         bound = unscaled(bounds, rows.maps, columns.maps, pairs).cpu()
-    permutation = None if matches.permutation is None else matches.permutation.cpu()
-    return MatchedPairs(pairs.cpu(), matched.cpu(), permutation, bound, matches.solved_again)
+    return MatchedPairs(
+        pairs.cpu(), matched.cpu(), matches.permutation, bound, matches.solved_again
+    )
 
 
 def _match_or_halve(
@@ -283,8 +292,11 @@ def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
     """Run a pool; when the work fails or is interrupted, what has not begun is dropped."""
     # Several chunks at once, each with one thread, beat one chunk whose products use them all.
     start = (lambda: torch.set_num_threads(1)) if threads > 1 else None
+    before = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads, initializer=start)
     try:
         yield pool
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+        if start:  # what one thread sets, every thread to come begins with
+            torch.set_num_threads(before)

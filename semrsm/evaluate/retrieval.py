@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+
+if TYPE_CHECKING:  # every command would wait for it
+    from scipy.sparse import csr_array
 
 Floats = NDArray[np.float64]
 
@@ -25,6 +28,8 @@ def multi_hot(*groups: Sequence[frozenset[str]]) -> list[csr_array]:
 
 
 def _indicator(group: Sequence[frozenset[str]], column_of: Mapping[str, int]) -> csr_array:
+    from scipy.sparse import csr_array
+
     columns = [column_of[label] for labels in group for label in sorted(labels)]
     ends = np.cumsum([0, *(len(labels) for labels in group)])
     ones = np.ones(len(columns), dtype=np.int32)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from semrsm.errors import SemrsmError
 from semrsm.measures.matrices import (
@@ -145,6 +144,8 @@ def _masked_hsic(a: Neighbours, b: Neighbours) -> float:
 
     The mask is not symmetric (j may be near i, and i not near j), so the order of a and b matters.
     """
+    from scipy import sparse  # every command would wait for it
+
     check_same_size(len(a.index), len(b.index))
     n = len(a.index)
     rows = np.arange(n)[:, None] * n

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -135,10 +134,14 @@ def _data_offset(path: Path, member: zipfile.ZipInfo) -> int:
 def _inflated(path: Path) -> Callable[[str], NDArray[Any]]:
     """Return what inflates a member of a compressed .npz; the last one is kept, for memory's sake."""
 
-    @functools.lru_cache(maxsize=1)
+    held: dict[str, NDArray[Any]] = {}
+
     def array(member: str) -> NDArray[Any]:
-        with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
-            return np.lib.format.read_array(stream, allow_pickle=False)
+        if member not in held:
+            held.clear()  # before the next one is inflated, not after
+            with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
+                held[member] = np.lib.format.read_array(stream, allow_pickle=False)
+        return held[member]
 
     return array
 

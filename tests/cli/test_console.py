@@ -1,5 +1,6 @@
 """What a person sees on a terminal of 80 columns."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -10,23 +11,23 @@ from semrsm.cli import console
 from tests.helpers import fail, succeed, write_h5
 
 
-@pytest.fixture
-def narrow(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
 
 
 COLUMNS = [f"metric_{k}" for k in range(14)]
 
 
 def test_a_table_too_wide_for_the_terminal_is_turned_and_says_once_what_rows_share(
-    narrow: None, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [[f"layer{i}", "optimal", *(i + k / 7 for k in range(12))] for i in range(9)]
+    on_a_terminal(monkeypatch)
     console.print_table(COLUMNS, rows)
     shown = capsys.readouterr()
     assert shown.err.strip() == "metric_1 optimal"
-    lines = shown.out.splitlines()
+    lines = re.sub(r"\x1b\[[\d;]*m", "", shown.out).splitlines()
     assert max(map(len, lines)) <= 80
     for i, row in enumerate(rows):
         assert f"layer{i}" in shown.out
@@ -36,8 +37,9 @@ def test_a_table_too_wide_for_the_terminal_is_turned_and_says_once_what_rows_sha
 
 
 def test_a_table_that_fits_is_drawn_as_it_is(
-    narrow: None, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    on_a_terminal(monkeypatch)
     console.print_table(["layer", "value"], [["a", 1.5], ["b", 2.5]], "title")
     shown = capsys.readouterr().out
     assert "layer" in shown

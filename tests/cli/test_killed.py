@@ -143,6 +143,7 @@ def test_a_reader_that_has_read_enough_is_no_error(
 
 
 def test_python_runs_nothing_heavy_before_it_must() -> None:
-    code = "import semrsm.cli, sys; sys.exit(' '.join({'torch', 'matplotlib'} & set(sys.modules)))"
+    heavy = {"torch", "matplotlib", "scipy"}
+    code = f"import semrsm.cli, sys; sys.exit(' '.join({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""

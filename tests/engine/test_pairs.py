@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -154,3 +156,38 @@ def test_the_triton_solver_gives_the_same_values_and_solves_again_what_it_cannot
     [mended] = tiles_of(x, "optimal", settings=Settings(solver="triton"))
     assert mended.solved_again == 6
     np.testing.assert_allclose(mended.matched, expected.matched, rtol=1e-6)
+
+
+def test_float64_maps_keep_their_digits_with_the_triton_solver() -> None:
+    pytest.importorskip("triton")
+    x = torch.from_numpy(np.random.default_rng(5).normal(size=(4, 17, 8)))
+    [expected] = tiles_of(x, "optimal", dtype=torch.float64)
+    for matcher, settings in (
+        ("optimal", Settings(solver="triton")),
+        ("coarse", Settings(solver="triton", group=17)),
+        ("topk-greedy", Settings(solver="triton", topk=17)),
+    ):
+        [found] = tiles_of(x, matcher, settings=settings, dtype=torch.float64)
+        np.testing.assert_allclose(found.matched, expected.matched, rtol=1e-13)
+
+
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+def test_the_matcher_identity_sums_once_and_exactly(precision: str, monkeypatch) -> None:
+    from semrsm.engine import pairs as module
+
+    x = vectors(3, 5, 9, 4)
+    monkeypatch.setattr(module, "sums_of_matched", None)
+    [found] = tiles_of(x, "identity", precision=precision)
+    flat = x.flatten(1).double()
+    np.testing.assert_allclose(found.matched, (flat @ flat.T).numpy(), rtol=1e-12)
+
+
+def test_a_run_leaves_the_threads_of_torch_as_they_were() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        tiles_of(vectors(4, 5, 9, 4), "optimal", threads=2)
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 2
+    finally:
+        torch.set_num_threads(before)

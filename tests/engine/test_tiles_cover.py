@@ -1,6 +1,7 @@
 """Tiles cover every pair once and fit in the memory granted."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,14 @@ def test_the_tiles_of_a_symmetric_plan_hold_each_pair_once(n: int, block: int) -
     assert covered(plan) == Counter({(i, j): 1 for j in range(n) for i in range(j)})
     assert plan.n_tiles == len(tiles)
     assert plan.n_pairs == sum(tile.n_pairs for tile in tiles) == n * (n - 1) // 2
+
+
+@given(n=sizes, m=sizes, block=sizes, symmetric=st.booleans())
+def test_each_tile_needs_one_new_block_at_most(n: int, m: int, block: int, symmetric: bool) -> None:
+    tiles = list(Plan(n, n if symmetric else m, symmetric, block, 1, 0).tiles())
+    for before, tile in pairwise(tiles):
+        new = (tile.rows != before.rows) + (tile.columns != before.columns)
+        assert new == 1 or (new == 2 and tile.symmetric_diagonal)
 
 
 @given(n=sizes, m=sizes, block=sizes)

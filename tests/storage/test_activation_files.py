@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,7 +98,9 @@ def test_vectors_are_taken_where_there_are_no_maps(tmp_path: Path) -> None:
         assert list(file.select()) == ["head"]
 
 
-def test_a_compressed_archive_holds_one_member_at_a_time(tmp_path: Path) -> None:
+def test_a_compressed_archive_holds_one_member_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "a.npz"
     np.savez_compressed(path, a=X, b=X + 1)
     with open_activations(path) as file:
@@ -107,6 +110,17 @@ def test_a_compressed_archive_holds_one_member_at_a_time(tmp_path: Path) -> None
         assert first.base is again.base
         b.rows(slice(0, 2))
         assert a.rows(slice(0, 2)).base is not first.base
+        freed = weakref.ref(a.rows(slice(0, 2)).base)
+        del first, again
+        read, still_held = np.lib.format.read_array, []
+
+        def inflate(*args: object, **options: object) -> np.ndarray:
+            still_held.append(freed() is not None)
+            return read(*args, **options)
+
+        monkeypatch.setattr(np.lib.format, "read_array", inflate)
+        b.rows(slice(0, 2))
+        assert still_held == [False]
 
 
 @pytest.mark.parametrize(

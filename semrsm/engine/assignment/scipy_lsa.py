@@ -15,7 +15,8 @@ def solve(affinity: Tensor) -> Tensor:
     in float64. Releases the GIL.
 
     Args:
-        affinity: (k, S, S) float32 or float64 on the CPU, finite; not checked here.
+        affinity: (k, S, S) float32 or float64, finite; not checked here. Solved on the CPU, wherever
+            it is: a GPU without Triton is served as well.
 
     Returns:
         (k, S) int64.
@@ -28,5 +29,6 @@ def solve(affinity: Tensor) -> Tensor:
 
 def minimise(costs: Tensor) -> Tensor:
     """Find the permutations (k, S) int64 that minimise sum_s costs[k, s, p(s)]; see `solve`."""
-    found = [linear_sum_assignment(cost)[1] for cost in costs.numpy()]
-    return torch.from_numpy(np.stack(found).astype(np.int64, copy=False))
+    found = [linear_sum_assignment(cost)[1] for cost in costs.cpu().numpy()]
+    permutations = torch.from_numpy(np.stack(found).astype(np.int64, copy=False))
+    return permutations.to(costs.device)

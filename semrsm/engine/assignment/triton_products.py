@@ -11,10 +11,13 @@ from semrsm.engine.maps import Maps
 
 
 def solve(affinity: Tensor) -> Tensor:
-    """Find the permutations (P, S) that maximise sum_s affinity[k, s, p(s)], for (P, S, S) float32."""
+    """Find the permutations (P, S) that maximise sum_s affinity[k, s, p(s)], for (P, S, S).
+
+    The solver reads float32: of float64 affinities the result is optimal up to that rounding.
+    """
     problems = torch.arange(len(affinity), device=affinity.device)
     pairs = torch.stack([problems, torch.zeros_like(problems)], 1)
-    return triton_sap.solve(affinity[:, :, None], pairs).permutation
+    return triton_sap.solve(affinity[:, :, None].float(), pairs).permutation
 
 
 def solve_products(rows: Maps, columns: Maps, pairs: Tensor) -> tuple[Tensor, Tensor, int]:
@@ -24,7 +27,7 @@ def solve_products(rows: Maps, columns: Maps, pairs: Tensor) -> tuple[Tensor, Te
     than `certificate.ACCEPTED_GAP` is solved again by SciPy in float64.
 
     Args:
-        rows: The block that `pairs[:, 0]` counts in, centred, float32.
+        rows: The block that `pairs[:, 0]` counts in, centred, float32 or float64.
         columns: The block that `pairs[:, 1]` counts in.
         pairs: (P, 2) int64; best those of a few rows, as their samples are multiplied as one block.
 
@@ -37,9 +40,10 @@ def solve_products(rows: Maps, columns: Maps, pairs: Tensor) -> tuple[Tensor, Te
     j, column = pairs[:, 1].unique(return_inverse=True)
     local = torch.stack([row, column], 1)
     S, C = rows.n_positions, rows.n_channels
-    x, y = rows.values[i].float(), columns.values[j].float()
+    x, y = rows.values[i], columns.values[j]
     affinity = (x.reshape(-1, C) @ y.reshape(-1, C).T).view(len(i), S, len(j), S)
-    found = triton_sap.solve(affinity, local)
+    # The solver reads float32; the sums and the proof are of the products as they are.
+    found = triton_sap.solve(affinity.float(), local)
     sums = certificate.value(affinity, local, found.permutation)
     bound = certificate.upper_bound(affinity, local, found.v)
     row_norms, column_norms = (torch.linalg.vector_norm(maps, dim=2) for maps in (x, y))
