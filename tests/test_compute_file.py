@@ -296,3 +296,12 @@ def test_a_wrong_array_in_memory(array: np.ndarray, options: dict, says: str) ->
     for given in (array, torch.from_numpy(array)):
         with pytest.raises(semrsm.SemrsmError, match=says):
             semrsm.rsm(given, **options)
+
+
+def test_the_memory_of_a_dry_run_counts_what_is_loaded_whole(x: np.ndarray, tmp_path: Path) -> None:
+    needed = {}
+    for save in (np.savez, np.savez_compressed):
+        save(tmp_path / "a.npz", a=x)
+        shown = succeed("compute", tmp_path / "a.npz", "--dry-run", "--threads", 1, "--json")
+        needed[save] = json.loads(shown.stdout)["layers"][0]["bytes_needed"]
+    assert needed[np.savez_compressed] - needed[np.savez] == x.nbytes
