@@ -58,8 +58,8 @@ def compute(
         command: What to record as the command.
         **options: The flags of `semrsm compute` with "_" for "-": `layer`, `kernel`, `matcher`,
             `topk`, `window`, `epsilon`, `group`, `sigma`, `layout`, `skip_tokens`, `pool`, `samples`,
-            `against`, `device`, `threads`, `memory` (bytes or "4GiB"), `dtype`, `bfloat16`,
-            `overwrite`.
+            `against`, `device`, `threads`, `memory` (bytes or "4GiB"), `dtype`, `precision`, `certify`,
+            `bfloat16`, `overwrite`.
 
     Returns:
         The report: a record for each layer.

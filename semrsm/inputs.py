@@ -144,10 +144,13 @@ def column_inputs(
 ) -> list[LayerInput]:
     """Return, for each row layer, the layer of the other file whose samples are the columns.
 
-    A layer has its name in both files, unless the address of the other file names one.
+    A layer has its name in both files, unless the address of the other file names one or that file
+    is a .npy, which holds one array.
 
     Raises SemrsmError if it is missing there, or its positions or channels differ.
     """
+    if file.format == "npy":  # its one array has no name but the file's
+        layer = next(iter(file.arrays))
     if layer and len(rows) > 1:
         names = ", ".join(row.layer.name for row in rows)
         raise SemrsmError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +122,7 @@ def plan_layer(rows: LayerInput, columns: LayerInput, options: RunOptions) -> La
         )
     except SemrsmError as error:
         raise error.within(rows.address) from error
-    return LayerPlan(rows, columns, work, plan)
+    return LayerPlan(rows, columns, work, replace(plan, bytes_needed=plan.bytes_needed + loaded))
 
 
 def work_of(options: RunOptions, layer: LayerInput) -> Work:

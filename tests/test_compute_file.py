@@ -86,6 +86,14 @@ def test_a_file_against_itself_and_another(matcher: str, x: np.ndarray, tmp_path
     assert rows["layers/a/rsm/cosine"].shape == (9, 3)
 
 
+def test_a_npy_against_another_needs_no_name(x: np.ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", x)
+    np.save(tmp_path / "b.npy", x[2:5])
+    found = computed(tmp_path / "a.npy", matcher="identity", against=str(tmp_path / "b.npy"))
+    flat = x.reshape(9, -1).astype(np.float64)
+    np.testing.assert_allclose(found["layers/a/matched"], flat @ flat[2:5].T, rtol=1e-6)
+
+
 def test_the_median_of_a_rectangular_rsm_is_over_all_entries(x: np.ndarray, tmp_path: Path) -> None:
     path, other = write_h5(tmp_path / "a.h5", a=x[:4]), write_h5(tmp_path / "b.h5", a=x[4:7])
     out = tmp_path / "o.rsm.h5"
@@ -288,3 +296,12 @@ def test_a_wrong_array_in_memory(array: np.ndarray, options: dict, says: str) ->
     for given in (array, torch.from_numpy(array)):
         with pytest.raises(semrsm.SemrsmError, match=says):
             semrsm.rsm(given, **options)
+
+
+def test_the_memory_of_a_dry_run_counts_what_is_loaded_whole(x: np.ndarray, tmp_path: Path) -> None:
+    needed = {}
+    for save in (np.savez, np.savez_compressed):
+        save(tmp_path / "a.npz", a=x)
+        shown = succeed("compute", tmp_path / "a.npz", "--dry-run", "--threads", 1, "--json")
+        needed[save] = json.loads(shown.stdout)["layers"][0]["bytes_needed"]
+    assert needed[np.savez_compressed] - needed[np.savez] == x.nbytes

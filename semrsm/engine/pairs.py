@@ -121,6 +121,7 @@ def matched_tiles(
             match = functools.partial(_match_or_halve, row_block, column_block, work, on_note)
             futures = [pool.submit(match, chunk) for chunk in chunks if len(chunk)]
             yield _assemble(tile, row_block, futures, work.certify, on_pairs)
+            del match, row_block, column_block  # before the next but one is read
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class Plan:
         symmetric: Rows and columns are the same samples.
         block: Samples in a row or column block.
         chunk: Pairs that are in work at once in one thread.
-        bytes_needed: Estimated peak memory of blocks, work and results.
+        bytes_needed: Estimated peak memory of blocks, work and results, and of files that are loaded whole.
     """
 
     n_rows: int

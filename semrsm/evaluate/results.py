@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from semrsm.errors import SemrsmError
 from semrsm.rsms import Rsm
-from semrsm.storage.aside import check_output
+from semrsm.storage.aside import aside
 
 
 @dataclass(frozen=True)
@@ -64,23 +64,18 @@ def write_details(
 
     Raises SemrsmError if the file exists and `overwrite` is not set, or cannot be written.
     """
-    check_output(out, overwrite)
-    partial = out.with_name(f".{out.name}.partial")
     done: list[Evaluation] = []
-    try:
-        with partial.open("w", newline="", encoding="utf-8") as stream:
-            lines = csv.writer(stream, lineterminator="\n")
-            for evaluation in evaluations:
-                about = evaluation.about
-                if not done:
-                    lines.writerow((*about, *evaluation.columns))
-                lines.writerows((*about.values(), *row) for row in evaluation.details())
-                done.append(evaluation.without_details())
-        partial.replace(out)
-    except OSError as error:
-        raise SemrsmError(
-            f"{out} cannot be written ({error.strerror}); free space or choose another -o"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        aside(out, overwrite) as partial,
+        partial.open("w", newline="", encoding="utf-8") as stream,
+    ):
+        lines = csv.writer(stream, lineterminator="\n")
+        for evaluation in evaluations:
+            about = evaluation.about
+            if not done:
+                lines.writerow((*about, *evaluation.columns))
+            lines.writerows((*about.values(), *row) for row in evaluation.details())
+            done.append(evaluation.without_details())
+        stream.flush()
+        os.fsync(stream.fileno())
     return done

@@ -128,7 +128,7 @@ def save_figure(figure: Figure, path: str | Path) -> None:
         SemrsmError: The suffix is another, or the file cannot be written.
 
     Example:
-        >>> save_figure(draw_heatmap(rsm, "layer4"), "layer4.pdf")  # doctest: +SKIP
+        >>> save_figure(draw_heatmaps([Panel(rsm, "layer4")]), "layer4.pdf")  # doctest: +SKIP
     """
     path = Path(path)
     suffix = check_suffix(path)

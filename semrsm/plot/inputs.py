@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.inputs import address_of
-from semrsm.storage.activations import open_activations
+from semrsm.storage.activations import ActivationFile, open_activations
 from semrsm.storage.labels import array_named
+from semrsm.storage.layer import DAMAGE, Layer
 
 
 def read_column(address: str, n: int, what: str) -> NDArray[np.generic]:
@@ -44,7 +45,7 @@ def read_column(address: str, n: int, what: str) -> NDArray[np.generic]:
                 f"{path}::{array.name} holds {array.shape[0]} {what} and the RSM has {n} samples;"
                 " give the file that belongs to it"
             )
-        values = np.asarray(array.rows(slice(0, n)))
+        values = _read(file, array, slice(0, n))
     if values.dtype.kind in "OS":
         return np.array([v.decode() if isinstance(v, bytes) else str(v) for v in values])
     return values
@@ -69,7 +70,16 @@ def read_images(address: str, samples: Iterable[int], n: int) -> dict[int, NDArr
                 f"{path}::{array.name} has shape {array.shape} of {array.dtype}; images of the"
                 f" {n} samples are needed, ({n}, H, W), ({n}, H, W, 3) or ({n}, 3, H, W)"
             )
-        return {i: np.asarray(array.rows(slice(i, i + 1)))[0] for i in sorted(set(samples))}
+        return {i: _read(file, array, slice(i, i + 1))[0] for i in sorted(set(samples))}
+
+
+def _read(file: ActivationFile, array: Layer, rows: slice) -> NDArray[Any]:
+    try:
+        return np.asarray(array.rows(rows))
+    except DAMAGE as error:
+        raise SemrsmError(
+            f"{file.path}::{array.name} cannot be read ({error}); save numbers or texts again"
+        ) from error
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:

@@ -70,10 +70,16 @@ def _mapped(
 ) -> Layer:
     """Return a layer whose samples are mapped from disk."""
     order: Any = "F" if fortran else "C"
-    if 0 in shape or dtype.hasobject:
+    if dtype.hasobject:
+        return Layer(name, shape, dtype, rows=_refuse_objects)
+    if 0 in shape:
         return Layer(name, shape, dtype, rows=np.zeros(shape, dtype).__getitem__)
     array = np.memmap(path, dtype, "r", offset, shape, order)
     return Layer(name, shape, dtype, rows=array.__getitem__)
+
+
+def _refuse_objects(_: slice) -> NDArray[Any]:
+    raise ValueError("it holds Python objects, which are never unpickled")
 
 
 def _npy_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -9,9 +9,17 @@ from scipy.optimize import linear_sum_assignment
 from semrsm.engine.assignment import laprust_jv, scipy_lsa
 from semrsm.engine.certificate import bounds_of_pairs
 from semrsm.engine.maps import Maps, prepare, unscaled
-from semrsm.engine.matchers.optimal import STARTS, Grown, Start, match_from_start, start_for
+from semrsm.engine.matchers.optimal import (
+    STARTS,
+    Grown,
+    Start,
+    grow_trees,
+    match_from_start,
+    start_for,
+)
 from semrsm.engine.matchers.record import Matches
 from semrsm.engine.potentials import grow
+from semrsm.engine.settings import Settings
 
 STARTS_FOR_TESTS = (*STARTS, Start(1, (4, 2), (0.05,)), Start(1, (3,), ()), Start(1, (), ()))
 
@@ -149,3 +157,9 @@ def test_real_maps(shared_data, layer, n_pairs):
     pairs = torch.triu_indices(24, 24, offset=1).T
     pairs = pairs[torch.randperm(len(pairs), generator=torch.Generator().manual_seed(8))[:n_pairs]]
     check(x, x, pairs, start_for(x.shape[1]), laprust_jv.minimise)
+
+
+@pytest.mark.parametrize(("solver", "levels"), [("scipy", 2), ("triton", 0)])
+def test_trees_are_grown_only_for_a_solver_that_starts_from_them(solver: str, levels: int) -> None:
+    maps = prepare(raw(3, 2, 400, 2), centred=True)
+    assert len(grow_trees(maps, Settings(solver=solver)).trees.means) == levels

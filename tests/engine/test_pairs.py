@@ -1,3 +1,4 @@
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -191,3 +192,24 @@ def test_a_run_leaves_the_threads_of_torch_as_they_were() -> None:
             assert pool.submit(torch.get_num_threads).result() == 2
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_three_blocks_are_the_most_held(symmetric: bool, monkeypatch) -> None:
+    from semrsm.engine import pairs as module
+
+    x = vectors(6, 8, 3, 2)
+    real, made, held = module.ready, [], []
+
+    def counted(*given):
+        held.append(sum(block() is not None for block in made))
+        made.append(weakref.ref(block := real(*given)))
+        return block
+
+    monkeypatch.setattr(module, "ready", counted)
+    source = lambda samples: x[samples.start : samples.stop]  # noqa: E731
+    plan = Plan(8, 8, symmetric, 2, 4, 0)
+    for tile, rows, columns in module._with_blocks(source, source, plan, Work(MATCHERS["pool"])):
+        assert (rows.samples, columns.samples) == (tile.rows, tile.columns)
+        del rows, columns
+    assert max(held) == 2

@@ -51,15 +51,20 @@ def start_for(n_positions: int) -> Start:
 
 @dataclass(frozen=True)
 class Grown:
-    """A block of maps and, on the CPU, the feature trees of its samples."""
+    """A block of maps and the feature trees of its samples, on the device of the maps."""
 
     maps: Maps
     trees: Trees
 
 
 def grow_trees(maps: Maps, settings: Settings) -> Grown:
-    """Grow the feature trees that the start needs, once for all pairs of the block."""
-    return Grown(maps, potentials.grow(maps.values, start_for(maps.n_positions).sizes))
+    """Grow the feature trees that the start needs, once for all pairs of the block.
+
+    A solver that makes its own start, as the one on the GPU does, needs none.
+    """
+    own_start = SOLVERS[settings.solver].solve_products is not None
+    sizes = () if own_start else start_for(maps.n_positions).sizes
+    return Grown(maps, potentials.grow(maps.values, sizes))
 
 
 def match_optimally(rows: Grown, columns: Grown, pairs: Tensor, settings: Settings) -> Matches:
