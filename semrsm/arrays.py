@@ -59,6 +59,8 @@ def rsm(
             f"the option {unused[0]} is for files; use semrsm.compute or leave it out"
         )
     run = options_of({"matcher": matcher, "kernel": kernel, **options})
+    if len(run.kernel) > 1:
+        raise SemrsmError(f"one RSM has one kernel, got {', '.join(run.kernel)}; call rsm for each")
     layer = _layer_of(array)
     if problem := layer.problem():
         raise SemrsmError(f"the array {problem}; convert or reshape it")

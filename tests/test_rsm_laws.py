@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semrsm import rsm
+from semrsm import SemrsmError, rsm
 from semrsm.engine import tiles
 from semrsm.engine.kernels import KERNELS
 from semrsm.engine.matchers import MATCHERS
@@ -196,3 +196,8 @@ def test_only_the_channels_that_the_samples_share_count() -> None:
     x = np.zeros((2, 4, 6))
     x[0, :, :3], x[1, :, 3:] = 1.0, 1.0
     np.testing.assert_array_equal(linear(x), np.diag([12.0, 12.0]))
+
+
+def test_several_kernels_are_refused_not_dropped() -> None:
+    with pytest.raises(SemrsmError, match="one RSM has one kernel, got cosine, rbf"):
+        rsm(np.eye(3), kernel=["cosine", "rbf"])
