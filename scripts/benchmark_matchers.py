@@ -84,7 +84,7 @@ CASES = {
     for c in (
         Case("layer4", samples=24, copies=4, repeats=9),
         Case("layer3", samples=24, copies=2, repeats=7),
-        Case("layer2", samples=12, copies=1, repeats=5),
+        Case("layer2", samples=24, copies=1, repeats=3),
         Case("layer1", samples=3, copies=1, repeats=3),
     )
 }

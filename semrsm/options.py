@@ -208,11 +208,20 @@ def default_threads() -> int:
 def default_memory() -> int:
     """Return half of the machine's memory, or of the limit of this job's control group, in bytes."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limits = [physical]
-    for limit in (
-        Path("/sys/fs/cgroup/memory.max"),
-        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-    ):
-        if limit.exists() and (text := limit.read_text().strip()).isdigit():
-            limits.append(int(text))
-    return min(limits) // 2
+    texts = [limit.read_text().strip() for limit in _limits_of_this_job() if limit.exists()]
+    return min([physical, *(int(text) for text in texts if text.isdigit())]) // 2
+
+
+def _limits_of_this_job(
+    membership: Path = Path("/proc/self/cgroup"), groups: Path = Path("/sys/fs/cgroup")
+) -> list[Path]:
+    """Return the files that may limit this process's memory: its control group's and those above it."""
+    limits = [groups / "memory" / "memory.limit_in_bytes"]
+    for line in membership.read_text().splitlines() if membership.exists() else ():
+        _, controllers, path = line.split(":", 2)
+        if controllers in ("", "memory"):
+            root = groups / controllers
+            name = "memory.max" if not controllers else "memory.limit_in_bytes"
+            own = root / path.strip("/")
+            limits += [group / name for group in (own, *own.parents) if group.is_relative_to(root)]
+    return limits

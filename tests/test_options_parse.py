@@ -1,5 +1,7 @@
 """Options: sizes, slices, counts, and what is made of them."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,3 +51,19 @@ def test_defaults_are_as_documented() -> None:
 
 def test_a_kernel_named_twice_is_computed_once() -> None:
     assert options_of({"kernel": ["rbf", "linear", "rbf"]}).kernel == ("rbf", "linear")
+
+
+def test_the_memory_of_a_job_is_that_of_its_control_group_or_one_above(tmp_path: Path) -> None:
+    from semrsm.options import _limits_of_this_job
+
+    (tmp_path / "cgroup").write_text("0::/slurm/job_1/step_0\n")
+    groups = tmp_path / "groups"
+    (groups / "slurm" / "job_1" / "step_0").mkdir(parents=True)
+    (groups / "slurm" / "job_1" / "memory.max").write_text("1000\n")
+    found = [p for p in _limits_of_this_job(tmp_path / "cgroup", groups) if p.exists()]
+    assert [p.read_text() for p in found] == ["1000\n"]
+    (tmp_path / "old").write_text("4:memory:/slurm/job_1\n2:cpu:/x\n")
+    (groups / "memory" / "slurm" / "job_1").mkdir(parents=True)
+    (groups / "memory" / "slurm" / "job_1" / "memory.limit_in_bytes").write_text("2000")
+    found = [p for p in _limits_of_this_job(tmp_path / "old", groups) if p.exists()]
+    assert [p.read_text() for p in found] == ["2000"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,42 +14,37 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.inputs import address_of
+from semrsm.rsms import Rsm
 from semrsm.storage.activations import ActivationFile, open_activations
-from semrsm.storage.labels import array_named
+from semrsm.storage.labels import array_named, read_labels, read_views, rows_of
 from semrsm.storage.layer import DAMAGE, Layer
 
+READERS = {"labels": read_labels, "views": read_views}
 
-def read_column(address: str, n: int, what: str) -> NDArray[np.generic]:
-    """Read what is known of each sample, such as its label: one text or number each.
+
+def read_column(address: str, rsm: Rsm, what: str) -> NDArray[np.generic]:
+    """Read what is known of each sample of an RSM, as `semrsm evaluate` does: its label or its view.
 
     Args:
-        address: `path::array`, or `path` of a file that holds one such array or one called `what`.
-        n: How many samples there are.
-        what: "labels" or "views".
+        address: Array or text table; several labels of a sample become one text.
+        rsm: Its samples are found by their ids where both have ids.
+        what: A key of READERS.
 
     Returns:
-        (n,) texts or numbers.
+        (n,) whole numbers if all are, else texts.
 
     Raises:
-        SemrsmError: There is no such file or array, or it does not hold n texts or numbers.
+        SemrsmError: There is no such file or array, or it does not fit the samples.
     """
-    path, name = address_of(address)
-    with open_activations(path) as file:
-        array = array_named(file, name, what)
-        if len(array.shape) != 1 or array.dtype.kind not in "OSUiufb":
-            raise SemrsmError(
-                f"{path}::{array.name} has shape {array.shape} of {array.dtype}; one number or text"
-                f" for each sample is needed as {what}, ({n},)"
-            )
-        if array.shape != (n,):
-            raise SemrsmError(
-                f"{path}::{array.name} holds {array.shape[0]} {what} and the RSM has {n} samples;"
-                " give the file that belongs to it"
-            )
-        values = _read(file, array, slice(0, n))
-    if values.dtype.kind in "OS":
-        return np.array([v.decode() if isinstance(v, bytes) else str(v) for v in values])
-    return values
+    found = READERS[what](address)
+    rows = rows_of(found, rsm.shape[0], rsm.samples, rsm.address)
+    texts = [" ".join(sorted(labels)) for labels in found.sets]
+    values = np.array([texts[row] for row in rows])
+    return values.astype(np.int64) if all(map(_is_whole, texts)) else values
+
+
+def _is_whole(text: str) -> bool:
+    return re.fullmatch(r"-?\d{1,18}", text) is not None
 
 
 def read_images(address: str, samples: Iterable[int], n: int) -> dict[int, NDArray[np.generic]]:

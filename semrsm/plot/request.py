@@ -112,7 +112,6 @@ def read_inputs(addresses: Sequence[str], options: PlotOptions) -> PlotInputs:
         for address in addresses
         for rsm in open_rsms(address, layers=options.layers or (), kernel=options.kernel)
     ]
-    n = rsms[0].shape[0]
     for rsm in rsms:
         if rsm.shape != rsms[0].shape:
             raise SemrsmError(
@@ -124,6 +123,6 @@ def read_inputs(addresses: Sequence[str], options: PlotOptions) -> PlotInputs:
                 f"{rsms[0].address} and {rsm.address} are of different samples, or in another"
                 " order; draw them one by one"
             )
-    labels = None if options.labels is None else read_column(options.labels, n, "labels")
-    views = None if options.views is None else read_column(options.views, n, "views")
+    labels = None if options.labels is None else read_column(options.labels, rsms[0], "labels")
+    views = None if options.views is None else read_column(options.views, rsms[0], "views")
     return PlotInputs(options, rsms, labels=labels, views=views)

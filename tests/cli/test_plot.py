@@ -119,8 +119,11 @@ def test_csv_and_json_tables_make_the_same_picture(folder, tmp_path):
             "@optimal.rsm.h5 -o OUT.png --views @dump.h5",
             "--views is not for heatmap but for: side",
         ),
-        ("@optimal.rsm.h5 -o OUT.png --labels @small.npy", "holds 3 labels and the RSM has 8"),
-        ("@optimal.rsm.h5 -o OUT.png --labels @dump.h5::images", "one number or text"),
+        ("@optimal.rsm.h5 -o OUT.png --labels @small.npy", "small.npy has 3 rows"),
+        (
+            "@optimal.rsm.h5 -o OUT.png --labels @dump.h5::images",
+            "save labels (n,) as numbers or texts",
+        ),
         ("@optimal.rsm.h5 -o OUT.png --labels @dump.h5::label", "did you mean 'labels'"),
         ("@identity.rsm.h5 @optimal.rsm.h5 -o OUT.png --kind side-by-side", "choose one layer"),
         ("@optimal.rsm.h5 @matrix.npy -o OUT.png", "of the same samples"),
