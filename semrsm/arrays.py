@@ -83,8 +83,8 @@ def rsm(
 
 def _layer_of(array: NDArray[Any] | Tensor) -> Layer:
     """Return an array in memory as a layer without a name."""
-    if isinstance(array, np.ndarray):
-        values = array
+    if not hasattr(array, "detach"):
+        values = np.asarray(array)
     else:
         import torch
 

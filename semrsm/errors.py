@@ -17,5 +17,7 @@ class SemrsmError(Exception):
     """
 
     def within(self, place: object) -> SemrsmError:
-        """Return the same error with `place` (a file, `path::layer`) put in front of its sentence."""
+        """Return the same error with `place` (a file, `path::layer`) in front, unless it is there."""
+        if str(self).startswith(f"{place}: "):
+            return self
         return type(self)(f"{place}: {self}")

@@ -305,3 +305,7 @@ def test_the_memory_of_a_dry_run_counts_what_is_loaded_whole(x: np.ndarray, tmp_
         shown = succeed("compute", tmp_path / "a.npz", "--dry-run", "--threads", 1, "--json")
         needed[save] = json.loads(shown.stdout)["layers"][0]["bytes_needed"]
     assert needed[np.savez_compressed] - needed[np.savez] == x.nbytes
+
+
+def test_a_list_of_lists_is_an_array() -> None:
+    np.testing.assert_allclose(semrsm.rsm([[3.0, 4.0], [4.0, 3.0]]), [[1, 0.96], [0.96, 1]])

@@ -21,4 +21,6 @@ def test_nothing_near_is_suggested_for_a_name_far_from_all() -> None:
 
 
 def test_the_place_of_an_error_is_put_in_front() -> None:
-    assert str(SemrsmError("sample 3 holds NaN").within("a.h5::x")) == "a.h5::x: sample 3 holds NaN"
+    error = SemrsmError("sample 3 holds NaN").within("a.h5::x")
+    assert str(error) == "a.h5::x: sample 3 holds NaN"
+    assert str(error.within("a.h5::x")) == "a.h5::x: sample 3 holds NaN"
