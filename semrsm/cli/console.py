@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from semrsm.errors import SemrsmError
 
@@ -80,22 +81,23 @@ def _without_shared(
 
 
 def _drawn(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None) -> Table:
-    table = Table(title=title, title_justify="left")
+    # Text holds no markup: a name like "[red]" is shown as it is.
+    table = Table(title=Text(title) if title else None, title_justify="left")
     for index, column in enumerate(columns):
         numbers = bool(rows) and all(isinstance(row[index], (int, float)) for row in rows)
-        table.add_column(column, justify="right" if numbers else "left", overflow="fold")
+        table.add_column(Text(column), justify="right" if numbers else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_shown(cell) for cell in row))
+        table.add_row(*(Text(_shown(cell)) for cell in row))
     return table
 
 
 def _turned(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None) -> Table:
     first = [str(columns[0]), *(_shown(row[0]) for row in rows)]
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title) if title else None, title_justify="left")
     for name in first:
-        table.add_column(name, overflow="fold")
+        table.add_column(Text(name), overflow="fold")
     for k, column in enumerate(columns[1:], start=1):
-        table.add_row(column, *(_shown(row[k]) for row in rows))
+        table.add_row(Text(column), *(Text(_shown(row[k])) for row in rows))
     return table
 
 

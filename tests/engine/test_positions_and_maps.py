@@ -58,8 +58,8 @@ def test_pooling_is_the_mean_of_cells_that_cover_the_grid(side: int, pool: int) 
         ((3, 4, 5), {"skip_tokens": 4}, "leaves none of 4 tokens"),
         ((3, 4, 5), {"skip_tokens": 5, "layout": "ndt"}, "leaves none of 5 tokens"),
         ((3, 4), {"skip_tokens": 1}, "for token sequences"),
-        ((3, 4, 5), {"pool": (2, 2)}, "needs a larger grid, got layout 'ntd'"),
-        ((3, 4, 5, 5), {"pool": (6, 2)}, "got a grid of 5x5"),
+        ((3, 4, 5), {"pool": (2, 2)}, "--pool is for maps with a grid, layout 'ntd' has none"),
+        ((3, 4, 5, 5), {"pool": (6, 2)}, "got one of 5x5"),
     ],
 )
 def test_what_cannot_be_read_as_positions(shape: tuple, options: dict, says: str) -> None:

@@ -95,9 +95,14 @@ def test_what_is_no_label_is_refused(tmp_path: Path, array: np.ndarray, sentence
 
 
 def test_arrays_are_named_or_guessed_at(tmp_path: Path) -> None:
-    np.savez(tmp_path / "l.npz", labels=np.arange(3), views=np.arange(3))
-    with pytest.raises(SemrsmError, match=r"several arrays: labels, views; name one"):
-        read_labels(tmp_path / "l.npz")
+    np.savez(tmp_path / "l.npz", labels=np.arange(3), views=np.arange(3) + 5)
+    assert read_labels(tmp_path / "l.npz").sets[0] == {"0"}
+    assert read_views(tmp_path / "l.npz").sets[0] == {"5"}
+    np.savez(tmp_path / "other.npz", a=np.arange(3), b=np.arange(3))
+    with pytest.raises(
+        SemrsmError, match=r"no array 'labels'\. There are: a, b; name the array: .*::NAME"
+    ):
+        read_labels(tmp_path / "other.npz")
     with pytest.raises(SemrsmError, match=r"no array 'label': did you mean 'labels'\?"):
         read_labels(f"{tmp_path / 'l.npz'}::label")
     with pytest.raises(SemrsmError, match=r"nothing\.csv cannot be read .* check the path"):
