@@ -155,8 +155,9 @@ def test_skipped_tokens_do_not_count(layout: str, x: np.ndarray, tmp_path: Path)
     tokens = vectors(x).astype(np.float32)
     stored = tokens if layout == "ntd" else tokens.transpose(0, 2, 1)
     path = write_h5(tmp_path / "a.h5", a=stored)
-    found = computed(path, skip_tokens=3, layout=layout, kernel="linear")["layers/a/matched"]
-    np.testing.assert_allclose(found, semrsm.rsm(tokens[:, 3:], kernel="linear"), rtol=1e-6)
+    exact = {"kernel": "linear", "dtype": "float64"}
+    found = computed(path, skip_tokens=3, layout=layout, **exact)["layers/a/matched"]
+    np.testing.assert_allclose(found, semrsm.rsm(tokens[:, 3:], **exact), rtol=1e-12)
 
 
 @pytest.mark.parametrize("samples", ["2:8", "::3", "-4:", "1:-2:2", ":1"])
