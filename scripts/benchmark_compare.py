@@ -25,8 +25,8 @@ from pathlib import Path
 import numpy as np
 from benchmark_matchers import COLUMNS, RESULTS, ROOT, processor
 
+from semrsm.compute.run_report import versions
 from semrsm.engine.kernels import KERNELS
-from semrsm.run_report import versions
 from semrsm.storage.rsm_file import LayerInfo
 from semrsm.storage.rsm_writer import writing
 

@@ -35,7 +35,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 import semrsm
-from semrsm.run_report import versions
+from semrsm.compute.run_report import versions
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "scripts" / "benchmark_results.csv"

@@ -1,10 +1,9 @@
 """Semantic representational similarity matrices from saved activations."""
 
-__version__ = "0.1.0"
-
-from semrsm.arrays import rsm
-from semrsm.compute import compute
+from semrsm.compute.array import rsm
+from semrsm.compute.run import compute
 from semrsm.errors import SemrsmError
 from semrsm.rsms import read_rsm
+from semrsm.version import __version__
 
-__all__ = ["SemrsmError", "compute", "read_rsm", "rsm"]
+__all__ = ["SemrsmError", "__version__", "compute", "read_rsm", "rsm"]

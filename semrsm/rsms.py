@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semrsm.engine.kernels import KERNELS, Kernel, median_sigma, refuse_zero_norms, squared_distance
+from semrsm.engine.kernels import KERNELS, Kernel, Matched, finisher, parse_sigma, refuse_unmatched
 from semrsm.errors import SemrsmError
-from semrsm.inputs import address_of
 from semrsm.names import look_up, no_such
-from semrsm.parsers import parse_sigma
+from semrsm.storage.address import address_of
 from semrsm.storage.matrices import Matrix, read_matrices
 from semrsm.storage.rsm_file import LayerInfo, RsmFile, is_rsm_file, open_rsm, row_blocks
 
@@ -72,37 +71,6 @@ def read_rsm(
             "parameters": dict(info.parameters),
             "metadata": file.metadata,
         }
-
-
-def sigma_of(
-    kernel: Kernel,
-    sigma: str | float,
-    rows: Iterator[tuple[int, NDArray[np.float64]]],
-    row_sq: NDArray[np.float64],
-    column_sq: NDArray[np.float64],
-    symmetric: bool,
-) -> float | None:
-    """Return the width a kernel is finished with: the one given, or from the median distance.
-
-    Args:
-        kernel: A row of KERNELS.
-        sigma: "median" or the width.
-        rows: (first row, block) of the matched inner products.
-        row_sq: (n,) float64, squared norms.
-        column_sq: (m,) float64, squared norms.
-        symmetric: Take the pairs i < j only.
-    """
-    if not kernel.needs_sigma:
-        return None
-    if not isinstance(sigma, str):
-        return sigma
-
-    def distances() -> Iterator[NDArray[np.float64]]:
-        for row, block in rows:
-            d2 = squared_distance(block, row_sq[row : row + len(block)], column_sq)
-            yield d2[np.triu_indices(len(d2), k=row + 1, m=d2.shape[1])] if symmetric else d2
-
-    return median_sigma(distances())
 
 
 @dataclass(frozen=True)
@@ -224,24 +192,22 @@ def _finisher(
     file: RsmFile, info: LayerInfo, kernel: Kernel, sigma: str | float
 ) -> tuple[Callable[[slice], NDArray[np.floating]], float | None]:
     """Return what finishes rows of a kernel that is not stored, and its sigma."""
-    row_sq, column_sq = file.squared_norms(info.name)
-    address = f"{file.path}::{info.name}"
+
+    def blocks() -> Iterator[tuple[int, int, NDArray[np.float64]]]:
+        with open_rsm(file.path) as again:
+            for row, block in row_blocks(again.matched(info.name)):
+                yield row, 0, block
+
+    matched = Matched(blocks, *file.squared_norms(info.name), info.storage_mode == "symmetric")
     try:
-        if kernel.needs_permutation and not info.parameters.get("permutation", True):
-            raise SemrsmError(
-                f"the kernel {kernel.name} needs matched maps and the matcher {info.matcher} matches"
-                " none; use the kernel linear"
-            )
-        if kernel.needs_norm:
-            for squared_norm in (row_sq, column_sq):
-                refuse_zero_norms(squared_norm, range(len(squared_norm)))
-        blocks = row_blocks(file.matched(info.name))
-        width = sigma_of(kernel, sigma, blocks, row_sq, column_sq, info.storage_mode == "symmetric")
+        refuse_unmatched(kernel, info.parameters.get("permutation", True), info.matcher)
+        finish = finisher(kernel, sigma, matched)
     except SemrsmError as error:
-        raise error.within(address) from error
+        raise error.within(f"{file.path}::{info.name}") from error
 
     def rows(wanted: slice) -> NDArray[np.floating]:
+        first, stop, _ = wanted.indices(info.n_samples)
         with open_rsm(file.path) as again:
-            return kernel.finish(again.matched(info.name)[wanted], row_sq[wanted], column_sq, width)
+            return finish(first, again.matched(info.name)[first:stop])
 
-    return rows, width
+    return rows, finish.sigma

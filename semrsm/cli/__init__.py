@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from semrsm import __version__
 from semrsm.cli.compare import compare
 from semrsm.cli.compute import compute
 from semrsm.cli.console import ends_well
@@ -17,6 +16,7 @@ from semrsm.cli.methods import methods
 from semrsm.cli.pair import pair
 from semrsm.cli.plot import plot
 from semrsm.cli.report import report
+from semrsm.version import __version__
 
 COMMANDS = (compute, info, methods, pair, compare, plot, report, demo)
 

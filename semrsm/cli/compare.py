@@ -14,12 +14,12 @@ import typer
 from semrsm.cli.console import print_json, print_table, progress, say
 from semrsm.compare import DEFAULT_MEASURES, Inference
 from semrsm.compare import compare as compare_rsms
+from semrsm.compute.parsers import parse_memory
 from semrsm.engine.kernels import KERNELS
 from semrsm.measures import MEASURES
-from semrsm.parsers import parse_memory
 from semrsm.plot import draw_comparison, save_figure
-from semrsm.plot.canvas import check_suffix
-from semrsm.storage.aside import check_output, write_aside
+from semrsm.plot.figures.canvas import check_suffix
+from semrsm.storage.whole_files import check_output, write_aside
 
 Record = dict[str, Any]
 

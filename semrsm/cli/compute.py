@@ -18,10 +18,10 @@ from semrsm.cli.console import (
     say,
     seconds_for_people,
 )
-from semrsm.compute import Listener, compute_with
-from semrsm.options import RunOptions, help_of, options_of, read_run_file
-from semrsm.planning import Estimate, estimate, open_plans
-from semrsm.run_report import LayerReport
+from semrsm.compute.options import RunOptions, help_of, options_of, read_run_file
+from semrsm.compute.plan import Estimate, estimate, open_plans
+from semrsm.compute.run import Listener, compute_with
+from semrsm.compute.run_report import LayerReport
 
 
 def compute(

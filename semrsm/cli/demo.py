@@ -25,7 +25,7 @@ def demo(
 
     Example: semrsm demo -o /tmp/demo
     """
-    from semrsm.demo import DemoRow, run_demo
+    from semrsm.experiments.demo import DemoRow, run_demo
 
     with progress() as on_progress:
         found = run_demo(out, overwrite=overwrite, on_progress=on_progress)

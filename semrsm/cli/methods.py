@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from semrsm.cli.console import print_json, print_table, progress, say
+from semrsm.compute.options import help_of
+from semrsm.compute.trial import Trial, as_csv, try_matchers
 from semrsm.engine.kernels import KERNELS
 from semrsm.engine.settings import Settings
-from semrsm.options import help_of
-from semrsm.plot.canvas import check_suffix, save_figure
-from semrsm.plot.quality import draw_quality
-from semrsm.storage.aside import check_output, write_aside
-from semrsm.trial import Trial, as_csv, try_matchers
+from semrsm.plot.figures.canvas import check_suffix, save_figure
+from semrsm.plot.figures.quality import draw_quality
+from semrsm.storage.whole_files import check_output, write_aside
 
 if TYPE_CHECKING:
     from semrsm.engine.matchers import Matcher

@@ -11,12 +11,12 @@ import numpy as np
 import typer
 
 from semrsm.cli.console import print_json, print_table, say
-from semrsm.options import help_of
-from semrsm.pair import Pair, PairValue, compare_pair
-from semrsm.plot.canvas import check_suffix, save_figure
+from semrsm.compute.options import help_of
+from semrsm.compute.pair import Pair, PairValue, compare_pair
+from semrsm.plot.figures.canvas import check_suffix, save_figure
+from semrsm.plot.figures.matching import draw_matching
 from semrsm.plot.inputs import read_images
-from semrsm.plot.matching import draw_matching
-from semrsm.storage.aside import check_output, write_aside
+from semrsm.storage.whole_files import check_output, write_aside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,10 +9,10 @@ import typer
 
 from semrsm.cli.console import say
 from semrsm.errors import SemrsmError
-from semrsm.plot.canvas import check_suffix, save_figure
+from semrsm.plot.figures.canvas import check_suffix, save_figure
 from semrsm.plot.kinds import PLOTS, draw_plot
 from semrsm.plot.request import PlotOptions
-from semrsm.storage.aside import check_output
+from semrsm.storage.whole_files import check_output
 
 KINDS = "; ".join(f"{plot.name}: {plot.summary}" for plot in PLOTS.values())
 

@@ -11,7 +11,7 @@ from semrsm.cli.console import say
 from semrsm.cli.plot import parse_queries
 from semrsm.plot.report import build_report
 from semrsm.plot.request import PlotOptions
-from semrsm.storage.aside import check_output, write_aside
+from semrsm.storage.whole_files import check_output, write_aside
 
 
 def report(

@@ -8,8 +8,8 @@ from typing import Any
 
 from semrsm.compare.samples import ComparedRsm
 from semrsm.errors import SemrsmError
+from semrsm.machine import default_memory
 from semrsm.measures.memory import FOR_BLOCKS, NEEDS
-from semrsm.options import default_memory
 
 Prepare = Callable[..., Any]
 

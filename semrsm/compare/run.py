@@ -11,10 +11,10 @@ from typing import Any
 from semrsm.compare.pairs import Inference, Progress, Result, estimate_all, measure_all
 from semrsm.compare.samples import ComparedRsm, as_compared
 from semrsm.errors import SemrsmError
-from semrsm.inputs import address_of
 from semrsm.measures import MEASURES, Measure
 from semrsm.names import look_up
 from semrsm.rsms import Rsm, open_rsms, stored_kernels
+from semrsm.storage.address import address_of
 from semrsm.storage.rsm_file import is_rsm_file
 
 DEFAULT_MEASURES = ("cka", "cka-debiased")

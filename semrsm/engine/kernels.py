@@ -6,12 +6,14 @@ them work in float64 on plain arrays and need no torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from semrsm.engine.selection import select
 from semrsm.errors import SemrsmError
 
 Floats = NDArray[np.float64]
@@ -150,31 +152,140 @@ def refuse_zero_norms(squared_norm: Floats, samples: range) -> None:
         )
 
 
-def median_sigma(squared_distances: Iterable[Floats]) -> float:
-    """Return the width whose square is the lower median of the squared distances, no offset.
+def parse_sigma(value: Any) -> str | float:
+    """Return a width as it is used: "median", or a positive number.
 
-    So multiplying the activations by a number changes no value of the rbf kernel. All pairs are
-    held at once, 8 bytes each: 400 MB for 10 000 samples.
+    Raises SemrsmError for anything else.
+
+    >>> parse_sigma("0.5")
+    0.5
+    """
+    if value == "median":
+        return "median"
+    try:
+        number = float(str(value))
+    except ValueError:
+        raise SemrsmError(f"sigma must be 'median' or a positive number, got {value!r}") from None
+    if not 0 < number < float("inf"):
+        raise SemrsmError(f"sigma must be 'median' or a positive number, got {value}")
+    return number
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Matched inner products, wherever they are kept, and the norms that belong to them.
+
+    Attributes:
+        blocks: Gives (first row, first column, block) of float64 that together hold every pair once:
+            every entry, or in a symmetric RSM at least the pairs i < j. May be called several times.
+        row_sq: (n,) float64, squared norms of the row samples.
+        column_sq: (m,) float64, squared norms of the column samples.
+        symmetric: Rows and columns are the same samples.
+    """
+
+    blocks: Callable[[], Iterable[tuple[int, int, Floats]]]
+    row_sq: Floats
+    column_sq: Floats
+    symmetric: bool
+
+    def pairs(self, row: int, column: int, block: Floats) -> Floats:
+        """Return the entries of a block that are pairs: i < j if symmetric, else all; (P,)."""
+        if not self.symmetric:
+            return block.ravel()
+        return block[np.triu_indices(len(block), row - column + 1, block.shape[1])]
+
+    def distances(self) -> Iterator[Floats]:
+        """Yield the squared distances of the pairs, block by block."""
+        for row, column, block in self.blocks():
+            rows, columns = slice(row, row + len(block)), slice(column, column + block.shape[1])
+            d2 = squared_distance(block, self.row_sq[rows], self.column_sq[columns])
+            yield self.pairs(row, column, d2)
+
+
+def sigma_of(kernel: Kernel, sigma: str | float, matched: Matched) -> float | None:
+    """Return the width a kernel is finished with: the one given, or from the median distance.
+
+    Its square is then the lower median of the squared distances of the pairs, with no offset, so
+    multiplying the activations by a number changes no value of the rbf kernel.
 
     Args:
-        squared_distances: Blocks of d^2, float64, one entry for each pair i < j (every entry of a
-            rectangular RSM).
+        kernel: A row of KERNELS; None is returned for one that has no width.
+        sigma: "median" or the width.
+        matched: Read two or three times for a median, however large it is.
 
     Raises:
         SemrsmError: There is no pair, or the median is 0.
 
-    >>> median_sigma([np.array([1.0, 4.0]), np.array([9.0, 16.0])])
-    2.0
+    >>> m = np.array([[1.0, 0.0, 1.0], [0.0, 4.0, 2.0], [1.0, 2.0, 9.0]])  # d^2 is 5, 8 and 9
+    >>> matched = Matched(lambda: [(0, 0, m)], m.diagonal(), m.diagonal(), symmetric=True)
+    >>> round(sigma_of(KERNELS["rbf"], "median", matched) ** 2, 9)
+    8.0
     """
-    d2 = np.concatenate([np.ravel(block) for block in squared_distances])
-    if not len(d2):
-        raise SemrsmError(
-            "one sample has no pairs to take the median distance of; give --sigma a number"
-        )
-    middle = (len(d2) - 1) // 2
-    d2.partition(middle)
-    if d2[middle] == 0:
+    if not kernel.needs_sigma:
+        return None
+    if not isinstance(sigma, str):
+        return sigma
+    refuse_no_pairs(kernel, sigma, matched.row_sq, matched.symmetric)
+    [median] = select(matched.distances, lambda n: ((n - 1) // 2,))
+    if median == 0:
         raise SemrsmError(
             "the median distance is 0, as more than half of the pairs are equal; give --sigma a number"
         )
-    return float(np.sqrt(d2[middle]))
+    return float(np.sqrt(median))
+
+
+def refuse_no_pairs(
+    kernel: Kernel, sigma: str | float, row_samples: Sized, symmetric: bool
+) -> None:
+    """Refuse a median width where there is one sample only, and so no pair."""
+    if kernel.needs_sigma and isinstance(sigma, str) and symmetric and len(row_samples) < 2:
+        raise SemrsmError(
+            "one sample has no pairs to take the median distance of; give --sigma a number"
+        )
+
+
+def finisher(kernel: Kernel, sigma: str | float, matched: Matched) -> Finisher:
+    """Return what turns matched inner products into a kernel's RSM: the one way every RSM is finished.
+
+    Args:
+        kernel: A row of KERNELS.
+        sigma: "median" or the width; used by a kernel that has one.
+        matched: The inner products, for the median, and the norms.
+
+    Raises:
+        SemrsmError: A map is zero and the kernel divides by its norm; as `sigma_of`.
+
+    >>> m = np.array([[4.0, 1.0], [1.0, 1.0]])
+    >>> matched = Matched(lambda: [(0, 0, m)], m.diagonal(), m.diagonal(), symmetric=True)
+    >>> finisher(KERNELS["cosine"], "median", matched)(0, m).tolist()
+    [[1.0, 0.5], [0.5, 1.0]]
+    """
+    if kernel.needs_norm:
+        for squared_norm in (matched.row_sq, matched.column_sq):
+            refuse_zero_norms(squared_norm, range(len(squared_norm)))
+    width = sigma_of(kernel, sigma, matched)
+    return Finisher(kernel, width, matched.row_sq, matched.column_sq)
+
+
+@dataclass(frozen=True)
+class Finisher:
+    """A kernel with its width and the norms it needs: finishes blocks of rows, (k, m) float64."""
+
+    kernel: Kernel
+    sigma: float | None
+    row_sq: Floats
+    column_sq: Floats
+
+    def __call__(self, first_row: int, block: Floats) -> Floats:
+        """Finish the rows from `first_row` on, all columns."""
+        rows = slice(first_row, first_row + len(block))
+        return self.kernel.finish(block, self.row_sq[rows], self.column_sq, self.sigma)
+
+
+def refuse_unmatched(kernel: Kernel, permutation: bool, matcher: str) -> None:
+    """Refuse a kernel of matched maps where the matcher only bounds their inner product."""
+    if kernel.needs_permutation and not permutation:
+        raise SemrsmError(
+            f"the kernel {kernel.name} needs matched maps and the matcher {matcher} matches none;"
+            " use --kernel linear or another --matcher"
+        )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semrsm.engine.groups import similar_positions
+from semrsm.engine.bisection import similar_positions
 
 SWEEPS = 4
 """Sinkhorn sweeps for each entropy."""

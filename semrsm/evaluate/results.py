@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from semrsm.rsms import Rsm
-from semrsm.storage.aside import aside
+from semrsm.storage.whole_files import aside
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from semrsm.compute.options import parse_count
 from semrsm.evaluate.results import Evaluation
 from semrsm.evaluate.run import evaluate_predictions
-from semrsm.experiments.layout import by_kernel, curves, kind_of, last_layers, layers_of, verdict
-from semrsm.experiments.record import (
+from semrsm.experiments.experiment import (
     Cells,
     Experiment,
     RunFile,
@@ -19,8 +19,8 @@ from semrsm.experiments.record import (
     parse_table,
     parse_text,
 )
+from semrsm.experiments.tables import by_kernel, curves, kind_of, last_layers, layers_of, verdict
 from semrsm.names import look_up
-from semrsm.options import parse_count
 from semrsm.plot import draw_curves
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from semrsm.compute.options import parse_count
 from semrsm.errors import SemrsmError
 from semrsm.evaluate.results import Evaluation
 from semrsm.evaluate.run import evaluate_retrieval
-from semrsm.experiments.layout import by_kernel, curves, layers_of, verdict
-from semrsm.experiments.record import (
+from semrsm.experiments.experiment import (
     Cells,
     Experiment,
     RunFile,
@@ -19,7 +19,7 @@ from semrsm.experiments.record import (
     key,
     parse_text,
 )
-from semrsm.options import parse_count
+from semrsm.experiments.tables import by_kernel, curves, layers_of, verdict
 from semrsm.plot import draw_curves
 
 if TYPE_CHECKING:

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semrsm.compute import Progress, compute
+from semrsm.compute.options import read_toml
+from semrsm.compute.run import Progress, compute
 from semrsm.errors import SemrsmError
+from semrsm.experiments.experiment import Cell, Cells, Experiment, Network, RunFile, Table, checked
 from semrsm.experiments.predictions import PREDICTIONS
-from semrsm.experiments.record import Cell, Cells, Experiment, Network, RunFile, Table, checked
 from semrsm.experiments.retrieval import RETRIEVAL
 from semrsm.experiments.translation_sensitivity import TRANSLATION_SENSITIVITY
 from semrsm.names import look_up
-from semrsm.options import read_toml
 from semrsm.plot import save_figure
-from semrsm.storage.aside import write_aside
+from semrsm.storage.whole_files import write_aside
 
 EXPERIMENTS = {row.name: row for row in (TRANSLATION_SENSITIVITY, RETRIEVAL, PREDICTIONS)}
 

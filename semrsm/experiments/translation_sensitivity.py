@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from semrsm.compute.options import parse_names
 from semrsm.evaluate.results import Evaluation
 from semrsm.evaluate.run import evaluate_views
 from semrsm.evaluate.views import codes_of
-from semrsm.experiments.layout import curves, kind_of, layers_of, value_at, verdict
-from semrsm.experiments.record import (
+from semrsm.experiments.experiment import (
     Cell,
     Cells,
     Experiment,
@@ -20,8 +20,8 @@ from semrsm.experiments.record import (
     key,
     parse_text,
 )
+from semrsm.experiments.tables import curves, kind_of, layers_of, value_at, verdict
 from semrsm.names import look_up
-from semrsm.options import parse_names
 from semrsm.plot import draw_curves, draw_side_by_side, order_by_views
 from semrsm.storage.labels import read_views, rows_of
 

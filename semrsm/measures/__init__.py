@@ -11,7 +11,7 @@ from __future__ import annotations
 from math import inf, pi
 
 from semrsm.measures import bures, cka, neighbours, rsa
-from semrsm.measures.record import INVARIANCES, Direction, Invariance, Measure
+from semrsm.measures.measure import INVARIANCES, Direction, Invariance, Measure
 
 __all__ = ["INVARIANCES", "MEASURES", "Direction", "Invariance", "Measure"]
 

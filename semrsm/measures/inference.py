@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
-from semrsm.measures.record import Measure
+from semrsm.measures.measure import Measure
 
 MOST_UNDEFINED = 0.1  # beyond this share of undefined resamples an interval is refused
 TIE = 1e-12  # permuted values this near to the observed one count as equal to it

@@ -4,12 +4,12 @@ Nothing goes through pyplot, matplotlib is imported only when something is drawn
 gives the same bytes.
 """
 
-from semrsm.plot.canvas import save_figure
-from semrsm.plot.curves import draw_comparison, draw_curves
-from semrsm.plot.embedding import draw_dendrogram, draw_embedding
-from semrsm.plot.matrices import Panel, draw_heatmaps
-from semrsm.plot.retrieval import Retrieved, draw_retrieved
-from semrsm.plot.side_by_side import draw_side_by_side, order_by_views
+from semrsm.plot.figures.canvas import save_figure
+from semrsm.plot.figures.curves import draw_comparison, draw_curves
+from semrsm.plot.figures.embedding import draw_dendrogram, draw_embedding
+from semrsm.plot.figures.heatmaps import Panel, draw_heatmaps
+from semrsm.plot.figures.retrieved import Retrieved, draw_retrieved
+from semrsm.plot.figures.side_by_side import draw_side_by_side, order_by_views
 
 __all__ = [
     "Panel",

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
-from semrsm.inputs import address_of
 from semrsm.rsms import Rsm
 from semrsm.storage.activations import ActivationFile, open_activations
+from semrsm.storage.address import address_of
 from semrsm.storage.labels import array_named, read_labels, read_views, rows_of
 from semrsm.storage.layer import DAMAGE, Layer
 

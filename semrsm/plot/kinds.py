@@ -11,14 +11,14 @@ import numpy as np
 
 from semrsm.errors import SemrsmError
 from semrsm.names import look_up
-from semrsm.plot.curves import draw_comparison, draw_curves
-from semrsm.plot.embedding import draw_dendrogram, draw_embedding
-from semrsm.plot.geometry import order_samples, top_k
+from semrsm.plot.figures.curves import draw_comparison, draw_curves
+from semrsm.plot.figures.embedding import draw_dendrogram, draw_embedding
+from semrsm.plot.figures.geometry import order_samples, top_k
+from semrsm.plot.figures.heatmaps import draw_heatmaps
+from semrsm.plot.figures.retrieved import Retrieved, draw_retrieved
+from semrsm.plot.figures.side_by_side import draw_side_by_side, order_by_views
 from semrsm.plot.inputs import read_images, read_records
-from semrsm.plot.matrices import draw_heatmaps
 from semrsm.plot.request import PlotInputs, PlotOptions, kind_of, names_of, read_inputs
-from semrsm.plot.retrieval import Retrieved, draw_retrieved
-from semrsm.plot.side_by_side import draw_side_by_side, order_by_views
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semrsm import __version__
 from semrsm.errors import SemrsmError
-from semrsm.plot.canvas import render
+from semrsm.plot.figures.canvas import render
 from semrsm.plot.inputs import read_records
 from semrsm.plot.kinds import PLOTS
 from semrsm.plot.request import PlotInputs, PlotOptions, read_inputs
 from semrsm.rsms import Rsm
 from semrsm.storage.rsm_file import LayerInfo, is_rsm_file, open_rsm
+from semrsm.version import __version__
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
-from semrsm.plot.curves import file_name
+from semrsm.plot.figures.curves import file_name
+from semrsm.plot.figures.heatmaps import Panel
 from semrsm.plot.inputs import read_column
-from semrsm.plot.matrices import Panel
 from semrsm.rsms import Rsm, open_rsms
 
 RSM_KINDS: Mapping[str | None, str] = {"identity": "spatio-semantic", "optimal": "semantic"}

@@ -95,16 +95,6 @@ def _declare_bfloat16(arrays: Mapping[str, Layer]) -> dict[str, Layer]:
     }
 
 
-def split_address(address: str | Path) -> tuple[Path, str | None]:
-    """Split `path::layer` into its parts; the layer is None where there is none.
-
-    >>> split_address("dump.h5::encoder/layer4")
-    (PosixPath('dump.h5'), 'encoder/layer4')
-    """
-    path, _, layer = str(address).partition("::")
-    return Path(path), layer.strip("/") or None
-
-
 def open_activations(path: Path) -> ActivationFile:
     """Open an activation file; the format is told by its first bytes, not by its name.
 

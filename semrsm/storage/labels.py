@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.names import no_such
-from semrsm.storage.activations import ActivationFile, open_activations, split_address
+from semrsm.storage.activations import ActivationFile, open_activations
+from semrsm.storage.address import address_of
 from semrsm.storage.layer import DAMAGE, Layer
 from semrsm.storage.matrices import (
     ID_HEADERS,
@@ -112,7 +113,7 @@ def read_labels(address: str | Path, what: str = "labels") -> Labels:
         >>> read_labels("labels.csv").sets  # doctest: +SKIP
         (frozenset({'cat', 'dog'}), frozenset())
     """
-    path, name = _address_of(address)
+    path, name = address_of(address)
     if is_text_table(path):
         _refuse_name(path, name)
         sets, samples = _sets_of_table(path)
@@ -146,7 +147,7 @@ def read_scores(address: str | Path) -> Scores:
 
     Raises SemrsmError if the file or array is missing, or is no matrix of two or more columns.
     """
-    path, name = _address_of(address)
+    path, name = address_of(address)
     matrices = read_matrices(path, name)
     if len(matrices) > 1:
         names = ", ".join(str(matrix.name) for matrix in matrices)
@@ -206,12 +207,6 @@ def _rows_by_id(
                 f"{address} lacks the sample '{sample}' of {whose}; add its row or check the ids"
             )
     return np.array([row_of[sample] for sample in samples], dtype=np.intp)
-
-
-def _address_of(address: str | Path) -> tuple[Path, str | None]:
-    """Split an address; a file whose own name holds "::" wins."""
-    path = Path(address)
-    return (path, None) if path.exists() else split_address(address)
 
 
 def _refuse_name(path: Path, name: str | None) -> None:

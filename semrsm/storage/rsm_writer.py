@@ -15,9 +15,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from semrsm import __version__
-from semrsm.storage.aside import aside
 from semrsm.storage.rsm_file import FORMAT, FORMAT_VERSION, LayerInfo, row_blocks
+from semrsm.storage.whole_files import aside
+from semrsm.version import __version__
 
 CHUNK = 256  # rows and columns of a chunk of a stored matrix: 512 KiB of float64
 

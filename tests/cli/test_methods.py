@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from semrsm.trial import Trial
+from semrsm.compute.trial import Trial
 from tests.helpers import fail, run, succeed, write_h5
 
 COLUMNS = [f.name for f in fields(Trial)]

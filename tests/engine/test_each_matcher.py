@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import semrsm
-from semrsm.engine.groups import similar_positions
+from semrsm.engine.bisection import similar_positions
 from semrsm.engine.matchers import MATCHERS
 from semrsm.engine.matchers.greedy import greedy_permutations
 from semrsm.engine.matchers.reference import greedy_permutation, groups_of

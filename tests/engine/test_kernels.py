@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semrsm.engine.kernels import KERNELS, median_sigma, refuse_zero_norms, squared_distance
+from semrsm.engine.kernels import KERNELS, Matched, refuse_zero_norms, sigma_of, squared_distance
 from semrsm.errors import SemrsmError
 
 FORMULAS = {
@@ -49,18 +49,52 @@ def test_a_distance_is_never_below_zero() -> None:
     assert squared_distance(np.array([[1.0 + 1e-12]]), np.ones(1), np.ones(1)) == 0
 
 
-@given(values=st.lists(st.floats(0.01, 100), min_size=1, max_size=30), blocks=st.integers(1, 4))
-def test_sigma_is_the_lower_median_however_it_is_cut(values: list[float], blocks: int) -> None:
-    cut = np.array_split(np.array(values), blocks)
-    assert median_sigma(iter(cut)) == np.sqrt(sorted(values)[(len(values) - 1) // 2])
+def median_width(d2: np.ndarray, blocks: int = 1) -> float:
+    """Return the median sigma of rectangular inner products whose squared distances are `d2`."""
+    m, ones = 1 - d2.reshape(1, -1) / 2, np.ones(1)
+    cut = np.array_split(m, blocks, axis=1)
+    starts = np.cumsum([0, *(c.shape[1] for c in cut)])
+    matched = Matched(
+        lambda: [(0, start, c) for start, c in zip(starts, cut, strict=False)],
+        ones,
+        np.ones(m.shape[1]),
+        symmetric=False,
+    )
+    width = sigma_of(KERNELS["rbf"], "median", matched)
+    assert width is not None
+    return width
+
+
+@given(values=st.lists(st.integers(1, 400), min_size=1, max_size=30), blocks=st.integers(1, 4))
+def test_sigma_is_the_lower_median_however_it_is_cut(values: list[int], blocks: int) -> None:
+    d2 = np.array(values) / 128
+    assert median_width(d2, blocks) == np.sqrt(np.sort(d2)[(len(d2) - 1) // 2])
 
 
 def test_no_median_of_nothing_and_none_of_zero() -> None:
+    one = Matched(lambda: [(0, 0, np.ones((1, 1)))], np.ones(1), np.ones(1), symmetric=True)
     with pytest.raises(SemrsmError, match="one sample has no pairs"):
-        median_sigma([np.empty(0)])
+        sigma_of(KERNELS["rbf"], "median", one)
     with pytest.raises(SemrsmError, match="median distance is 0"):
-        median_sigma([np.array([0.0, 0.0, 5.0])])
-    assert median_sigma([np.array([0.0, 1.0, 5.0])]) == 1
+        median_width(np.array([0.0, 0.0, 1.0]))
+    assert median_width(np.array([0.0, 1.0, 1.5])) == 1
+
+
+@given(n=st.integers(2, 9), edge=st.integers(1, 9), seed=st.integers(0, 999))
+def test_tiles_and_strips_of_a_symmetric_rsm_have_the_same_median(
+    n: int, edge: int, seed: int
+) -> None:
+    x = np.random.default_rng(seed).normal(size=(n, 3))
+    m = x @ x.T
+    starts = range(0, n, edge)
+    tiles = [(i, j, m[i : i + edge, j : j + edge]) for i in starts for j in starts if i <= j]
+    strips = [(i, 0, m[i : i + edge]) for i in starts]
+    widths = {
+        sigma_of(KERNELS["rbf"], "median", Matched(lambda b=b: b, m.diagonal(), m.diagonal(), True))
+        for b in (tiles, strips)
+    }
+    d2 = squared_distance(m, m.diagonal(), m.diagonal())[np.triu_indices(n, 1)]
+    assert widths == {np.sqrt(np.sort(d2)[(len(d2) - 1) // 2])}
 
 
 def test_the_first_zero_map_is_named_as_it_is_counted_in_the_file() -> None:

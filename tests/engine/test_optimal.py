@@ -9,6 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from semrsm.engine.assignment import laprust_jv, scipy_lsa
 from semrsm.engine.certificate import bounds_of_pairs
 from semrsm.engine.maps import Maps, prepare, unscaled
+from semrsm.engine.matchers.matcher import Matches
 from semrsm.engine.matchers.optimal import (
     STARTS,
     Grown,
@@ -17,7 +18,6 @@ from semrsm.engine.matchers.optimal import (
     match_from_start,
     start_for,
 )
-from semrsm.engine.matchers.record import Matches
 from semrsm.engine.potentials import grow
 from semrsm.engine.settings import Settings
 

@@ -13,8 +13,8 @@ import pytest
 from semrsm.data import digits_path
 from semrsm.errors import SemrsmError
 from semrsm.evaluate.predictions import correlations, dense_ranks, divergences, softmax
-from semrsm.experiments.layout import count_changes
 from semrsm.experiments.run import EXPERIMENTS, Outcome, run_experiments
+from semrsm.experiments.tables import count_changes
 from semrsm.rsms import read_rsm
 from tests.conftest import ROOT
 

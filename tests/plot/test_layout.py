@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from semrsm.plot.canvas import new_figure, style
-from semrsm.plot.curves import COMPARED, EVALUATED, draw_comparison, draw_curves
-from semrsm.plot.embedding import draw_dendrogram, draw_embedding
-from semrsm.plot.geometry import order_samples
-from semrsm.plot.matrices import Panel, draw_heatmaps
-from semrsm.plot.retrieval import Retrieved, draw_retrieved
-from semrsm.plot.side_by_side import draw_side_by_side, order_by_views
+from semrsm.plot.figures.canvas import new_figure, style
+from semrsm.plot.figures.curves import COMPARED, EVALUATED, draw_comparison, draw_curves
+from semrsm.plot.figures.embedding import draw_dendrogram, draw_embedding
+from semrsm.plot.figures.geometry import order_samples
+from semrsm.plot.figures.heatmaps import Panel, draw_heatmaps
+from semrsm.plot.figures.retrieved import Retrieved, draw_retrieved
+from semrsm.plot.figures.side_by_side import draw_side_by_side, order_by_views
 
 SLACK = 1.0  # pixels at 100 dots per inch
 

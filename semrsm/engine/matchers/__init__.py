@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from semrsm.engine.matchers import coarse, greedy, optimal, shift, sinkhorn, topk, windows
+from semrsm.engine.matchers import (
+    batch_optimal,
+    coarse,
+    greedy,
+    optimal,
+    shift,
+    sinkhorn,
+    topk_greedy,
+)
+from semrsm.engine.matchers.batch_optimal import match_windows, order_by_norm
 from semrsm.engine.matchers.bounds import bound_by_maxima, bound_by_means, pool_positions
 from semrsm.engine.matchers.coarse import group_positions, match_coarse_to_fine
 from semrsm.engine.matchers.greedy import match_greedily
 from semrsm.engine.matchers.identity import match_same_positions
+from semrsm.engine.matchers.matcher import Matcher, Matches, Settings
 from semrsm.engine.matchers.optimal import grow_trees, match_optimally
-from semrsm.engine.matchers.record import Matcher, Matches, Settings
 from semrsm.engine.matchers.shift import match_by_shift, transform_grids
 from semrsm.engine.matchers.sinkhorn import match_by_sinkhorn
-from semrsm.engine.matchers.topk import match_topk
-from semrsm.engine.matchers.windows import match_windows, order_by_norm
+from semrsm.engine.matchers.topk_greedy import match_topk
 
 __all__ = ["MATCHERS", "Matcher", "Matches", "Settings"]
 
@@ -79,10 +87,10 @@ MATCHERS: dict[str, Matcher] = {
             solves=True,
             prepare=order_by_norm,
             match=match_topk,
-            workspace_bytes=topk.workspace_bytes,
+            workspace_bytes=topk_greedy.workspace_bytes,
             reference=PAPER,
             parameters=("topk",),
-            prepared_bytes=windows.prepared_bytes,
+            prepared_bytes=batch_optimal.prepared_bytes,
         ),
         Matcher(
             name="batch-optimal",
@@ -96,10 +104,10 @@ MATCHERS: dict[str, Matcher] = {
             solves=True,
             prepare=order_by_norm,
             match=match_windows,
-            workspace_bytes=windows.workspace_bytes,
+            workspace_bytes=batch_optimal.workspace_bytes,
             reference=PAPER,
             parameters=("window",),
-            prepared_bytes=windows.prepared_bytes,
+            prepared_bytes=batch_optimal.prepared_bytes,
         ),
         Matcher(
             name="sinkhorn",

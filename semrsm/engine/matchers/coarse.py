@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semrsm.engine.groups import similar_positions
+from semrsm.engine.bisection import similar_positions
 from semrsm.engine.maps import Maps
-from semrsm.engine.matchers.record import Matches
-from semrsm.engine.matchers.windows import match_runs
+from semrsm.engine.matchers.batch_optimal import match_runs
+from semrsm.engine.matchers.matcher import Matches
 from semrsm.engine.products import best_permutations, few_samples
 from semrsm.engine.settings import Settings
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from semrsm.engine.maps import Maps
-from semrsm.engine.matchers.record import Matches
+from semrsm.engine.matchers.matcher import Matches
 from semrsm.engine.products import affinities, sums_of
 from semrsm.engine.settings import Settings
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from semrsm.engine.maps import Maps
-from semrsm.engine.matchers.record import Matches, Settings
+from semrsm.engine.matchers.matcher import Matches, Settings
 
 SLAB = 1 << 22  # numbers of a block that are widened to float64 at a time: 32 MiB
 

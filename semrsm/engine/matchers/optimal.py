@@ -10,7 +10,7 @@ from torch import Tensor
 from semrsm.engine import potentials
 from semrsm.engine.assignment import SOLVERS
 from semrsm.engine.maps import Maps
-from semrsm.engine.matchers.record import Matches
+from semrsm.engine.matchers.matcher import Matches
 from semrsm.engine.potentials import Minimise, Trees
 from semrsm.engine.settings import Settings
 

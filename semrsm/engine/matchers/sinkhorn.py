@@ -7,7 +7,7 @@ from torch import Tensor
 
 from semrsm.engine.maps import Maps
 from semrsm.engine.matchers.greedy import greedy_permutations
-from semrsm.engine.matchers.record import Matches
+from semrsm.engine.matchers.matcher import Matches
 from semrsm.engine.products import affinities, sums_of
 from semrsm.engine.settings import Settings
 

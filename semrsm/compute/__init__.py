@@ -1,0 +1,1 @@
+"""One run: an activation file -> an RSM file; two samples; every matcher tried."""

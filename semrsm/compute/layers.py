@@ -1,0 +1,174 @@
+"""From an activation file and the options of a run to layers that the engine can read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from semrsm.compute.options import RunOptions, sample_range
+from semrsm.engine.positions import Positions, positions_of, to_positions
+from semrsm.errors import SemrsmError
+from semrsm.storage.activations import ActivationFile
+from semrsm.storage.layer import Layer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LayerInput:
+    """A layer, which of its samples are meant, and how they are read as positions.
+
+    Attributes:
+        path: The file.
+        layer: The array in it.
+        positions: How it is read.
+        samples: Which samples, counted in the file.
+    """
+
+    path: Path
+    layer: Layer
+    positions: Positions
+    samples: range
+
+    @property
+    def address(self) -> str:
+        """Return `path::layer`; an array in memory has no name."""
+        return f"{self.path}::{self.layer.name}" if self.layer.name else str(self.path)
+
+    @property
+    def n_samples(self) -> int:
+        """How many samples are meant."""
+        return len(self.samples)
+
+    @property
+    def n_positions(self) -> int:
+        """S, after pooling and skipping tokens."""
+        return self.positions.count(self.layer.shape)
+
+    @property
+    def n_channels(self) -> int:
+        """C."""
+        return self.positions.channels(self.layer.shape)
+
+    @property
+    def bytes_as_read(self) -> int:
+        """Size of one sample as it is read: float16 arrives as float32."""
+        numbers = self.layer.n_bytes // self.layer.dtype.itemsize // self.layer.n_samples
+        return numbers * max(4, self.layer.dtype.itemsize)
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """(height, width) of the positions; None for tokens."""
+        return self.positions.grid(self.layer.shape)
+
+    def read(self, rows: range) -> np.ndarray:
+        """Return some of the samples as stored, (len(rows), ...), counted among those meant."""
+        try:
+            return self.layer.read(self.samples[rows.start : rows.stop])
+        except SemrsmError as error:
+            raise error.within(self.address) from error
+
+    def spread(self, n: int) -> LayerInput:
+        """Return the same layer with n of its samples, evenly spread."""
+        step = max(1, self.n_samples // n)
+        return replace(self, samples=self.samples[::step][:n])
+
+    def vectors(self, rows: range) -> Tensor:
+        """Return some of the samples as position vectors (len(rows), S, C)."""
+        return self.as_vectors(self.read(rows))
+
+    def as_vectors(self, block: np.ndarray) -> Tensor:
+        """Return a block that `read` gave as position vectors (b, S, C)."""
+        import torch
+
+        return to_positions(torch.from_numpy(block), self.positions)
+
+
+def class_token_hint(layer: LayerInput) -> str | None:
+    """Say that a token sequence looks like a square grid behind a class token; None if it does not."""
+    tokens = layer.n_positions
+    if (
+        layer.grid
+        or layer.positions.skip_tokens
+        or tokens < 5
+        or math.isqrt(tokens - 1) ** 2 != tokens - 1
+    ):
+        return None
+    side = math.isqrt(tokens - 1)
+    return (
+        f"{layer.layer.name}: {tokens} tokens are {side} x {side} and one more; if that is a class token,"
+        " leave it out with --skip-tokens 1"
+    )
+
+
+def layer_inputs(file: ActivationFile, layer: str | None, options: RunOptions) -> list[LayerInput]:
+    """Return the layers that a run computes.
+
+    Args:
+        file: The open activation file.
+        layer: The layer of an address `path::layer`, None where it names none.
+        options: `layer`, `layout`, `skip_tokens`, `pool`, `samples` and `bfloat16` are used.
+
+    Raises:
+        SemrsmError: A layer is missing or cannot be read as positions, the layers differ in their
+            number of samples, or `samples` leaves none.
+    """
+    patterns = (layer, *options.layer) if layer else options.layer
+    layers = file.select(patterns, options.bfloat16)
+    counts = {name: found.n_samples for name, found in layers.items()}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{name} {n}" for name, n in counts.items())
+        raise SemrsmError(
+            f"{file.path}: the layers differ in their samples: {listed}; choose with --layer"
+        )
+    return [layer_input(file.path, found, options) for found in layers.values()]
+
+
+def layer_input(path: Path, layer: Layer, options: RunOptions) -> LayerInput:
+    """Return one layer as a run reads it; raise SemrsmError if it cannot be read as positions."""
+    try:
+        positions = positions_of(
+            layer.shape, options.layout or layer.layout, options.skip_tokens, options.pool
+        )
+        return LayerInput(path, layer, positions, sample_range(options.samples, layer.n_samples))
+    except SemrsmError as error:
+        raise error.within(f"{path}::{layer.name}".removesuffix("::")) from error
+
+
+def column_inputs(
+    rows: list[LayerInput], file: ActivationFile, layer: str | None, options: RunOptions
+) -> list[LayerInput]:
+    """Return, for each row layer, the layer of the other file whose samples are the columns.
+
+    A layer has its name in both files, unless the address of the other file names one or that file
+    is a .npy, which holds one array.
+
+    Raises SemrsmError if it is missing there, or its positions or channels differ.
+    """
+    if file.format == "npy":  # its one array has no name but the file's
+        layer = next(iter(file.arrays))
+    if layer and len(rows) > 1:
+        names = ", ".join(row.layer.name for row in rows)
+        raise SemrsmError(
+            f"--against names one layer, {layer}, for several: {names}; choose one with --layer"
+        )
+    columns = []
+    for row in rows:
+        [found] = file.select((layer or row.layer.name,), options.bfloat16).values()
+        column = layer_input(file.path, found, options)
+        for what, ours, theirs in (
+            ("positions", row.n_positions, column.n_positions),
+            ("channels", row.n_channels, column.n_channels),
+        ):
+            if ours != theirs:
+                raise SemrsmError(
+                    f"{row.address} has {ours} {what} and {column.address} has {theirs};"
+                    " --against needs maps of equal size"
+                    + (": --pool both to one grid" if what == "positions" else "")
+                )
+        columns.append(column)
+    return columns

@@ -1,0 +1,152 @@
+"""Checks of options: each takes what a flag, a run file or a caller gave and returns it as it is used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from semrsm.engine.kernels import KERNELS
+from semrsm.engine.positions import LAYOUTS
+from semrsm.errors import SemrsmError
+from semrsm.names import look_up
+
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+LARGEST_MEMORY = 2**63
+
+
+def parse_names(name: str) -> Callable[[Any], tuple[str, ...]]:
+    """Return a parser of one name or several, which gives a tuple."""
+
+    def parse(value: Any) -> tuple[str, ...]:
+        names = (value,) if isinstance(value, str) else value
+        if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+            raise SemrsmError(f"{name} must be a name or a list of names, got {value!r}")
+        return tuple(names)
+
+    return parse
+
+
+def parse_kernels(value: Any) -> tuple[str, ...]:
+    """Return names of kernels, each looked up in KERNELS and named once."""
+    names = parse_names("kernel")(value)
+    if not names:
+        raise SemrsmError(f"no kernel is named; name at least one of {', '.join(KERNELS)}")
+    return tuple(dict.fromkeys(look_up(KERNELS, name, "kernel").name for name in names))
+
+
+def parse_epsilon(value: Any) -> float:
+    """Return a positive number.
+
+    >>> parse_epsilon("0.01")
+    0.01
+    """
+    return _positive(value, "epsilon", "a positive number")
+
+
+def _positive(value: Any, name: str, wanted: str) -> float:
+    number = _number(value, name, wanted, float)
+    if not 0 < number < float("inf"):
+        raise SemrsmError(f"{name} must be {wanted}, got {value}")
+    return number
+
+
+def parse_layout(value: Any) -> str:
+    """Return a key of LAYOUTS."""
+    look_up(LAYOUTS, str(value), "layout")
+    return str(value)
+
+
+def parse_count(name: str, least: int) -> Callable[[Any], int]:
+    """Return a parser of whole numbers of at least `least`."""
+
+    def parse(value: Any) -> int:
+        number = _number(value, name, f"a whole number of at least {least}", int)
+        if number < least:
+            raise SemrsmError(f"{name} must be at least {least}, got {value}")
+        return number
+
+    return parse
+
+
+def _number(value: Any, name: str, wanted: str, kind: type) -> Any:
+    try:
+        number = kind(str(value))
+    except ValueError:
+        raise SemrsmError(f"{name} must be {wanted}, got {value!r}") from None
+    return number
+
+
+def parse_pool(value: Any) -> tuple[int, int]:
+    """Return (height, width) of "HxW" or of a pair.
+
+    >>> parse_pool("7x7")
+    (7, 7)
+    """
+    text = "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    match = re.fullmatch(r"\s*(\d+)\s*[xX]\s*(\d+)\s*", text)
+    if match and int(match[1]) > 0 and int(match[2]) > 0:
+        return int(match[1]), int(match[2])
+    raise SemrsmError(f"pool must be HxW, such as 7x7, got {value!r}")
+
+
+def parse_samples(value: Any) -> str:
+    """Return START:STOP[:STEP] as it is, once it is seen to be one.
+
+    >>> parse_samples("0:100:2")
+    '0:100:2'
+    """
+    parts = str(value).split(":")
+    if len(parts) not in (2, 3) or not all(re.fullmatch(r"(-?\d+)?", part) for part in parts):
+        raise SemrsmError(
+            f"samples must be START:STOP or START:STOP:STEP, such as 0:1000, got {value!r}"
+        )
+    if len(parts) == 3 and parts[2] and int(parts[2]) < 1:
+        raise SemrsmError(f"the STEP of samples must be at least 1, got {value!r}")
+    return str(value)
+
+
+def parse_memory(value: Any) -> int:
+    """Return a size in bytes: a number, or one with k, M, G, T (1000s) or Ki, Mi, Gi, Ti (1024s).
+
+    >>> parse_memory("1GiB"), parse_memory("500 MB")
+    (1073741824, 500000000)
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", str(value).lower())
+    size = float(match[1]) * (UNITS | BINARY_UNITS)[match[2] or ""] if match else 0.0
+    if not 1 <= size < LARGEST_MEMORY:
+        raise SemrsmError(f"memory must be a size such as 4GiB or 500MB, got {value!r}")
+    return int(size)
+
+
+def parse_dtype(value: Any) -> str:
+    """Return "float32" or "float64"."""
+    if value not in ("float32", "float64"):
+        raise SemrsmError(f"dtype must be float32 or float64, got {value!r}")
+    return value
+
+
+def parse_precision(value: Any) -> str:
+    """Return "exact" or "fast"."""
+    if value not in ("exact", "fast"):
+        raise SemrsmError(f"precision must be exact or fast, got {value!r}")
+    return value
+
+
+def parse_device(value: Any) -> str:
+    """Return auto, cpu, cuda or cuda:N."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(value)):
+        raise SemrsmError(f"device must be auto, cpu, cuda or cuda:N, got {value!r}")
+    return str(value)
+
+
+def parse_flag(name: str) -> Callable[[Any], bool]:
+    """Return a parser of True and False."""
+
+    def parse(value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise SemrsmError(f"{name} must be true or false, got {value!r}")
+        return value
+
+    return parse

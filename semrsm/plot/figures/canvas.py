@@ -1,0 +1,231 @@
+"""What every picture shares: its style, an empty figure, the colours, and saving."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semrsm.errors import SemrsmError
+from semrsm.storage.whole_files import write_aside
+from semrsm.version import __version__
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+STYLE = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.labelsize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "figure.titlesize": 10,
+    "svg.fonttype": "none",  # text stays text: it can be searched and edited
+    "svg.hashsalt": "semrsm",  # the same ids in every run
+    "pdf.fonttype": 42,
+}
+DPI = 200
+
+# Nothing that differs between two runs goes into a picture: the same input gives the same bytes.
+SUFFIXES: Mapping[str, Mapping[str, str | None]] = {
+    ".png": {"Software": f"semrsm {__version__}"},
+    ".pdf": {"Creator": f"semrsm {__version__}", "Producer": "matplotlib", "CreationDate": None},
+    ".svg": {"Creator": f"semrsm {__version__}", "Date": None},
+}
+
+# Okabe and Ito's colours for colour-blind readers.
+SAME, OTHER = "#D55E00", "#0072B2"
+CATEGORIES = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#E69F00",
+    "#000000",
+    "#BBBB33",
+)
+
+SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
+CLIPPED = 0.005  # of the entries at either end lie outside the colour scale
+ENOUGH = 4_000_000  # entries to find those ends among
+CELLS = 2000  # rows and columns of a matrix that are drawn; of more, means over blocks
+BOTH_SIGNS = 0.1  # the smaller sign must reach this share of the larger one for a diverging scale
+
+
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """Draw in the style of this package for a while; the user's own settings are put back."""
+    from matplotlib import style as styles
+
+    with styles.context(["default", STYLE]):
+        yield
+
+
+def new_figure(width: float, height: float, title: str = "") -> Figure:
+    """Return an empty figure of a size in inches, outside of pyplot, laid out without overlaps."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def check_suffix(path: Path) -> str:
+    """Return the suffix of a picture's name; raise SemrsmError if it is none of SUFFIXES."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise SemrsmError(
+            f"{path} ends in '{suffix}', which is no kind of picture; name it {', '.join(SUFFIXES)}"
+        )
+    return suffix
+
+
+def render(figure: Figure, suffix: str, dpi: int = DPI) -> bytes:
+    """Return a figure as the bytes of a picture; the same figure gives the same bytes.
+
+    Args:
+        figure: Any figure.
+        suffix: A key of SUFFIXES.
+        dpi: Dots per inch, of images inside a PDF or SVG as well.
+    """
+    content = io.BytesIO()
+    with style():
+        figure.draw_without_rendering()  # titles find their height only once axes have their places
+        figure.savefig(
+            content, format=suffix[1:], dpi=dpi, metadata=dict(SUFFIXES[suffix]), facecolor="white"
+        )
+    return content.getvalue()
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure as PNG, PDF or SVG, told by the suffix; aside first, then renamed.
+
+    Args:
+        figure: Any figure.
+        path: Ends in .png, .pdf or .svg; a file that is there is replaced.
+
+    Raises:
+        SemrsmError: The suffix is another, or the file cannot be written.
+
+    Example:
+        >>> save_figure(draw_heatmaps([Panel(rsm, "layer4")]), "layer4.pdf")  # doctest: +SKIP
+    """
+    path = Path(path)
+    suffix = check_suffix(path)
+    write_aside(path, render(figure, suffix))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A colour map and the values at its two ends.
+
+    Attributes:
+        colours: Name of the colour map.
+        low: Value of the first colour.
+        high: Value of the last colour.
+        extend: Which ends some values lie beyond: "neither", "min", "max" or "both".
+    """
+
+    colours: str
+    low: float
+    high: float
+    extend: str
+
+
+def colour_scale(
+    matrices: Sequence[NDArray[np.floating]], zero_counts: bool = False, diagonal: bool = False
+) -> Scale:
+    """Return one colour scale for some matrices.
+
+    It spans the entries but for the outermost 0.5 % at either end. It is diverging around zero where
+    zero means something and both signs matter (the smaller reaches a tenth of the larger).
+
+    Args:
+        matrices: Any shapes; entries that are not finite do not count.
+        zero_counts: Zero means something, as in inner products and correlations.
+        diagonal: Count the diagonal of square matrices, too; self-similarity would hide the rest.
+
+    Example:
+        >>> colour_scale([np.array([[9.0, 0.2], [0.4, 9.0]])]).extend
+        'max'
+    """
+    parts = [_entries(m, diagonal or m.shape[0] != m.shape[1]) for m in matrices]
+    values = np.concatenate(parts)
+    if not values.size:
+        values = np.concatenate([_entries(m, True) for m in matrices])
+    if not values.size:
+        values = np.zeros(1)
+    low = float(np.quantile(values, CLIPPED, method="lower"))
+    high = float(np.quantile(values, 1 - CLIPPED, method="higher"))
+    colours = SEQUENTIAL
+    if zero_counts and low < 0 < high and min(-low, high) >= BOTH_SIGNS * max(-low, high):
+        colours, high = DIVERGING, max(-low, high)
+        low = -high
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    below = any(bool((m < low).any()) for m in matrices)
+    above = any(bool((m > high).any()) for m in matrices)
+    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}
+    return Scale(colours, low, high, extend.get((below, above), "neither"))
+
+
+def _entries(matrix: NDArray[np.floating], diagonal: bool) -> NDArray[np.float64]:
+    """Return finite entries of a matrix, with or without its diagonal: all, or evenly spread ones."""
+    kept = np.isfinite(matrix)
+    if not diagonal:
+        np.fill_diagonal(kept, False)
+    entries = matrix[kept]
+    return entries[:: 1 + entries.size // ENOUGH].astype(np.float64)
+
+
+def show_matrix(axes: Axes, matrix: NDArray[np.floating], scale: Scale) -> AxesImage:
+    """Draw a matrix (n, m) as an image on a scale; a very large one by its means over square blocks.
+
+    Entries that are not finite are left grey.
+    """
+    rows, columns = matrix.shape
+    image = axes.imshow(
+        block_means(matrix, 1 + (max(rows, columns) - 1) // CELLS),
+        cmap=scale.colours,
+        vmin=scale.low,
+        vmax=scale.high,
+        extent=(-0.5, columns - 0.5, rows - 0.5, -0.5),
+    )
+    axes.set_facecolor("0.85")
+    axes.spines[:].set_visible(True)
+    return image
+
+
+def block_means(matrix: NDArray[np.floating], side: int) -> NDArray[np.floating]:
+    """Return the means over blocks of side x side entries; those at the far edges may be smaller.
+
+    >>> block_means(np.arange(9.0).reshape(3, 3), 2).tolist()
+    [[2.0, 3.5], [6.5, 8.0]]
+    """
+    if side == 1:
+        return matrix
+    for axis in (0, 1):
+        starts = np.arange(0, matrix.shape[axis], side)
+        sizes = np.diff(starts, append=matrix.shape[axis])
+        matrix = np.add.reduceat(matrix, starts, axis=axis) / np.expand_dims(sizes, 1 - axis)
+    return matrix

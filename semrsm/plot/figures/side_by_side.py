@@ -1,0 +1,161 @@
+"""Two RSMs of the same samples next to each other, with the histograms of their similarities."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semrsm.errors import SemrsmError
+from semrsm.plot.figures.canvas import OTHER, SAME, colour_scale, new_figure, show_matrix, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BINS = 40
+HEADROOM = 0.28  # of the height of the bars, above them, for each line of the legend
+
+
+def order_by_views(
+    views: NDArray[np.generic], labels: NDArray[np.generic] | None = None
+) -> NDArray[np.intp]:
+    """Return an order of the samples: the first view of every thing, then the second views, ...
+
+    Two views of one thing then lie on a line parallel to the diagonal of the RSM.
+
+    Args:
+        views: (n,) which thing each sample is a view of.
+        labels: (n,) sorts the things, by label; None keeps them by their id.
+
+    Returns:
+        (n,) such that `views[order]` counts through the things once for each view.
+
+    Example:
+        >>> views = np.array([1, 0, 1, 0])
+        >>> views[order_by_views(views)].tolist()
+        [0, 1, 0, 1]
+    """
+    _, things = np.unique(views, return_inverse=True)
+    _, classes = np.unique(np.zeros(len(views)) if labels is None else labels, return_inverse=True)
+    by_thing = np.argsort(things, kind="stable")
+    starts = np.flatnonzero(np.diff(things[by_thing], prepend=-1))
+    occurrence = np.empty(len(views), dtype=np.intp)
+    occurrence[by_thing] = np.arange(len(views)) - starts[things[by_thing]]
+    return np.lexsort((things, classes, occurrence))
+
+
+def draw_side_by_side(
+    identity: NDArray[np.floating],
+    optimal: NDArray[np.floating],
+    title: str = "",
+    same_view: NDArray[np.generic] | None = None,
+    *,
+    order: NDArray[np.integer] | None = None,
+    kernel: str | None = "cosine",
+    names: tuple[str, str] = ("spatio-semantic", "semantic"),
+) -> Figure:
+    """Draw two RSMs as heat maps on one colour scale and the histograms of their similarities.
+
+    The histograms are over pairs i < j, of the pairs that are views of the same thing and of all
+    others, each with its median; without `same_view`, of all pairs.
+
+    Args:
+        identity: (n, n) the spatio-semantic RSM, drawn on the left.
+        optimal: (n, n) the semantic RSM.
+        title: Above the figure.
+        same_view: (n,) which thing each sample is a view of, or (n, n) bool, which pairs are views of
+            the same thing.
+        order: (n,) the samples in the order in which the heat maps show them, such as
+            `order_by_views`; None is as given.
+        kernel: Named at the colour bar; None where it is not known.
+        names: What the two are called.
+
+    Raises:
+        SemrsmError: The shapes do not fit together, or there are fewer than two samples.
+
+    Source: the figure of translation sensitivity in Wald et al., NeurIPS 2024, arXiv:2410.23107.
+
+    Example:
+        >>> figure = draw_side_by_side(np.eye(4), np.ones((4, 4)), "two", np.array([0, 0, 1, 1]))
+        >>> [axes.get_title(loc="left") for axes in figure.axes[:2]]
+        ['spatio-semantic', 'semantic']
+    """
+    pairs = _groups_of_pairs(identity, optimal, same_view)
+    shown = np.arange(len(identity)) if order is None else np.asarray(order)
+    what = f"{kernel} similarity" if kernel else "similarity"
+    with style():
+        figure = new_figure(10.4, 3.5, title)
+        grid = figure.add_gridspec(2, 3, width_ratios=[1, 1, 1.12])
+        maps = [figure.add_subplot(grid[:, column]) for column in (0, 1)]
+        top = figure.add_subplot(grid[0, 2])
+        histograms = [top, figure.add_subplot(grid[1, 2], sharex=top)]
+        scale = colour_scale([identity, optimal], zero_counts=kernel == "linear")
+        for axes, rsm, name in zip(maps, (identity, optimal), names, strict=True):
+            image = show_matrix(axes, rsm[np.ix_(shown, shown)], scale)
+            axes.set_title(name, loc="left")
+            axes.set_xlabel("sample" if order is None else "sample, ordered")
+        maps[0].set_ylabel(maps[0].get_xlabel())
+        bar = figure.colorbar(image, ax=maps, extend=scale.extend, shrink=0.86, pad=0.015)
+        bar.set_label(what)
+        edges = _edges([rsm[mask] for rsm in (identity, optimal) for mask in pairs.values()])
+        for axes, rsm, name in zip(histograms, (identity, optimal), names, strict=True):
+            _draw_histograms(axes, {k: rsm[mask] for k, mask in pairs.items()}, edges)
+            axes.set_title(name, loc="left")
+            axes.set_ylabel("density of pairs")
+        histograms[0].tick_params(labelbottom=False)
+        histograms[1].set_xlabel(what)
+    return figure
+
+
+def _groups_of_pairs(
+    identity: NDArray[np.floating],
+    optimal: NDArray[np.floating],
+    same_view: NDArray[np.generic] | None,
+) -> dict[str, NDArray[np.bool_]]:
+    """Return masks (n, n) of pairs i < j by the name of their group, without empty groups."""
+    n = len(identity)
+    if identity.shape != optimal.shape or identity.shape != (n, n) or n < 2:
+        raise SemrsmError(
+            f"two square RSMs of the same samples are needed, not {identity.shape} and"
+            f" {optimal.shape}; compute both from the same file"
+        )
+    pairs = np.triu(np.ones((n, n), dtype=bool), k=1)
+    if same_view is None:
+        return {"all pairs": pairs}
+    same = np.asarray(same_view)
+    if same.shape not in ((n,), (n, n)):
+        raise SemrsmError(
+            f"views of {n} samples are needed, ({n},) or ({n}, {n}), not {same.shape}; choose others"
+        )
+    if same.ndim == 1:
+        same = same[:, None] == same[None, :]
+    same = same.astype(bool)
+    groups = {"views of the same image": pairs & same, "different images": pairs & ~same}
+    return {name: mask for name, mask in groups.items() if mask.any()}
+
+
+def _edges(values: list[NDArray[np.floating]]) -> NDArray[np.float64]:
+    """Return the edges of bins that hold all of the values."""
+    low = min(float(part.min()) for part in values)
+    high = max(float(part.max()) for part in values)
+    return np.linspace(low, high, BINS + 1) if low < high else np.linspace(low - 0.5, low + 0.5, 3)
+
+
+def _draw_histograms(
+    axes: Axes, groups: dict[str, NDArray[np.floating]], edges: NDArray[np.float64]
+) -> None:
+    """Draw the histogram of each group, with its median as a line and in the legend."""
+    colours = {"views of the same image": SAME}
+    room = 1.05 + HEADROOM * len(groups)
+    for name, values in groups.items():
+        colour = colours.get(name, OTHER)
+        median = float(np.median(values))
+        label = f"{name}, median {median:.3g}"
+        density, _ = np.histogram(values, edges, density=True)
+        axes.stairs(density, edges, fill=True, color=colour, alpha=0.45, label=label)
+        axes.axvline(median, 0, 1 / room, color=colour, linewidth=1.4)
+    axes.margins(x=0.01)
+    axes.set_ylim(top=axes.get_ylim()[1] * room)
+    axes.legend(loc="upper left", borderaxespad=0.2)

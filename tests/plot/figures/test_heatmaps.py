@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+
+from semrsm import SemrsmError
+from semrsm.plot.figures.canvas import render
+from semrsm.plot.figures.embedding import draw_dendrogram, draw_embedding
+from semrsm.plot.figures.heatmaps import Panel, draw_heatmaps
+
+
+def similarities(rng, n):
+    x = rng.normal(size=(n, 3))
+    return x @ x.T
+
+
+def heat_maps(figure):
+    return [axes for axes in figure.axes if axes.get_aspect() == 1 and axes.images]
+
+
+def test_a_heat_map_holds_the_rsm_in_the_order_asked(rng):
+    rsm = similarities(rng, 7)
+    order = rng.permutation(7)
+    figure = draw_heatmaps([Panel(rsm, "layer4", "linear similarity")], "digits", order=order)
+    [axes] = heat_maps(figure)
+    np.testing.assert_array_equal(axes.images[0].get_array(), rsm[np.ix_(order, order)])
+    assert axes.get_title(loc="left") == "layer4"
+    assert figure.get_suptitle() == "digits"
+    assert figure.axes[-1].get_ylabel() == "linear similarity"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("sample", "sample")
+
+
+def test_a_grid_has_a_heat_map_and_a_scale_of_its_own_for_each_rsm(rng):
+    panels = [Panel(similarities(rng, 5) * scale, str(scale)) for scale in (1, 10, 100)]
+    figure = draw_heatmaps(panels)
+    axes = heat_maps(figure)
+    assert [a.get_title(loc="left") for a in axes] == ["1", "10", "100"]
+    assert len({a.images[0].get_clim() for a in axes}) == 3
+
+
+def test_labels_are_bars_in_the_order_of_the_samples(rng):
+    labels = np.array(["cat", "dog", "cat", "owl"])
+    order = np.array([0, 2, 1, 3])
+    figure = draw_heatmaps([Panel(similarities(rng, 4))], order=order, labels=labels)
+    left, top = heat_maps(figure)[0].child_axes
+    assert left.images[0].get_array().ravel().tolist() == [0, 0, 1, 2]
+    assert top.images[0].get_array().ravel().tolist() == [0, 0, 1, 2]
+    assert [t.get_text() for t in left.get_yticklabels()] == ["cat", "dog", "owl"]
+    assert not figure.legends
+
+
+def test_labels_in_several_blocks_have_a_legend(rng):
+    figure = draw_heatmaps([Panel(similarities(rng, 4))], labels=np.array([1, 0, 1, 0]))
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["0", "1"]
+
+
+@pytest.mark.parametrize(("n", "named"), [(20, True), (200, False)])
+def test_names_of_samples_are_written_where_they_fit(rng, n, named):
+    names = [f"a/very/long/path/to/image_{i:03d}.jpeg" for i in range(n)]
+    figure = draw_heatmaps([Panel(similarities(rng, n))], samples=names)
+    svg = render(figure, ".svg").decode()
+    assert ("_003.jpeg" in svg) == named
+
+
+@pytest.mark.parametrize(("zero_counts", "colours"), [(True, "RdBu_r"), (False, "viridis")])
+def test_inner_products_of_both_signs_diverge_around_zero(rng, zero_counts, colours):
+    figure = draw_heatmaps([Panel(similarities(rng, 9), zero_counts=zero_counts)])
+    image = heat_maps(figure)[0].images[0]
+    assert image.get_cmap().name == colours
+    assert (image.get_clim()[0] == -image.get_clim()[1]) == zero_counts
+
+
+def test_a_rectangular_rsm_says_which_side_is_which(rng):
+    figure = draw_heatmaps([Panel(rng.normal(size=(3, 5)))])
+    [axes] = heat_maps(figure)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("column sample", "row sample")
+
+
+@pytest.mark.parametrize(
+    ("panels", "options", "said"),
+    [
+        ([], {}, "of one shape"),
+        ([Panel(np.eye(2)), Panel(np.eye(3))], {}, "of one shape"),
+        ([Panel(np.ones((2, 3)))], {"labels": np.arange(2)}, "rectangular"),
+        ([Panel(np.eye(3))], {"labels": np.arange(2)}, "labels of 3 samples"),
+        ([Panel(np.eye(3))], {"order": np.arange(2)}, "an order of 3 samples"),
+    ],
+)
+def test_what_does_not_fit_is_refused(panels, options, said):
+    with pytest.raises(SemrsmError, match=said):
+        draw_heatmaps(panels, **options)
+
+
+def test_an_embedding_joins_views_and_colours_labels(rng):
+    rsm = similarities(rng, 6)
+    labels, views = np.array(list("aabbcc")), np.array([0, 0, 1, 1, 2, 2])
+    figure = draw_embedding([Panel(rsm, "layer4")], labels=labels, views=views)
+    [axes] = figure.axes
+    lines, points = axes.collections
+    assert len(lines.get_segments()) == 3
+    assert len(points.get_offsets()) == 6
+    assert len({tuple(c) for c in points.get_facecolors()}) == 3
+    texts = [t.get_text() for t in figure.legends[0].get_texts()]
+    assert texts == ["a", "b", "c", "views of one image"]
+
+
+def test_a_legend_of_too_many_labels_says_how_many(rng):
+    figure = draw_embedding([Panel(similarities(rng, 40))], labels=np.arange(40))
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["colours: 40 labels"]
+
+
+@pytest.mark.parametrize("n", [2, 20, 400])
+def test_a_dendrogram_has_a_line_for_each_merge(rng, n):
+    labels = np.arange(n) % 2
+    figure = draw_dendrogram([Panel(similarities(rng, n), "x")] * 2, labels=labels)
+    assert len(figure.axes) == 2
+    for axes in figure.axes:
+        assert len(axes.collections[0].get_segments()) == n - 1
+        assert axes.child_axes[0].images[0].get_array().shape == (1, n)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_few_samples_are_drawn(n):
+    assert render(draw_heatmaps([Panel(np.ones((n, n)))]), ".png")
+    if n > 1:
+        assert render(draw_embedding([Panel(np.ones((n, n)))]), ".png")
+        assert render(draw_dendrogram([Panel(np.ones((n, n)))]), ".png")
