@@ -44,9 +44,9 @@ def succeed(*args: object) -> Result:
     return result
 
 
-def start(*args: object, **options: object) -> subprocess.Popen:
-    """Start a command in a process of its own."""
-    main = "from semrsm.cli import main; main()"
+def start(*args: object, before: str = "pass", **options: object) -> subprocess.Popen:
+    """Start a command in a process of its own; `before` is Python that it runs first."""
+    main = f"{before}; from semrsm.cli import main; main()"
     command = [sys.executable, "-c", main, *(str(arg) for arg in args)]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
@@ -124,9 +124,11 @@ def write_rsm(
             norms = np.ones(len(matched)), np.ones(matched.shape[1])
             row_sq, column_sq = (matched.diagonal(),) * 2 if square else norms
             layer.write_squared_norms(row_sq, column_sq)
-            layer.write_matched(0, 0, matched)
+            layer.write_matched(0, matched)
             for kernel in kernels:
                 sigma = 2.0 if kernel == "rbf" else None
-                values = KERNELS[kernel].finish(matched, row_sq, column_sq, sigma)
-                layer.write_kernel(kernel, sigma, iter([(0, values)]))
+                layer.create_kernel(kernel, sigma)
+                layer.write_kernel(
+                    kernel, 0, KERNELS[kernel].finish(matched, row_sq, column_sq, sigma)
+                )
     return path

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semrsm import SemrsmError, rsm
-from semrsm.engine import tiles
+from semrsm.compute import grid
 from semrsm.engine.kernels import KERNELS
 from semrsm.engine.matchers import MATCHERS
 from tests.helpers import brute_force, scipy_rsm, vectors
@@ -188,7 +188,7 @@ def test_precision_threads_and_tiles_change_nothing_but_rounding(
 ) -> None:
     one = rsm(x, matcher, "linear", threads=1, dtype="float64")
     assert_close(rsm(x, matcher, "linear", threads=2, dtype="float64"), one, scales(x), 1e-13)
-    with patch.object(tiles, "LARGEST_BLOCK", 2):
+    with patch.object(grid, "LARGEST_EDGE", 2):
         assert_close(rsm(x, matcher, "linear", threads=1), one, scales(x))
 
 

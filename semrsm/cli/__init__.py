@@ -11,14 +11,16 @@ from semrsm.cli.compute import compute
 from semrsm.cli.console import ends_well
 from semrsm.cli.demo import demo
 from semrsm.cli.evaluate import app as evaluate
+from semrsm.cli.finish import finish
 from semrsm.cli.info import info
 from semrsm.cli.methods import methods
 from semrsm.cli.pair import pair
 from semrsm.cli.plot import plot
 from semrsm.cli.report import report
+from semrsm.cli.status import status
 from semrsm.version import __version__
 
-COMMANDS = (compute, info, methods, pair, compare, plot, report, demo)
+COMMANDS = (compute, finish, status, info, methods, pair, compare, plot, report, demo)
 
 app = typer.Typer(
     no_args_is_help=True,

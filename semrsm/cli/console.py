@@ -26,7 +26,7 @@ R = TypeVar("R")
 
 LOG_SECONDS = 30.0  # between two lines of progress where there is no terminal
 
-FAILED, INTERRUPTED, TERMINATED = 1, 130, 143
+FAILED, INTERRUPTED = 1, 130
 
 
 def say(text: str) -> None:
@@ -206,35 +206,48 @@ def ends_well(command: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        signal.signal(signal.SIGTERM, _terminate)
+        for number in (signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the connection was lost
+            signal.signal(number, _terminate)
         try:
             result = command(*args, **kwargs)
             sys.stdout.flush()
             return result
         except SemrsmError as error:
-            say(f"semrsm: {error}")
+            say(f"semrsm: {'; '.join([str(error), *_notes(error)])}")
             raise typer.Exit(FAILED) from None
         except BrokenPipeError:
             # Whoever read has read enough; Python would complain once more when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
-        except KeyboardInterrupt:
-            _leave("interrupted", INTERRUPTED)
-        except Terminated:
-            _leave("terminated", TERMINATED)
+        except KeyboardInterrupt as error:
+            _leave("interrupted", error, INTERRUPTED)
+        except Terminated as error:
+            _leave("terminated", error, 128 + error.signal)
 
     return run
 
 
 class Terminated(BaseException):
-    """SIGTERM has come; temporary files are removed on its way out."""
+    """SIGTERM or SIGHUP has come; temporary files are removed on its way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.signal = number
 
 
-def _terminate(*_: object) -> None:
-    raise Terminated
+def _terminate(number: int, _: object) -> None:
+    # The next one comes while temporary files are removed, and is one too many.
+    signal.signal(number, signal.SIG_IGN)
+    raise Terminated(number)
 
 
-def _leave(why: str, code: int) -> NoReturn:
+def _notes(error: BaseException) -> list[str]:
+    """Return what was noted on an error's way, such as where tiles are kept."""
+    return list(getattr(error, "__notes__", []))
+
+
+def _leave(why: str, error: BaseException, code: int) -> NoReturn:
     """End the process at once: threads may be deep in a solver, waiting would look like a hang."""
-    say(f"semrsm: {why}; nothing was written")
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        say("; ".join([f"semrsm: {why}", *(_notes(error) or ["nothing was written"])]))
     os._exit(code)

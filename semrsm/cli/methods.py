@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from semrsm.cli.console import print_json, print_table, progress, say
-from semrsm.compute.options import help_of
+from semrsm.cli.flags import given, takes_options
 from semrsm.compute.trial import Trial, as_csv, try_matchers
 from semrsm.engine.kernels import KERNELS
 from semrsm.engine.settings import Settings
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from semrsm.engine.matchers import Matcher
 
 
+@takes_options("layer", "layout", "skip_tokens", "pool")
 def methods(
     on: Annotated[
         str | None,
@@ -30,17 +31,10 @@ def methods(
             metavar="ACTIVATIONS",
         ),
     ] = None,
-    layer: Annotated[
-        list[str] | None,
-        typer.Option("-l", "--layer", help="Layer or glob; may be repeated. (default: every map)"),
-    ] = None,
     matcher: Annotated[
         list[str] | None,
         typer.Option("-m", "--matcher", help="Matcher; may be repeated. (default: all)"),
     ] = None,
-    layout: Annotated[str | None, typer.Option(help=help_of("layout"))] = None,
-    skip_tokens: Annotated[int | None, typer.Option(help=help_of("skip_tokens"))] = None,
-    pool: Annotated[str | None, typer.Option(help=help_of("pool"), metavar="HxW")] = None,
     pairs: Annotated[
         int | None, typer.Option(help="Random pairs of each layer. (default: 200)")
     ] = None,
@@ -58,6 +52,7 @@ def methods(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace table and plot.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    **options: Any,
 ) -> None:
     """List every matcher, kernel, measure and solver, or try the matchers on your data.
 
@@ -73,21 +68,11 @@ def methods(
 
     Example: semrsm methods --on dump.h5 -l layer3 --pairs 200 --plot quality_vs_time.png
     """
-    asked = {
-        "layer": layer or None,
-        "matcher": matcher or None,
-        "layout": layout,
-        "skip_tokens": skip_tokens,
-        "pool": pool,
-        "pairs": pairs,
-        "seed": seed,
-        "seconds": seconds,
-    }
-    given = {name: value for name, value in asked.items() if value is not None}
+    asked = given({"matcher": matcher, "pairs": pairs, "seed": seed, "seconds": seconds, **options})
     if on is not None:
-        _try(on, given, out, plot, overwrite, json)
+        _try(on, asked, out, plot, overwrite, json)
         return
-    if given or out or plot:
+    if asked or out or plot:
         raise typer.BadParameter("name the activations to try the matchers on", param_hint="--on")
     rows = _rows()
     if json:
@@ -98,7 +83,7 @@ def methods(
 
 def _try(
     on: str,
-    given: dict[str, Any],
+    asked: dict[str, Any],
     out: Path | None,
     plot: Path | None,
     overwrite: bool,
@@ -109,7 +94,7 @@ def _try(
     for path in filter(None, (out, plot)):
         check_output(path, overwrite)
     with progress() as on_progress:
-        trials = try_matchers(on, on_progress=on_progress, **given)
+        trials = try_matchers(on, on_progress=on_progress, **asked)
     if json:
         print_json([trial.as_json() for trial in trials])
     else:

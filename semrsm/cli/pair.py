@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 from dataclasses import astuple, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 
 from semrsm.cli.console import print_json, print_table, say
-from semrsm.compute.options import help_of
+from semrsm.cli.flags import given, takes_options
 from semrsm.compute.pair import Pair, PairValue, compare_pair
 from semrsm.plot.figures.canvas import check_suffix, save_figure
 from semrsm.plot.figures.matching import draw_matching
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@takes_options("skip_tokens")
 def pair(
     activations: Annotated[
         str,
@@ -45,7 +46,6 @@ def pair(
     sigma: Annotated[
         float | None, typer.Option(help="Width of rbf; without one it is left out.")
     ] = None,
-    skip_tokens: Annotated[int, typer.Option(help=help_of("skip_tokens"), show_default=False)] = 0,
     matching: Annotated[
         Path | None,
         typer.Option(
@@ -69,6 +69,7 @@ def pair(
         bool, typer.Option("--overwrite", help="Replace matching and plot.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    **options: Any,
 ) -> None:
     """Compare two samples under every kernel: the same positions, and those that a matcher matches.
 
@@ -81,7 +82,7 @@ def pair(
     for path in filter(None, (matching, plot)):
         check_output(path, overwrite)
     found = compare_pair(
-        activations, i, j, layer=layer, matcher=matcher, sigma=sigma, skip_tokens=skip_tokens
+        activations, i, j, layer=layer, matcher=matcher, sigma=sigma, **given(options)
     )
     figure = _draw(found, images) if plot else None
     if matching:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from semrsm.compute.grid import reading_order
 from semrsm.compute.layers import layer_input
 from semrsm.compute.options import options_of
 from semrsm.compute.plan import plan_layer
@@ -18,7 +19,10 @@ from semrsm.storage.layer import Layer
 if TYPE_CHECKING:
     from torch import Tensor
 
-FOR_FILES = ("layer", "against", "overwrite", "bfloat16", "certify")
+FOR_FILES = (
+    *("layer", "against", "overwrite", "bfloat16", "certify"),
+    *("workers", "dask", "shard", "run_folder", "restart"),
+)
 
 
 def rsm(
@@ -51,7 +55,7 @@ def rsm(
         >>> rsm(x, "identity").tolist(), rsm(x, "optimal").tolist()
         ([[1.0, 0.0], [0.0, 1.0]], [[1.0, 1.0], [1.0, 1.0]])
     """
-    from semrsm.engine.pairs import matched_tiles
+    from semrsm.engine.tile_matcher import TileMatcher
 
     if unused := [name for name in FOR_FILES if name in options]:
         raise SemrsmError(
@@ -65,11 +69,12 @@ def rsm(
         raise SemrsmError(f"the array {problem}; convert or reshape it")
     rows = layer_input(Path("the array"), layer, run)
     plan = plan_layer(rows, rows, run)
-    matched = np.empty((rows.n_samples, rows.n_samples))
-    for found in matched_tiles(rows.vectors, rows.vectors, plan.plan, plan.work):
-        i, j = (slice(r.start, r.stop) for r in (found.tile.rows, found.tile.columns))
-        matched[i, j] = found.matched
-        matched[j, i] = found.matched.T
+    matched, vectors = np.empty(plan.shape), rows.vectors
+    with TileMatcher(vectors, vectors, plan.work, plan.budget) as tiles:
+        for tile in reading_order(plan.grid, plan.grid.tiles, plan.budget.held):
+            i, j = (slice(r.start, r.stop) for r in (tile.rows, tile.columns))
+            matched[i, j] = tiles.match(tile).matched
+            matched[j, i] = matched[i, j].T
     squared_norm = matched.diagonal().copy()
     whole = Matched(lambda: [(0, 0, matched)], squared_norm, squared_norm, symmetric=True)
     return finisher(KERNELS[run.kernel[0]], run.sigma, whole)(0, matched)

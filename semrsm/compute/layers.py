@@ -65,10 +65,13 @@ class LayerInput:
         """(height, width) of the positions; None for tokens."""
         return self.positions.grid(self.layer.shape)
 
-    def read(self, rows: range) -> np.ndarray:
-        """Return some of the samples as stored, (len(rows), ...), counted among those meant."""
+    def read(self, rows: range, checked: bool = True) -> np.ndarray:
+        """Return some of the samples as stored, (len(rows), ...), counted among those meant.
+
+        `checked` refuses values that are not finite; what is known by its digest needs no check.
+        """
         try:
-            return self.layer.read(self.samples[rows.start : rows.stop])
+            return self.layer.read(self.samples[rows.start : rows.stop], checked)
         except SemrsmError as error:
             raise error.within(self.address) from error
 

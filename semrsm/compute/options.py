@@ -15,6 +15,7 @@ from typing import Any
 
 from semrsm.compute.parsers import (
     parse_count,
+    parse_dask,
     parse_device,
     parse_dtype,
     parse_epsilon,
@@ -26,6 +27,7 @@ from semrsm.compute.parsers import (
     parse_pool,
     parse_precision,
     parse_samples,
+    parse_shard,
 )
 from semrsm.engine.kernels import KERNELS, parse_sigma
 from semrsm.engine.positions import LAYOUTS
@@ -47,8 +49,18 @@ def sample_range(samples: str | None, n: int) -> range:
     return chosen
 
 
-def _option(default: Any, parse: Callable[[Any], Any], help: str) -> Any:
-    return field(default=default, metadata={"parse": parse, "help": help})
+def _option(
+    default: Any,
+    parse: Callable[[Any], Any],
+    help: str,
+    *,
+    kind: Any = str,
+    short: str | None = None,
+    metavar: str | None = None,
+) -> Any:
+    """Return an option: its default, its check, its help, and how the command line spells its value."""
+    about = {"parse": parse, "help": help, "kind": kind, "short": short, "metavar": metavar}
+    return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True)
@@ -59,36 +71,47 @@ class RunOptions:
         (),
         parse_names("layer"),
         "Layer to compute, or a glob such as 'encoder/*'; may be repeated. (default: every map)",
+        kind=list[str],
+        short="-l",
     )
     kernel: tuple[str, ...] = _option(
         ("cosine",),
         parse_kernels,
         f"Similarity kernel: {', '.join(KERNELS)}; may be repeated. (default: cosine)",
+        kind=list[str],
+        short="-k",
     )
     matcher: str = _option(
-        "optimal", str, "How positions are matched; `semrsm methods` lists all. (default: optimal)"
+        "optimal",
+        str,
+        "How positions are matched; `semrsm methods` lists all. (default: optimal)",
+        short="-m",
     )
     topk: int | None = _option(
         None,
         parse_count("topk", 1),
         "topk-greedy: so many positions of largest norm are matched optimally."
         f" (default: {Settings.topk})",
+        kind=int,
     )
     window: int | None = _option(
         None,
         parse_count("window", 1),
         f"batch-optimal: positions in a window of equal norms. (default: {Settings.window})",
+        kind=int,
     )
     epsilon: float | None = _option(
         None,
         parse_epsilon,
         "sinkhorn: entropy, relative to the range of a pair's affinities."
         f" (default: {Settings.epsilon})",
+        kind=float,
     )
     group: int | None = _option(
         None,
         parse_count("group", 1),
         f"coarse: positions in a group of similar ones. (default: {Settings.group})",
+        kind=int,
     )
     sigma: str | float = _option(
         "median",
@@ -102,24 +125,69 @@ class RunOptions:
         0,
         parse_count("skip-tokens", 0),
         "Leave out so many tokens at the front (class token: 1). (default: 0)",
+        kind=int,
     )
     pool: tuple[int, int] | None = _option(
-        None, parse_pool, "Average-pool the grid to HxW positions first, such as 7x7."
+        None,
+        parse_pool,
+        "Average-pool the grid to HxW positions first, such as 7x7.",
+        metavar="HxW",
     )
     samples: str | None = _option(
-        None, parse_samples, "Only these samples, of both files with --against: START:STOP[:STEP]."
+        None,
+        parse_samples,
+        "Only these samples, of both files with --against: START:STOP[:STEP].",
+        metavar="START:STOP[:STEP]",
     )
     against: str | None = _option(
-        None, str, "Rectangular RSM: rows from ACTIVATIONS, columns from this file."
+        None, str, "Rectangular RSM: rows from ACTIVATIONS, columns from this file.", metavar="FILE"
     )
-    device: str = _option("auto", parse_device, "auto, cpu, cuda or cuda:N. (default: auto)")
+    device: str = _option(
+        "auto",
+        parse_device,
+        "auto, cpu, cuda, cuda:N, several as cuda:0,cuda:2, or all GPUs; one process each. (default: auto)",
+    )
     threads: int | None = _option(
-        None, parse_count("threads", 1), "Threads that solve pairs. (default: the cores at hand)"
+        None,
+        parse_count("threads", 1),
+        "Threads that solve pairs, in each process. (default: the cores at hand, shared out)",
+        kind=int,
+    )
+    workers: int | None = _option(
+        None,
+        parse_count("workers", 1),
+        "Match in so many processes. (default: in this one)",
+        kind=int,
+    )
+    dask: str | None = _option(
+        None,
+        parse_dask,
+        "Match on a Dask cluster: the scheduler's address, or local:N.",
+        metavar="ADDRESS|local:N",
+    )
+    shard: tuple[int, int] | None = _option(
+        None,
+        parse_shard,
+        "Match part I of N of the tiles, or the part of this Slurm array task (auto); then: semrsm finish.",
+        metavar="I/N|auto",
+    )
+    run_folder: str | None = _option(
+        None,
+        str,
+        "Where tiles are kept until the RSM file is written. (default: OUT.run)",
+        metavar="DIR",
+    )
+    restart: bool = _option(
+        False,
+        parse_flag("restart"),
+        "Throw away what an earlier run left, and begin anew.",
+        kind=bool,
     )
     memory: int | None = _option(
         None,
         parse_memory,
         "Memory to stay under, such as 4GiB. (default: half of what the machine has)",
+        metavar="SIZE",
     )
     dtype: str = _option(
         "float32",
@@ -135,9 +203,14 @@ class RunOptions:
         False,
         parse_flag("certify"),
         "Also store, for every pair, an upper bound of what any matching reaches.",
+        kind=bool,
     )
-    bfloat16: bool = _option(False, parse_flag("bfloat16"), "Read 2-byte arrays as bfloat16.")
-    overwrite: bool = _option(False, parse_flag("overwrite"), "Replace the output if it exists.")
+    bfloat16: bool = _option(
+        False, parse_flag("bfloat16"), "Read 2-byte arrays as bfloat16.", kind=bool
+    )
+    overwrite: bool = _option(
+        False, parse_flag("overwrite"), "Replace the output if it exists.", kind=bool
+    )
 
     def as_json(self) -> dict[str, Any]:
         """Return the options as plain values for the file's metadata."""
@@ -147,11 +220,6 @@ class RunOptions:
 
 
 FIELDS = {f.name: f for f in dataclasses.fields(RunOptions)}
-
-
-def help_of(name: str) -> str:
-    """Return the help text of an option."""
-    return FIELDS[name].metadata["help"]
 
 
 def options_of(values: Mapping[str, Any]) -> RunOptions:

@@ -188,8 +188,9 @@ def _match(rows: LayerInput, i: int, j: int, work: Work) -> tuple[float, NDArray
     """Return m and the permutation from i to j, as the RSM has them."""
     import torch
 
+    from semrsm.engine.blocks import ready
     from semrsm.engine.devices import product_precision
-    from semrsm.engine.pairs import match_pairs, ready
+    from semrsm.engine.pairs import match_pairs
 
     first, second = (ready(rows.vectors, range(k, k + 1), work) for k in (min(i, j), max(i, j)))
     if i == j:

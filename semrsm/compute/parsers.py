@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from typing import Any
@@ -135,10 +136,69 @@ def parse_precision(value: Any) -> str:
 
 
 def parse_device(value: Any) -> str:
-    """Return auto, cpu, cuda or cuda:N."""
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(value)):
-        raise SemrsmError(f"device must be auto, cpu, cuda or cuda:N, got {value!r}")
+    """Return auto, cpu, all, cuda, cuda:N or several of the last, joined by commas.
+
+    >>> parse_device("cuda:0,cuda:2")
+    'cuda:0,cuda:2'
+    """
+    one = r"cuda(:\d+)?"
+    if not re.fullmatch(rf"auto|cpu|all|{one}(,{one})*", str(value)):
+        raise SemrsmError(
+            f"device must be auto, cpu, cuda or cuda:N (or several: cuda:0,cuda:1, or all), got {value!r}"
+        )
     return str(value)
+
+
+def parse_dask(value: Any) -> str:
+    """Return the address of a Dask scheduler, or local:N with N of at least 1.
+
+    >>> parse_dask("local:2")
+    'local:2'
+    """
+    text = str(value)
+    kind, _, number = text.partition(":")
+    if not text or (kind == "local" and not (number.isdecimal() and int(number) > 0)):
+        raise SemrsmError(
+            f"dask must be a scheduler's address such as tcp://host:8786, or local:N, got {value!r}"
+        )
+    return text
+
+
+def parse_shard(value: Any) -> tuple[int, int]:
+    """Return (part, parts) of "I/N", parts counted from 1, or of this Slurm array task for "auto".
+
+    >>> parse_shard("2/5")
+    (2, 5)
+    """
+    if value == "auto":
+        return _part_of_array()
+    text = "/".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise SemrsmError(
+            f"shard must be I/N with I from 1 to N, such as 1/8 to 8/8, or auto, got {value!r}"
+        )
+    return int(match[1]), int(match[2])
+
+
+def _part_of_array() -> tuple[int, int]:
+    """Return the place of this task in its Slurm array, from 1, and how many tasks the array has."""
+    names = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT")
+    texts = [os.environ.get(name, "") for name in names]
+    if not all(text.isdecimal() for text in texts):
+        raise SemrsmError(
+            f"shard auto reads {', '.join(names)}, which are not set here; submit a job array with"
+            " sbatch --array=1-8, or name the part: --shard 1/8"
+        )
+    task, first, count = (int(text) for text in texts)
+    step = int(os.environ.get("SLURM_ARRAY_TASK_STEP", "1") or 1)
+    part, beside = divmod(task - first, step)
+    if beside or not part < count:
+        raise SemrsmError(
+            f"the job array has gaps (task {task}, first {first}, {count} tasks); submit it as"
+            f" --array=1-{count}, or name the part: --shard I/{count}"
+        )
+    return part + 1, count
 
 
 def parse_flag(name: str) -> Callable[[Any], bool]:

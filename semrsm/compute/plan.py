@@ -1,29 +1,29 @@
-"""What a run will do: layers, tiles, memory and, from a measured probe, time; nothing is written."""
+"""What a run will do with each layer: matcher, device, tiles and memory; nothing is computed or written."""
 
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from semrsm.compute.grid import Grid, edge_for
 from semrsm.compute.layers import LayerInput, column_inputs, layer_inputs
 from semrsm.compute.options import RunOptions
-from semrsm.engine.kernels import KERNELS, refuse_unmatched
+from semrsm.engine.kernels import KERNELS, refuse_no_pairs, refuse_unmatched
 from semrsm.engine.settings import Settings
 from semrsm.errors import SemrsmError
 from semrsm.machine import cores, default_memory
 from semrsm.names import look_up
 from semrsm.storage.activations import ActivationFile, open_activations
 from semrsm.storage.address import address_of
-from semrsm.storage.rsm_file import is_rsm_file
+from semrsm.storage.rsm_file import LayerInfo, is_rsm_file
 
 if TYPE_CHECKING:  # torch takes two seconds to load; nothing here needs it before layers are read
     from semrsm.engine.matchers import Matcher
     from semrsm.engine.pairs import Work
-    from semrsm.engine.tiles import Plan
+    from semrsm.engine.tiles import Budget
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,32 @@ class LayerPlan:
 
     Attributes:
         rows: The layer whose samples are the rows.
-        columns: The layer whose samples are the columns; the same one in a symmetric RSM.
+        columns: The layer whose samples are the columns; the same object in a symmetric RSM.
         work: How pairs are matched.
-        plan: The tiles.
+        grid: The tiles.
+        budget: How much of them is in work at once, in one process.
     """
 
     rows: LayerInput
     columns: LayerInput
     work: Work
-    plan: Plan
+    grid: Grid
+    budget: Budget
+
+    @property
+    def name(self) -> str:
+        """Name of the layer."""
+        return self.rows.layer.name
 
     @property
     def symmetric(self) -> bool:
         """Rows and columns are the same samples."""
-        return self.plan.symmetric
+        return self.grid.symmetric
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(row samples, column samples)."""
+        return self.grid.n_rows, self.grid.n_columns
 
     @property
     def solver(self) -> str | None:
@@ -57,14 +69,46 @@ class LayerPlan:
         """The settings that the matcher reads, by name, besides the solver."""
         return {name: getattr(self.work.settings, name) for name in self.work.matcher.parameters}
 
+    @property
+    def info(self) -> LayerInfo:
+        """What is known of the layer, as RSM files and tables say it."""
+        return LayerInfo(
+            name=self.name,
+            matcher=self.work.matcher.name,
+            layout=self.rows.positions.layout,
+            n_positions=self.rows.n_positions,
+            n_channels=self.rows.n_channels,
+            n_samples=self.rows.n_samples,
+            n_columns=self.columns.n_samples,
+            storage_mode="symmetric" if self.symmetric else "rectangular",
+        )
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """The open files of a run and what it does with each layer.
+
+    Attributes:
+        file: The activation file.
+        other: The file of `against`, or None.
+        layers: A plan for each layer, by name, in order.
+    """
+
+    file: ActivationFile
+    other: ActivationFile | None
+    layers: dict[str, LayerPlan]
+
 
 @contextlib.contextmanager
-def open_plans(
-    activations: str | Path, options: RunOptions
-) -> Iterator[tuple[ActivationFile, ActivationFile | None, list[LayerPlan]]]:
+def open_plan(
+    activations: str | Path, options: RunOptions, processes: int = 1
+) -> Iterator[RunPlan]:
     """Open the files of a run and plan every layer; nothing is computed or written.
 
-    Yields the activation file, the file of `against` or None, and the plans.
+    Args:
+        activations: Activation file, or `path::layer`.
+        options: The options of the run.
+        processes: How many share the cores and the memory of this machine.
     """
     path, layer = address_of(activations)
     with contextlib.ExitStack() as stack:
@@ -75,7 +119,8 @@ def open_plans(
             other_path, other_layer = address_of(options.against)
             other = stack.enter_context(_open_maps(other_path))
             columns = column_inputs(rows, other, other_layer, options)
-        yield file, other, [plan_layer(r, c, options) for r, c in zip(rows, columns, strict=True)]
+        plans = [plan_layer(r, c, options, processes) for r, c in zip(rows, columns, strict=True)]
+        yield RunPlan(file, other, {plan.name: plan for plan in plans})
 
 
 def _open_maps(path: Path) -> ActivationFile:
@@ -89,45 +134,68 @@ def _open_maps(path: Path) -> ActivationFile:
     return file
 
 
-def plan_layer(rows: LayerInput, columns: LayerInput, options: RunOptions) -> LayerPlan:
+def plan_layer(
+    rows: LayerInput, columns: LayerInput, options: RunOptions, processes: int = 1
+) -> LayerPlan:
     """Plan the tiles of one layer; rows and columns are one object in a symmetric RSM.
 
     Raises SemrsmError if not even one pair at a time fits into memory, and as `work_of` does.
     """
     from semrsm.engine.devices import free_memory
-    from semrsm.engine.tiles import plan_tiles
+    from semrsm.engine.tiles import plan_budget
 
-    work = work_of(options, rows)
-    if work.matcher.needs_grid:
-        refuse_without_grid(work.matcher, rows, columns)
-    memory = min(options.memory or default_memory(), free_memory(work.device))
+    work = work_of(options, rows, processes)
+    memory = (options.memory or default_memory()) // processes
     inputs = (rows,) if rows is columns else (rows, columns)
     loaded = sum(i.layer.n_bytes for i in inputs if i.layer.loaded_whole)
+    n = rows.n_samples, columns.n_samples
+    grid = Grid(*n, rows is columns, edge_for(max(n), rows.n_positions, work.matcher))
     try:
+        _refuse_what_cannot_be(rows, columns, work, options)
         if loaded >= memory:
             raise SemrsmError(
                 f"a compressed .npz is loaded whole, here {loaded / 2**20:.1f} MiB, and --memory grants"
                 f" {memory / 2**20:.1f} MiB; raise --memory or save it as HDF5 or uncompressed"
             )
-        plan = plan_tiles(
-            rows.n_samples,
-            columns.n_samples,
-            symmetric=rows is columns,
+        budget = plan_budget(
+            grid.edge,
+            *n,
+            symmetric=grid.symmetric,
+            values=1 + work.certify,
             sample_bytes=work.sample_bytes(rows.n_positions, rows.n_channels),
             # Twice: as the file gives it, and as position vectors.
             reading_bytes=2 * max(rows.bytes_as_read, columns.bytes_as_read),
             pair_bytes=work.pair_bytes(rows.n_positions, rows.n_channels),
             threads=work.threads,
-            memory=memory - loaded,
+            memory=min(memory - loaded, free_memory(work.device)),
             largest_chunk=work.largest_chunk,
             largest_work=work.largest_work,
         )
     except SemrsmError as error:
         raise error.within(rows.address) from error
-    return LayerPlan(rows, columns, work, replace(plan, bytes_needed=plan.bytes_needed + loaded))
+    budget = replace(budget, bytes_needed=budget.bytes_needed + loaded)
+    return LayerPlan(rows, columns, work, grid, budget)
 
 
-def work_of(options: RunOptions, layer: LayerInput) -> Work:
+def _refuse_what_cannot_be(
+    rows: LayerInput, columns: LayerInput, work: Work, options: RunOptions
+) -> None:
+    """Raise SemrsmError for what would otherwise be found out after hours of matching."""
+    from semrsm.engine.assignment import SOLVERS
+
+    if work.matcher.needs_grid:
+        refuse_without_grid(work.matcher, rows, columns)
+    solver = SOLVERS[work.settings.solver]
+    if work.matcher.solves and rows.n_positions > (solver.most_positions or rows.n_positions):
+        raise SemrsmError(
+            f"the solver {solver.name} takes at most {solver.most_positions} positions, the map has"
+            f" {rows.n_positions}; --pool it or use --device cpu"
+        )
+    for name in options.kernel:
+        refuse_no_pairs(KERNELS[name], options.sigma, range(rows.n_samples), rows is columns)
+
+
+def work_of(options: RunOptions, layer: LayerInput, processes: int = 1) -> Work:
     """Return how the options of a run have the pairs of a layer matched.
 
     Raises SemrsmError for a matcher that there is not, a kernel that it does not serve, an option
@@ -136,7 +204,7 @@ def work_of(options: RunOptions, layer: LayerInput) -> Work:
     import torch
 
     from semrsm.engine.assignment import choose_solver
-    from semrsm.engine.devices import find_device
+    from semrsm.engine.devices import devices_of, find_device
     from semrsm.engine.matchers import MATCHERS
     from semrsm.engine.pairs import Work
 
@@ -147,8 +215,8 @@ def work_of(options: RunOptions, layer: LayerInput) -> Work:
         raise SemrsmError(
             f"the matcher {matcher.name} is itself an upper bound; use --certify with another --matcher"
         )
-    device = find_device(options.device)
-    threads = options.threads or cores()
+    device = find_device(devices_of(options.device)[0])
+    threads = options.threads or max(1, cores() // processes)
     return Work(
         matcher=matcher,
         settings=Settings(
@@ -156,7 +224,7 @@ def work_of(options: RunOptions, layer: LayerInput) -> Work:
         ),
         device=device,
         dtype=getattr(torch, options.dtype),
-        threads=threads if matcher.in_threads and device.type == "cpu" else 1,
+        threads=threads if device.type == "cpu" else 1,
         grid=layer.grid,
         certify=options.certify,
         precision=options.precision,
@@ -196,83 +264,3 @@ def parameters_of(options: RunOptions, matcher: Matcher) -> dict[str, Any]:
                 " leave it out or use another --matcher"
             )
     return given
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What `semrsm compute --dry-run` says of a layer; `seconds` is estimated from a probe."""
-
-    layer: str
-    n_samples: int
-    n_columns: int
-    n_positions: int
-    n_channels: int
-    pairs: int
-    tiles: int
-    bytes_needed: int
-    bytes_written: int
-    pairs_per_second: float
-    seconds: float
-    matcher: str
-    solver: str | None
-    device: str
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
-
-
-PROBE_SECONDS = 0.5  # a probe shorter than this is repeated with more samples
-PROBE_SAMPLES = (2, 4, 9, 24, 64)
-
-
-def estimate(plan: LayerPlan, kernels: int) -> Estimate:
-    """Match a few evenly spread samples and estimate what the whole layer takes.
-
-    Args:
-        plan: The layer and its tiles.
-        kernels: How many kernels will be stored.
-    """
-    from semrsm.engine.devices import describe
-
-    rate = _probe(plan)
-    n, m = plan.rows.n_samples, plan.columns.n_samples
-    return Estimate(
-        layer=plan.rows.layer.name,
-        n_samples=n,
-        n_columns=m,
-        n_positions=plan.rows.n_positions,
-        n_channels=plan.rows.n_channels,
-        pairs=plan.plan.n_pairs,
-        tiles=plan.plan.n_tiles,
-        bytes_needed=plan.plan.bytes_needed,
-        bytes_written=n * m * (8 + 4 * kernels),
-        pairs_per_second=rate,
-        seconds=plan.plan.n_pairs / rate,
-        matcher=plan.work.matcher.name,
-        solver=plan.solver,
-        device=describe(plan.work.device),
-    )
-
-
-def _probe(plan: LayerPlan) -> float:
-    """Return pairs per second, measured on evenly spread samples, reading them included."""
-    from semrsm.engine.pairs import matched_tiles
-    from semrsm.engine.tiles import Plan
-
-    rate = 0.0
-    for size in PROBE_SAMPLES:
-        a, b = (
-            min(size, n, plan.plan.block) for n in (plan.rows.n_samples, plan.columns.n_samples)
-        )
-        probe = Plan(a, b, plan.symmetric, max(a, b), plan.plan.chunk, 0)
-        began = time.perf_counter()
-        for _ in matched_tiles(
-            plan.rows.spread(a).vectors, plan.columns.spread(b).vectors, probe, plan.work
-        ):
-            pass
-        seconds = time.perf_counter() - began
-        rate = max(probe.n_pairs, 1) / seconds
-        if seconds > PROBE_SECONDS or size >= max(plan.rows.n_samples, plan.columns.n_samples):
-            break
-    return rate

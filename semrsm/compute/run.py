@@ -1,26 +1,37 @@
-"""From an activation file to an RSM file: the one joiner of storage and engine."""
+"""A run: an activation file -> a run folder of tiles -> an RSM file; it goes on where it stopped."""
 
 from __future__ import annotations
 
-import platform
+import contextlib
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from semrsm.compute.description import describe_run
+from semrsm.compute.executors import n_processes, teams_of
+from semrsm.compute.finish import Folders, check_kernels, finish_run
+from semrsm.compute.grid import shard_of
 from semrsm.compute.layers import class_token_hint
+from semrsm.compute.match import match_tiles, missing_tiles, tasks_of
 from semrsm.compute.options import RunOptions, options_of
-from semrsm.compute.plan import LayerPlan, open_plans
-from semrsm.compute.run_report import LayerReport, Report, gap_summary, versions
-from semrsm.compute.scan import LayerScan, content_of, scan_layer
-from semrsm.engine.kernels import KERNELS, Kernel, Matched, finisher
+from semrsm.compute.plan import RunPlan, open_plan
+from semrsm.compute.run_report import Report
+from semrsm.compute.scan import LayerScan, refuse_zeros, scan_layer
+from semrsm.compute.worker import Task, Worker
 from semrsm.errors import SemrsmError
-from semrsm.storage.activations import ActivationFile
-from semrsm.storage.labels import read_sample_ids
-from semrsm.storage.rsm_file import LayerInfo
-from semrsm.storage.rsm_writer import LayerWriter, writing
-from semrsm.storage.whole_files import check_output
+from semrsm.storage.rsm_file import is_rsm_file, open_rsm
+from semrsm.storage.run_folder import (
+    RunFolder,
+    TileFile,
+    locked,
+    read_run,
+    run_folder_of,
+    start_run,
+)
+from semrsm.storage.whole_files import check_output, remove_leftovers
 
 Progress = Callable[[str, int, int], None]
 
@@ -29,8 +40,8 @@ Progress = Callable[[str, int, int], None]
 class Listener:
     """Who is told how a run goes: how many pairs are done, and what else should be known."""
 
-    on_progress: Progress
-    on_note: Callable[[str], None]
+    on_progress: Progress = lambda layer, pairs, of: None
+    on_note: Callable[[str], None] = lambda text: None
 
 
 def compute(
@@ -48,23 +59,27 @@ def compute(
     m_ij = sum_s <x_s, y_p(s)> is stored; each kernel is finished from m. One matching pass serves all
     kernels. The file is described in semrsm/storage/FORMAT.md.
 
+    What is found is kept tile by tile in a run folder beside the output, `OUT.run`, until the file
+    is written. A run that was stopped, whatever stopped it, goes on when it is called again.
+
     Args:
         activations: HDF5, .npz or .npy file, or `path::layer`; arrays (n,c,h,w), (n,t,d) or (n,d),
             float16, float32 or float64.
         out: The RSM file to write, by custom NAME.rsm.h5.
         on_progress: Called with (layer, pairs done, pairs in all).
-        on_note: Told when a device ran out of memory and the work went on in smaller parts.
+        on_note: Told what else should be known: that the run goes on, that a tile was damaged.
         command: What to record as the command.
         **options: The flags of `semrsm compute` with "_" for "-": `layer`, `kernel`, `matcher`,
             `topk`, `window`, `epsilon`, `group`, `sigma`, `layout`, `skip_tokens`, `pool`, `samples`,
-            `against`, `device`, `threads`, `memory` (bytes or "4GiB"), `dtype`, `precision`, `certify`,
-            `bfloat16`, `overwrite`.
+            `against`, `device`, `threads`, `workers`, `dask`, `shard`, `run_folder`, `restart`,
+            `memory` (bytes or "4GiB"), `dtype`, `precision`, `certify`, `bfloat16`, `overwrite`.
 
     Returns:
-        The report: a record for each layer.
+        The report: a record for each layer. Of a shard, which writes no RSM file, it has none.
 
     Raises:
-        SemrsmError: The input, an option or the output is not as it must be; nothing is written then.
+        SemrsmError: The input, an option or the output is not as it must be. The tiles that were
+            matched are kept.
 
     Source: Wald et al., NeurIPS 2024, arXiv:2410.23107.
 
@@ -81,162 +96,166 @@ def compute_with(
     activations: str | Path, out: Path, options: RunOptions, listener: Listener, command: str
 ) -> Report:
     """Do what `compute` does, with options that are made already."""
-    check_output(out, options.overwrite)
-    began = time.perf_counter()
-    with open_plans(activations, options) as (file, other, plans):
-        _keep_inputs(out, file, other)
-        ids = read_sample_ids(file, plans[0].rows.layer.n_samples)
-        for plan in plans:
-            if hint := class_token_hint(plan.rows):
+    path = Path(options.run_folder) if options.run_folder else run_folder_of(out)
+    if _is_finished(out, path, options):
+        listener.on_note(f"{out} was finished before; only its run folder was left to remove")
+        return Report(out, [])
+    check_output(out, options.overwrite or options.shard is not None)
+    with open_plan(activations, options, n_processes(options)) as plan:
+        _keep_inputs(out, plan)
+        run = describe_run(plan, options)
+        check_kernels(run, options)
+        for layer in plan.layers.values():
+            if hint := class_token_hint(layer.rows):
                 listener.on_note(hint)
-        scans = [scan_layer(plan, options) for plan in plans]
-        with writing(out, options.overwrite) as writer:
-            if ids:
-                writer.write_samples([ids[i] for i in plans[0].rows.samples])
-            reports = []
-            for plan, scan in zip(plans, scans, strict=True):
-                layer = writer.layer(_layer_info(plan))
-                reports.append(_compute_layer(plan, scan, layer, options, listener))
-            writer.metadata = _metadata(
-                command,
-                options,
-                reports,
-                time.perf_counter() - began,
-                content_of(file, [s.rows for s in scans]),
+        with _run_folder(path, run, options, listener) as folder:
+            matching = _match(str(activations), plan, run, folder, options, listener)
+            if options.shard is not None:
+                return Report(out, [])
+            remove_leftovers(out)
+            reports = finish_run(Folders([folder]), out, options, command, matching)
+            folder.remove()
+    for report in reports:
+        if report.solved_again:
+            listener.on_note(
+                f"{report.layer}: {report.solved_again} pairs were not proved optimal and solved again"
+                " in float64"
             )
-            if other is not None:
-                writer.metadata["against"] = content_of(other, [s.columns for s in scans])
     return Report(out, reports)
 
 
-def _keep_inputs(out: Path, *inputs: ActivationFile | None) -> None:
+def _is_finished(out: Path, path: Path, options: RunOptions) -> bool:
+    """Remove the folder of a run whose file is written, if it was stopped just before that."""
+    if options.overwrite or options.shard or not out.is_file() or not is_rsm_file(out):
+        return False
+    folder = read_run(path)
+    if folder is None:
+        return False
+    with open_rsm(out) as file:
+        stored = [set(layer.sigmas) for layer in file.layers().values()]
+        if file.metadata.get("run") != folder.run_id or not all(
+            set(options.kernel) <= kernels for kernels in stored
+        ):
+            return False
+    folder.remove()
+    return True
+
+
+def _keep_inputs(out: Path, plan: RunPlan) -> None:
     """Refuse an output that would replace an input."""
-    for file in inputs:
+    for file in (plan.file, plan.other):
         if file is not None and out.exists() and out.samefile(file.path):
             raise SemrsmError(f"{out} is an input of this run; choose another name with -o")
 
 
-def _layer_info(plan: LayerPlan) -> LayerInfo:
-    return LayerInfo(
-        name=plan.rows.layer.name,
-        matcher=plan.work.matcher.name,
-        layout=plan.rows.positions.layout,
-        n_positions=plan.rows.n_positions,
-        n_channels=plan.rows.n_channels,
-        n_samples=plan.rows.n_samples,
-        n_columns=plan.columns.n_samples,
-        storage_mode="symmetric" if plan.symmetric else "rectangular",
-    )
+@contextlib.contextmanager
+def _run_folder(
+    path: Path, run: Mapping[str, Any], options: RunOptions, listener: Listener
+) -> Iterator[RunFolder]:
+    """Open or start the run; what it found stays when it fails, and is named then."""
+    new = not path.exists()
+    with locked(path, shared=options.shard is not None):
+        try:
+            if options.restart:
+                RunFolder(path, run).clear()
+            folder = start_run(path, run)
+        except BaseException:
+            if new:
+                RunFolder(path, run).remove()
+            raise
+        try:
+            yield folder
+        except BaseException as error:
+            if folder.holds_tiles():
+                error.add_note(f"what was matched is kept in {path}, and the same command goes on")
+            elif options.shard is None and (
+                isinstance(error, SemrsmError) or not folder.holds_scans()
+            ):
+                folder.remove()
+            raise
 
 
-def _compute_layer(
-    plan: LayerPlan,
-    scan: LayerScan,
-    writer: LayerWriter,
+def _match(
+    activations: str,
+    plan: RunPlan,
+    run: Mapping[str, Any],
+    folder: RunFolder,
     options: RunOptions,
     listener: Listener,
-) -> LayerReport:
-    """Match every pair of a layer, store m, finish the kernels."""
-    from semrsm.engine.devices import describe
-    from semrsm.engine.pairs import matched_tiles
-
-    name, done, solved_again = plan.rows.layer.name, 0, 0
-
-    def count(pairs: int) -> None:
-        nonlocal done
-        done += pairs
-        listener.on_progress(name, done, plan.plan.n_pairs)
-
-    began = time.perf_counter()
-    try:
-        listener.on_progress(name, 0, plan.plan.n_pairs)
-        for found in matched_tiles(
-            plan.rows.vectors, plan.columns.vectors, plan.plan, plan.work, count, listener.on_note
-        ):
-            solved_again += found.solved_again
-            corner = found.tile.rows.start, found.tile.columns.start
-            writer.write_matched(*corner, found.matched)
-            if found.upper_bound is not None:
-                writer.write_upper_bound(*corner, found.upper_bound)
-        seconds = time.perf_counter() - began
-        writer.write_squared_norms(scan.rows.squared_norm, scan.columns.squared_norm)
-        sigmas = {k: _write_kernel(KERNELS[k], scan, writer, options) for k in options.kernel}
-    except SemrsmError as error:
-        raise error.within(plan.rows.address) from error
-    if solved_again:
-        listener.on_note(
-            f"{name}: {solved_again} pairs were not proved optimal and solved again in float64"
-        )
-    certificate = gap_summary(scan, writer) if plan.work.certify else None
-    writer.write_parameters(
-        plan.parameters
-        | {
-            "permutation": plan.work.matcher.permutation,
-            "solver": plan.solver,
-            "device": describe(plan.work.device),
-            "dtype": options.dtype,
-            "precision": options.precision,
-            "solved_again": solved_again,
-            "certificate": certificate,
-            "skip_tokens": options.skip_tokens,
-            "pool": options.pool,
-            "samples": options.samples,
-            "pairs": plan.plan.n_pairs,
-            "seconds": seconds,
-            "fingerprint": scan.rows.fingerprint,
-        }
+) -> dict[str, tuple[int, float]]:
+    """Scan what is not scanned, match the tiles that are missing; return pairs and seconds by layer."""
+    again = any(
+        (run[file] or {}).get("modified_ns") != (folder.run[file] or {}).get("modified_ns")
+        for file in ("activations", "against")
     )
-    return LayerReport(
-        layer=name,
-        n_samples=plan.rows.n_samples,
-        n_positions=plan.rows.n_positions,
-        n_channels=plan.rows.n_channels,
-        pairs=plan.plan.n_pairs,
-        seconds=seconds,
-        pairs_per_second=plan.plan.n_pairs / seconds,
-        matcher=plan.work.matcher.name,
-        solver=plan.solver,
-        device=describe(plan.work.device),
-        sigma=next((s for s in sigmas.values() if s is not None), None),
-        certificate=certificate,
-    )
+    scans = {}
+    for name, layer in plan.layers.items():
+        scans[name] = scan_layer(layer, folder, again)
+        refuse_zeros(layer, scans[name], options.kernel)
+    tasks, count = _tasks(plan, scans, folder, options, listener)
+    if tasks:
+        worker = Worker(plan.layers, count.add, listener.on_note)
+        match_tiles(teams_of(activations, options, worker), tasks, count.keeper(folder))
+    return count.matched
 
 
-def _write_kernel(
-    kernel: Kernel, scan: LayerScan, writer: LayerWriter, options: RunOptions
-) -> float | None:
-    """Finish one kernel from the matched inner products that are written; return its sigma."""
-    matched = Matched(
-        lambda: ((row, 0, block) for row, block in writer.matched_rows()),
-        scan.rows.squared_norm,
-        scan.columns.squared_norm,
-        writer.info.storage_mode == "symmetric",
-    )
-    finish = finisher(kernel, options.sigma, matched)
-    finished = ((row, finish(row, block)) for row, block in writer.matched_rows())
-    writer.write_kernel(kernel.name, finish.sigma, finished)
-    return finish.sigma
-
-
-def _metadata(
-    command: str,
+def _tasks(
+    plan: RunPlan,
+    scans: Mapping[str, LayerScan],
+    folder: RunFolder,
     options: RunOptions,
-    reports: list[LayerReport],
-    seconds: float,
-    activations: dict[str, Any],
-) -> dict[str, Any]:
-    pairs = sum(report.pairs for report in reports)
-    return {
-        "command": command,
-        "options": options.as_json(),
-        "versions": versions(),
-        "device": reports[0].device,
-        "solver": reports[0].solver,
-        "host": platform.node(),
-        "layers": [report.layer for report in reports],
-        "seconds": seconds,
-        "pairs": pairs,
-        "pairs_per_second": pairs / sum(report.seconds for report in reports),
-        "activations": activations,
-        "against": None,
-    }
+    listener: Listener,
+) -> tuple[list[Task], Count]:
+    """Return what is to be matched, and the count of what is there already."""
+    tasks, count, n_tiles = [], Count(listener), 0
+    for name, layer in plan.layers.items():
+        tiles = layer.grid.tiles if not options.shard else shard_of(layer.grid, *options.shard)
+        missing = missing_tiles(folder, name, layer.grid, tiles, listener.on_note)
+        of, left = (sum(tile.n_pairs for tile in some) for some in (tiles, missing))
+        count.begin(name, of - left, of)
+        tasks += tasks_of(layer, scans[name], missing)
+        n_tiles += len(tiles)
+    if len(tasks) < n_tiles:
+        listener.on_note(
+            f"{folder.path}: going on, {n_tiles - len(tasks)} of {n_tiles} tiles are there"
+        )
+    return tasks, count
+
+
+class Count:
+    """How many pairs of each layer are there, and what those of this sitting took."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._done: dict[str, int] = {}
+        self._of: dict[str, int] = {}
+        self._last = time.perf_counter()
+        self._lock = threading.Lock()
+        self.matched: dict[str, tuple[int, float]] = {}
+
+    def begin(self, layer: str, done: int, of: int) -> None:
+        """Take note of a layer of which so many pairs are there already."""
+        self._done[layer], self._of[layer] = done, of
+        self._listener.on_progress(layer, done, of)
+
+    def add(self, layer: str, pairs: int) -> None:
+        """Take note that pairs were matched."""
+        with self._lock:
+            self._done[layer] += pairs
+            self._listener.on_progress(layer, self._done[layer], self._of[layer])
+
+    def keeper(self, folder: RunFolder) -> Callable[[Task, TileFile, bool], None]:
+        """Return what puts tiles into a run folder and counts them."""
+        self._last = time.perf_counter()
+
+        def keep(task: Task, found: TileFile, counted: bool) -> None:
+            folder.write_tile(task.layer, task.place, found)
+            if not counted:
+                self.add(task.layer, task.tile.n_pairs)
+            now = time.perf_counter()
+            pairs, seconds = self.matched.get(task.layer, (0, 0.0))
+            seconds += now - self._last
+            self.matched[task.layer] = pairs + task.tile.n_pairs, seconds
+            self._last = now
+
+        return keep

@@ -3,41 +3,69 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import platform
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from semrsm.compute.scan import LayerScan
-from semrsm.storage.rsm_writer import LayerWriter
+from semrsm.engine.selection import select
+from semrsm.storage.rsm_file import LayerInfo
 
 
 @dataclass(frozen=True)
 class LayerReport:
-    """What was done for one layer; `sigma` is None unless the kernel rbf was computed."""
+    """What was done for one layer.
 
-    layer: str
-    n_samples: int
-    n_positions: int
-    n_channels: int
+    Attributes:
+        info: What is known of it.
+        pairs: How many pairs its RSM holds.
+        seconds: What matching took in this sitting; what the tiles say where nothing was left to match.
+        pairs_per_second: Pairs matched over these seconds.
+        solver: Name of the solver, or of several; None for a matcher that solves nothing.
+        device: "cpu" or the GPU's model, or several.
+        sigma: None unless the kernel rbf was computed.
+        certificate: Largest, mean and 99th percentile gap; None unless certified.
+        solved_again: Pairs that were not proved optimal at first and were solved again in float64.
+    """
+
+    info: LayerInfo
     pairs: int
     seconds: float
     pairs_per_second: float
-    matcher: str
     solver: str | None
     device: str
     sigma: float | None
     certificate: dict[str, float] | None = None
+    solved_again: int = 0
+
+    @property
+    def layer(self) -> str:
+        """Name of the layer."""
+        return self.info.name
+
+    def as_row(self) -> dict[str, Any]:
+        """Return what a table shows, by column."""
+        return {
+            **self.info.facts("layer", "n_samples", "n_positions", "n_channels"),
+            "pairs": self.pairs,
+            "seconds": self.seconds,
+            "pairs_per_second": self.pairs_per_second,
+            **self.info.facts("matcher"),
+            "solver": self.solver,
+            "device": self.device,
+            "sigma": self.sigma,
+        }
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values; `certificate` is there only for a run that certifies."""
-        values = asdict(self)
-        if self.certificate is None:
-            del values["certificate"]
-        return values
+        more = {} if self.certificate is None else {"certificate": self.certificate}
+        return self.as_row() | more
 
 
 @dataclass(frozen=True)
@@ -52,34 +80,30 @@ class Report:
         return {"output": str(self.output), "layers": [layer.as_json() for layer in self.layers]}
 
 
-def gap_summary(scan: LayerScan, writer: LayerWriter) -> dict[str, float]:
-    """Return the largest, mean and 99th percentile gap between bound and m, over |x_i| |x_j|.
+def gap_summary(gaps: Callable[[], Iterable[NDArray[np.float64]]]) -> dict[str, float]:
+    """Return the largest, mean and 99th percentile of the gaps between bound and m, over |x_i| |x_j|.
 
     A gap of 0.01 says that no matching could raise the cosine of that pair by more than 0.01.
+
+    Args:
+        gaps: Gives the gaps, float64 and at least 0, in blocks; called three times or four.
+
+    >>> gap_summary(lambda: [np.array([0.0, 0.5]), np.array([1.0])])
+    {'largest': 1.0, 'mean': 0.5, 'p99': 0.99}
     """
-    symmetric = writer.info.storage_mode == "symmetric"
-    sizes = np.sqrt(scan.rows.squared_norm), np.sqrt(scan.columns.squared_norm)
-    gaps = []
-    for (row, matched), (_, bound) in zip(
-        writer.matched_rows(), writer.upper_bound_rows(), strict=True
-    ):
-        gap = np.maximum(bound - matched, 0)
-        size = sizes[0][row : row + len(gap), None] * sizes[1]
-        relative = np.divide(gap, size, out=np.zeros_like(gap), where=gap > 0)
-        pairs = (
-            relative[np.triu_indices(len(gap), row + 1, gap.shape[1])] if symmetric else relative
-        )
-        gaps.append(pairs.astype(np.float32).ravel())
-    found = np.concatenate(gaps)
-    if not len(found):
+    count, total, largest = 0, 0.0, 0.0
+    for block in gaps():
+        count, total = count + block.size, total + float(block.sum())
+        largest = max(largest, float(block.max(initial=0.0)))
+    if not count:
         return {"largest": 0.0, "mean": 0.0, "p99": 0.0}
-    return {
-        "largest": float(found.max()),
-        "mean": float(found.mean(dtype=np.float64)),
-        "p99": float(np.quantile(found, 0.99)),
-    }
+    place = 0.99 * (count - 1)  # between two ranks, as NumPy's quantiles
+    low, high = select(gaps, lambda n: (int(place), min(int(place) + 1, n - 1)))
+    p99 = low + (high - low) * (place - int(place))
+    return {"largest": largest, "mean": total / count, "p99": p99}
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that a result depends on."""
     found = {"python": platform.python_version()}

@@ -1,20 +1,25 @@
-"""One pass over the samples before anything is matched: norms, bad data, and what the content is."""
+"""One pass over the samples before anything is matched: norms, bad data, and a digest of each sample."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.compute.layers import LayerInput
-from semrsm.compute.options import RunOptions
 from semrsm.compute.plan import LayerPlan
 from semrsm.engine.kernels import KERNELS, refuse_zero_norms
 from semrsm.errors import SemrsmError
-from semrsm.storage.activations import ActivationFile
+from semrsm.storage.run_folder import Arrays, RunFolder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -23,11 +28,16 @@ class Scanned:
 
     Attributes:
         squared_norm: (n,) float64.
-        fingerprint: BLAKE2b-128 over shape, type and values as read, hexadecimal.
+        digests: (n, 16) uint8, BLAKE2b-128 of each sample's values as read.
     """
 
     squared_norm: NDArray[np.float64]
-    fingerprint: str
+    digests: NDArray[np.uint8]
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of all digests, hexadecimal: what the samples hold, wherever they lie."""
+        return hashlib.blake2b(self.digests.tobytes(), digest_size=DIGEST_BYTES).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -38,42 +48,126 @@ class LayerScan:
     columns: Scanned
 
 
-def scan_layer(plan: LayerPlan, options: RunOptions) -> LayerScan:
-    """Read every sample once, so that bad data is found before hours of matching, not after.
+def scan_layer(plan: LayerPlan, folder: RunFolder, again: bool) -> LayerScan:
+    """Return the scan of a layer: the one in the run folder, or a new one, which is put there.
 
-    Raises SemrsmError if a sample cannot be read, or is zero where a kernel needs its norm.
+    So bad data is found before hours of matching, not after.
+
+    Args:
+        plan: The layer.
+        folder: The run folder.
+        again: Read every sample once more and compare it with the scan that is there, as the file
+            was written to since the run began.
+
+    Raises SemrsmError if a sample cannot be read, or is another one than when it was scanned.
     """
-    rows = _scan(plan.rows, plan.plan.block, options)
-    return LayerScan(
-        rows, rows if plan.symmetric else _scan(plan.columns, plan.plan.block, options)
-    )
+    stored = _of_arrays(folder.read_scan(plan.name), plan)
+    if stored is not None and not again:
+        return stored
+    rows = _scan(plan.rows, plan.budget.piece)
+    columns = rows if plan.symmetric else _scan(plan.columns, plan.budget.piece)
+    if stored is not None:
+        refuse_changed(plan.rows, range(plan.rows.n_samples), rows.digests, stored.rows.digests)
+        refuse_changed(
+            plan.columns, range(plan.columns.n_samples), columns.digests, stored.columns.digests
+        )
+    folder.write_scan(plan.name, _as_arrays(LayerScan(rows, columns), plan.symmetric))
+    return LayerScan(rows, columns)
 
 
-def _scan(layer: LayerInput, block: int, options: RunOptions) -> Scanned:
+def _scan(layer: LayerInput, block: int) -> Scanned:
+    from semrsm.engine.devices import one_thread
     from semrsm.engine.maps import squared_norms
 
-    content = hashlib.blake2b(
-        repr((layer.layer.shape, str(layer.layer.dtype))).encode(), digest_size=16
-    )
-    norms = []
-    for start in range(0, layer.n_samples, block):
-        array = layer.read(range(start, min(start + block, layer.n_samples)))
-        content.update(np.ascontiguousarray(array).data)
-        norms.append(squared_norms(layer.as_vectors(array)).numpy())
-    squared_norm = np.concatenate(norms)
-    try:
-        if any(KERNELS[name].needs_norm for name in options.kernel):
-            refuse_zero_norms(squared_norm, layer.samples)
-    except SemrsmError as error:
-        raise error.within(layer.address) from error
-    return Scanned(squared_norm, content.hexdigest())
+    norms, digests = [], []
+    with one_thread():
+        for start in range(0, layer.n_samples, block):
+            array = layer.read(range(start, min(start + block, layer.n_samples)))
+            digests.append(digests_of(array))
+            norms.append(squared_norms(layer.as_vectors(array)).numpy())
+    return Scanned(np.concatenate(norms), np.concatenate(digests))
 
 
-def content_of(file: ActivationFile, scans: list[Scanned]) -> dict[str, Any]:
-    """Return what names a file's content: path, size, and a fingerprint over those of its layers."""
-    whole = hashlib.blake2b("".join(scan.fingerprint for scan in scans).encode(), digest_size=16)
+def digests_of(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return a digest of each sample, (n, ...) -> (n, 16) uint8."""
+    samples = np.ascontiguousarray(array).reshape(len(array), -1).view(np.uint8)
+    whole = b"".join(hashlib.blake2b(s.data, digest_size=DIGEST_BYTES).digest() for s in samples)
+    return np.frombuffer(whole, np.uint8).reshape(len(array), DIGEST_BYTES)
+
+
+def refuse_changed(
+    layer: LayerInput,
+    samples: range,
+    found: NDArray[np.uint8],
+    expected: NDArray[np.uint8],
+) -> None:
+    """Raise SemrsmError naming the first of some samples that is another one than when it was scanned."""
+    changed = np.flatnonzero((found != expected).any(1))
+    if len(changed):
+        sample = layer.samples[samples[int(changed[0])]]
+        raise SemrsmError(
+            f"{layer.address}: sample {sample} has changed since the run began; put the old file back,"
+            " or begin anew with --restart"
+        )
+
+
+class CheckedSamples:
+    """The samples of a layer as position vectors, each read compared with the digest of its scan."""
+
+    def __init__(self, layer: LayerInput) -> None:
+        self._layer = layer
+        self._expected = np.zeros((layer.n_samples, DIGEST_BYTES), np.uint8)
+
+    def expect(self, samples: range, digests: NDArray[np.uint8]) -> None:
+        """Take note of the digests of some samples, before they are read."""
+        self._expected[samples.start : samples.stop] = digests
+
+    def __call__(self, samples: range) -> Tensor:
+        """Return some samples, (len(samples), S, C).
+
+        Raises SemrsmError if they cannot be read, or one is not what it was.
+        """
+        array = self._layer.read(samples, checked=False)
+        expected = self._expected[samples.start : samples.stop]
+        refuse_changed(self._layer, samples, digests_of(array), expected)
+        return self._layer.as_vectors(array)
+
+
+def refuse_zeros(plan: LayerPlan, scan: LayerScan, kernels: Sequence[str]) -> None:
+    """Raise SemrsmError if a map is zero everywhere and a kernel divides by its norm."""
+    if not any(KERNELS[name].needs_norm for name in kernels):
+        return
+    for layer, scanned in ((plan.rows, scan.rows), (plan.columns, scan.columns)):
+        try:
+            refuse_zero_norms(scanned.squared_norm, layer.samples)
+        except SemrsmError as error:
+            raise error.within(layer.address) from error
+
+
+def _as_arrays(scan: LayerScan, symmetric: bool) -> Arrays:
+    if symmetric:
+        return {"squared_norm": scan.rows.squared_norm, "digests": scan.rows.digests}
     return {
-        "path": str(file.path.resolve()),
-        "bytes": file.path.stat().st_size,
-        "fingerprint": whole.hexdigest(),
+        f"{side}_{name}": getattr(getattr(scan, f"{side}s"), name)
+        for side in ("row", "column")
+        for name in ("squared_norm", "digests")
     }
+
+
+def _of_arrays(arrays: Arrays | None, plan: LayerPlan) -> LayerScan | None:
+    """Return a stored scan; None where there is none, or one of other samples."""
+    return None if arrays is None else scan_of(arrays, *plan.shape)
+
+
+def scan_of(arrays: Arrays, n_rows: int, n_columns: int) -> LayerScan | None:
+    """Return the scan that the arrays of a run folder hold; None if they are not of so many samples."""
+    prefixes = ("", "") if "squared_norm" in arrays else ("row_", "column_")
+    sides = []
+    for prefix, n in zip(prefixes, (n_rows, n_columns), strict=True):
+        norms, digests = (arrays.get(prefix + name) for name in ("squared_norm", "digests"))
+        if norms is None or digests is None or norms.shape != (n,):
+            return None
+        if digests.shape != (n, DIGEST_BYTES) or digests.dtype != np.uint8:
+            return None
+        sides.append(Scanned(norms.astype(np.float64, copy=False), digests))
+    return LayerScan(*sides)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import functools
 import io
@@ -27,8 +26,9 @@ from semrsm.storage.address import address_of
 if TYPE_CHECKING:
     import torch
 
+    from semrsm.engine.blocks import Block
     from semrsm.engine.matchers import Matcher
-    from semrsm.engine.pairs import Block, Work
+    from semrsm.engine.pairs import Work
 
 Progress = Callable[[str, int, int], None]
 Floats = NDArray[np.float64]
@@ -121,6 +121,7 @@ def try_matchers(
         >>> [(trial.matcher, trial.pairs, trial.relative_mean < 1) for trial in found]
         [('identity', 9, True)]
     """
+    from semrsm.engine.devices import one_thread
     from semrsm.engine.matchers import MATCHERS
 
     fixed = {"kernel": "linear", "device": "cpu", "threads": 1}
@@ -132,25 +133,13 @@ def try_matchers(
         )
     matchers = [look_up(MATCHERS, name, "matcher") for name in matcher or MATCHERS]
     path, named = address_of(activations)
-    with open_activations(path) as file, _one_thread():
+    with open_activations(path) as file, one_thread():
         found = []
         for rows in layer_inputs(file, named, options):
             if rows.n_samples < 2:
                 raise SemrsmError(f"{rows.address} has one sample, and a pair needs two")
             found += _try_layer(rows, matchers, options, pairs, seed, seconds, on_progress)
     return found
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass
@@ -261,7 +250,7 @@ def _read(layer: LayerInput, samples: NDArray[np.int64]) -> torch.Tensor:
 
 def _ready(vectors: torch.Tensor, work: Work) -> tuple[Block, Block]:
     """Make both halves of the samples of a block ready."""
-    from semrsm.engine.pairs import ready
+    from semrsm.engine.blocks import ready
 
     rows, columns = (
         ready(functools.partial(_whole, half), range(len(half)), work)

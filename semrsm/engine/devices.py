@@ -29,6 +29,22 @@ def find_device(name: str) -> torch.device:
     return device
 
 
+def devices_of(name: str) -> list[str]:
+    """Return the names of the devices that a name means: one, several joined by commas, or all GPUs.
+
+    Raises SemrsmError if all GPUs are meant and there is none.
+
+    >>> devices_of("cuda:0,cuda:2"), devices_of("cpu")
+    (['cuda:0', 'cuda:2'], ['cpu'])
+    """
+    if name != "all":
+        return name.split(",")
+    there = torch.cuda.device_count()
+    if not there:
+        raise SemrsmError("wanted all CUDA devices, but torch sees none here; use --device cpu")
+    return [f"cuda:{index}" for index in range(there)]
+
+
 def describe(device: torch.device) -> str:
     """Return a device's name for people: "cpu", or the GPU's model."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
@@ -37,6 +53,20 @@ def describe(device: torch.device) -> str:
 def free_memory(device: torch.device) -> int:
     """Return how many bytes a device has free; for the CPU more than any machine has."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 1 << 62
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Have torch compute with one thread, and with as many as before afterwards.
+
+    Several threads of torch would share a sum between them, and round it otherwise than one does.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 # Precision -> device type -> what torch calls it: plain float32, TF32 on a GPU, bfloat16 on a CPU.

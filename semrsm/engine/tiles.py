@@ -1,8 +1,8 @@
-"""Tiles: which blocks of pairs are computed at once, so that they fit in memory."""
+"""Tiles: blocks of pairs that are computed at once, and how much of one is in work as memory allows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from semrsm.errors import SemrsmError
@@ -23,97 +23,93 @@ class Tile:
     symmetric_diagonal: bool
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return len(self.rows), len(self.columns)
+
+    @property
     def n_pairs(self) -> int:
         """How many pairs the tile solves."""
         if self.symmetric_diagonal:
             return len(self.rows) * (len(self.rows) - 1) // 2
         return len(self.rows) * len(self.columns)
 
+    def pieces(self, edge: int) -> Iterator[Tile]:
+        """Yield the tile in pieces of at most `edge` rows and columns; each needs one new block at most.
+
+        They go through the columns to and fro, so that where the rows change the columns stay. Of a
+        diagonal tile only the pieces that hold pairs i < j are there.
+        """
+        columns_of = blocks_of(self.columns, edge)
+        for rows in blocks_of(self.rows, edge):
+            for columns in columns_of:
+                if not self.symmetric_diagonal or rows.start <= columns.start:
+                    yield Tile(rows, columns, self.symmetric_diagonal and rows == columns)
+            columns_of.reverse()
+
+
+def blocks_of(samples: range, edge: int) -> list[range]:
+    """Return consecutive samples in blocks of at most `edge`."""
+    return [
+        range(start, min(start + edge, samples.stop))
+        for start in range(samples.start, samples.stop, edge)
+    ]
+
 
 @dataclass(frozen=True)
-class Plan:
-    """How an RSM is cut into tiles.
+class Budget:
+    """How much of a layer is in work at once, so that it fits into the memory granted.
 
     Attributes:
-        n_rows: Row samples.
-        n_columns: Column samples.
-        symmetric: Rows and columns are the same samples.
-        block: Samples in a row or column block.
-        chunk: Pairs that are in work at once in one thread.
-        bytes_needed: Estimated peak memory of blocks, work and results, and of files that are loaded whole.
+        piece: Samples in a block that is read at once: a tile's edge, or a part of it.
+        held: Blocks of samples that are kept, the most recent ones.
+        tiles: Tiles in work at once: while one ends and is written, the next is read and begun.
+        chunk: Pairs that one thread matches at once.
+        bytes_needed: Estimated peak of blocks, work and results.
     """
 
-    n_rows: int
-    n_columns: int
-    symmetric: bool
-    block: int
+    piece: int
+    held: int
+    tiles: int
     chunk: int
     bytes_needed: int
 
-    def tiles(self) -> Iterator[Tile]:
-        """Yield the tiles, those of one row block after another; each needs one new block at most.
 
-        A rectangular plan goes through the column blocks to and fro, so that where the rows change
-        the columns stay.
-        """
-        columns_of = _blocks(self.n_columns, self.block)
-        for rows in _blocks(self.n_rows, self.block):
-            for columns in columns_of:
-                if not self.symmetric or rows.start <= columns.start:
-                    yield Tile(rows, columns, self.symmetric and rows == columns)
-            if not self.symmetric:
-                columns_of.reverse()
-
-    @property
-    def n_tiles(self) -> int:
-        """How many tiles there are."""
-        rows, columns = (-(-n // self.block) for n in (self.n_rows, self.n_columns))
-        return rows * (rows + 1) // 2 if self.symmetric else rows * columns
-
-    @property
-    def n_pairs(self) -> int:
-        """How many pairs are solved."""
-        return (
-            self.n_rows * (self.n_rows - 1) // 2 if self.symmetric else self.n_rows * self.n_columns
-        )
+LARGEST_CHUNK = 256  # pairs; more brings no speed on a CPU and less frequent progress
+LARGEST_WORK = 64 << 20  # bytes of a chunk; on a CPU larger ones only leave the caches
+RESULT_BYTES = 48  # of a pair in work: its indices, its value in the making and in the tile
 
 
-def _blocks(n: int, size: int) -> list[range]:
-    return [range(start, min(start + size, n)) for start in range(0, n, size)]
-
-
-LARGEST_BLOCK = 2048  # samples; more brings no speed and lists of pairs that take gigabytes
-RESULT_BYTES = (
-    48  # of a pair of a tile: its indices, its value in the making, in the tile and mirrored
-)
-
-
-def plan_tiles(
+def plan_budget(
+    edge: int,
     n_rows: int,
     n_columns: int,
     *,
     symmetric: bool,
+    values: int,
     sample_bytes: int,
     reading_bytes: int,
     pair_bytes: int,
     threads: int,
     memory: int,
-    largest_chunk: int = 256,
-    largest_work: int = 64 << 20,
-) -> Plan:
-    """Cut an RSM into tiles whose blocks, work and results fit into `memory` bytes.
+    largest_chunk: int = LARGEST_CHUNK,
+    largest_work: int = LARGEST_WORK,
+) -> Budget:
+    """Decide what is in work at once: whole tiles, two of them, and as many blocks kept as fit.
 
-    A quarter of the memory is for the pairs in work, the rest for blocks of samples and the block
-    of results.
+    A quarter of the memory is for the pairs in work. How pairs are put into chunks does not depend
+    on the threads, so that a tile's numbers do not either.
 
     Args:
-        n_rows: Row samples.
+        edge: Of a tile, in samples.
+        n_rows: Row samples of the layer.
         n_columns: Column samples.
         symmetric: Rows and columns are the same samples.
+        values: Numbers kept for a pair: 1, or 2 with an upper bound.
         sample_bytes: What one sample takes when it is ready for matching.
         reading_bytes: What it takes besides while it is read and made ready.
         pair_bytes: What one pair in work takes.
-        threads: How many chunks of pairs are in work at once.
+        threads: How many chunks are in work at once.
         memory: In bytes.
         largest_chunk: Pairs in a chunk at most.
         largest_work: Bytes that a chunk takes at most.
@@ -121,41 +117,52 @@ def plan_tiles(
     Raises:
         SemrsmError: Not even one pair at a time fits.
 
-    >>> plan = plan_tiles(100, 100, symmetric=True, sample_bytes=10**6, reading_bytes=0,
-    ...                   pair_bytes=10**5, threads=2, memory=10**8)
-    >>> plan.block, plan.chunk, plan.n_tiles
-    (24, 125, 15)
+    >>> plan_budget(64, 100, 100, symmetric=True, values=1, sample_bytes=10**6, reading_bytes=0,
+    ...             pair_bytes=10**5, threads=2, memory=10**8)
+    Budget(piece=16, held=5, tiles=1, chunk=64, bytes_needed=92877824)
     """
-    n = max(n_rows, n_columns)
+    edge = min(edge, max(n_rows, n_columns))
     pair_bytes = max(pair_bytes, 1)
+    tile_bytes = 8 * values * min(edge, n_rows) * min(edge, n_columns)
 
-    def block_bytes(block: int) -> int:
-        # Three are held at most, as `tiles` goes: two in work, and one that is being read.
-        held = 1 if symmetric and block >= n else 3
-        return block * (held * sample_bytes + reading_bytes) + RESULT_BYTES * block * block
+    def block_bytes(piece: int, held: int, tiles: int) -> int:
+        pairs = min(piece, n_rows) * min(piece, n_columns)
+        return piece * (held * sample_bytes + reading_bytes) + tiles * (
+            RESULT_BYTES * pairs + 2 * tile_bytes
+        )
 
-    least = block_bytes(1) + threads * pair_bytes
+    least = block_bytes(1, 2, 1) + threads * pair_bytes
     if least > memory:
         raise SemrsmError(
             f"one pair at a time in {threads} threads needs {least / 2**20:.1f} MiB and --memory"
             f" grants {memory / 2**20:.1f} MiB; raise --memory, lower --threads, or --pool the maps"
         )
-    n_pairs = n_rows * (n_rows - 1) // 2 if symmetric else n_rows * n_columns
-    # A few chunks for each thread, so that all of them end at about the same time.
-    fair = -(-n_pairs // (8 * threads))
-    work = min(largest_work, memory // 4 // threads)
-    chunk = max(1, min(largest_chunk, fair, work // pair_bytes))
-    work = threads * chunk * pair_bytes
-    block = _largest(min(n, LARGEST_BLOCK), lambda size: block_bytes(size) + work <= memory)
-    return Plan(n_rows, n_columns, symmetric, block, chunk, block_bytes(block) + work)
+    pairs = min(edge, n_rows) * min(edge, n_columns) // (2 if symmetric else 1)
+    fair = -(-pairs // 16)  # a few chunks for each thread, so that all end at about the same time
+    work = max(1, min(largest_work, memory // 4 // threads) // pair_bytes)
+    chunk = power_of_two_up_to(max(1, min(largest_chunk, fair, work)))
+    left = memory - threads * chunk * pair_bytes
+
+    def all_blocks(piece: int) -> int:
+        rows, columns = -(-n_rows // piece), -(-n_columns // piece)
+        return rows if symmetric else rows + columns
+
+    piece = edge
+    while piece > 1 and block_bytes(piece, min(3, all_blocks(piece)), 1) > left:
+        piece = -(-piece // 2)
+    tiles = 1
+    if piece == edge and block_bytes(piece, min(5, all_blocks(piece)), 2) <= left:
+        tiles = 2
+    room = left - block_bytes(piece, 0, tiles)
+    held = max(2, min(all_blocks(piece), room // max(1, piece * sample_bytes)))
+    needed = block_bytes(piece, min(held, all_blocks(piece)), tiles) + threads * chunk * pair_bytes
+    return Budget(piece, held, tiles, chunk, needed)
 
 
-def _largest(most: int, fits: Callable[[int], bool]) -> int:
-    """Return the largest number up to `most` that fits, at least 1."""
-    if fits(most):
-        return most
-    low, high = 1, most - 1
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle - 1)
-    return low
+def power_of_two_up_to(n: int) -> int:
+    """Return the largest power of two that is at most n.
+
+    >>> [power_of_two_up_to(n) for n in (1, 2, 3, 64, 100)]
+    [1, 2, 2, 64, 64]
+    """
+    return 1 << (n.bit_length() - 1)

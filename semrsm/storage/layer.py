@@ -68,11 +68,12 @@ class Layer:
             return f"has {len(self.shape)} dimensions (shape {self.shape}), not 2, 3 or 4"
         return None
 
-    def read(self, samples: range) -> NDArray[np.floating]:
+    def read(self, samples: range, checked: bool = True) -> NDArray[np.floating]:
         """Read some samples.
 
         Args:
             samples: Which, counted in the file, ascending.
+            checked: Refuse values that are not finite.
 
         Returns:
             (len(samples), ...) float32, or float64 where the file holds that.
@@ -88,7 +89,8 @@ class Layer:
                 " the file is damaged or cut short; save or copy it again"
             ) from error
         block = _as_float(block, self.bfloat16)
-        _refuse_non_finite(block, samples)
+        if checked:
+            _refuse_non_finite(block, samples)
         return block
 
 

@@ -56,6 +56,10 @@ class LayerInfo:
         """Rows and columns of the RSM."""
         return self.n_samples, self.n_columns
 
+    def facts(self, *names: str) -> dict[str, Any]:
+        """Return some of this by the names that tables and JSON have for it; "layer" is the name."""
+        return {name: self.name if name == "layer" else getattr(self, name) for name in names}
+
 
 @dataclass(frozen=True)
 class RsmFile:

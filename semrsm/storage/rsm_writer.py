@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from semrsm.storage.rsm_file import FORMAT, FORMAT_VERSION, LayerInfo, row_blocks
+from semrsm.storage.rsm_file import FORMAT, FORMAT_VERSION, LayerInfo
 from semrsm.storage.whole_files import aside
 from semrsm.version import __version__
 
@@ -57,7 +57,10 @@ class Stream(io.FileIO):
 
 
 class LayerWriter:
-    """Writes the matrices of one layer into an RSM file that is being made."""
+    """Writes one layer into an RSM file that is being made, by strips of rows from top to bottom.
+
+    Strips that begin and end at multiples of CHUNK fill whole chunks, so that none is read again.
+    """
 
     def __init__(self, group: h5py.Group, info: LayerInfo, stream: Stream) -> None:
         self.info = info
@@ -65,7 +68,6 @@ class LayerWriter:
         self._stream = stream
         for key in ("matcher", "layout", "n_positions", "n_channels", "n_samples", "storage_mode"):
             group.attrs[key] = getattr(info, key)
-        self._upper_bound: h5py.Dataset | None = None
         self._matched = _create_matrix(group, "matched", info.shape, np.float64)
 
     def write_parameters(self, parameters: Mapping[str, Any]) -> None:
@@ -80,48 +82,31 @@ class LayerWriter:
             self._group["row_squared_norm"] = rows
             self._group["column_squared_norm"] = columns
 
-    def write_matched(self, row: int, column: int, block: NDArray[np.float64]) -> None:
-        """Store a block of matched inner products whose corner is (row, column); mirror it if symmetric."""
-        self._write_block(self._matched, row, column, block)
+    def write_matched(self, row: int, block: NDArray[np.float64]) -> None:
+        """Store the matched inner products of the rows from `row` on."""
+        self._write(self._matched, row, block)
 
-    def write_upper_bound(self, row: int, column: int, block: NDArray[np.float64]) -> None:
-        """Store a block of upper bounds of the matched inner products, as `write_matched` does."""
-        if self._upper_bound is None:
-            self._upper_bound = _create_matrix(
-                self._group, "upper_bound", self.info.shape, np.float64
-            )
-        self._write_block(self._upper_bound, row, column, block)
+    def write_upper_bound(self, row: int, block: NDArray[np.float64]) -> None:
+        """Store upper bounds of the matched inner products of the rows from `row` on."""
+        if "upper_bound" not in self._group:
+            _create_matrix(self._group, "upper_bound", self.info.shape, np.float64)
+        self._write(self._group["upper_bound"], row, block)
 
-    def _write_block(
-        self, matrix: h5py.Dataset, row: int, column: int, block: NDArray[np.float64]
-    ) -> None:
-        height, width = block.shape
-        matrix[row : row + height, column : column + width] = block
-        if self.info.storage_mode == "symmetric" and row != column:
-            matrix[column : column + width, row : row + height] = block.T
-        self._stream.check()
-
-    def matched_rows(self) -> Iterator[tuple[int, NDArray[np.float64]]]:
-        """Yield (first row, block) of the matched inner products written so far, top to bottom."""
-        yield from row_blocks(self._matched)
-
-    def upper_bound_rows(self) -> Iterator[tuple[int, NDArray[np.float64]]]:
-        """Yield (first row, block) of the upper bounds written so far, top to bottom."""
-        yield from row_blocks(self._upper_bound)
-
-    def write_kernel(
-        self, kernel: str, sigma: float | None, rows: Iterator[tuple[int, NDArray[np.float64]]]
-    ) -> None:
-        """Store the RSM of a kernel as float32 from (first row, block) pairs."""
-        dataset = _create_matrix(
-            self._group.require_group("rsm"), kernel, self.info.shape, np.float32
-        )
+    def create_kernel(self, kernel: str, sigma: float | None) -> None:
+        """Make room for the RSM of a kernel, float32."""
+        group = self._group.require_group("rsm")
+        dataset = _create_matrix(group, kernel, self.info.shape, np.float32)
         dataset.attrs["kernel"] = kernel
         if sigma is not None:
             dataset.attrs["sigma"] = sigma
-        for row, block in rows:
-            dataset[row : row + len(block)] = block.astype(np.float32)
-            self._stream.check()
+
+    def write_kernel(self, kernel: str, row: int, block: NDArray[np.float64]) -> None:
+        """Store the rows of a kernel's RSM from `row` on."""
+        self._write(self._group["rsm"][kernel], row, block.astype(np.float32))
+
+    def _write(self, matrix: h5py.Dataset, row: int, block: NDArray[np.floating]) -> None:
+        matrix[row : row + len(block)] = block
+        self._stream.check()
 
 
 def _create_matrix(
@@ -164,7 +149,7 @@ def writing(out: Path, overwrite: bool = False) -> Iterator[RsmWriter]:
 
     Raises SemrsmError as `aside` does.
     """
-    with aside(out, overwrite) as partial, Stream(partial, "w+") as stream:
+    with aside(out, overwrite) as partial, Stream(partial, "x+") as stream:
         with h5py.File(stream, "w") as file:
             writer = RsmWriter(file, stream)
             yield writer

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from semrsm.errors import SemrsmError
+from semrsm.machine import host, is_running
+
+LEFT_BEHIND = 7 * 24 * 3600.0  # seconds after which another machine's temporary file is a leftover
+
+_counter = itertools.count()
 
 
 def check_output(out: Path, overwrite: bool) -> None:
@@ -39,12 +46,12 @@ def aside(out: Path, overwrite: bool = True) -> Iterator[Path]:
     Raises SemrsmError as `check_output` does, and when the disk is full or the file cannot be written.
     """
     check_output(out, overwrite)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    partial = temporary_name(out)
     try:
         yield partial
         check_output(out, overwrite)
         partial.replace(out)
-        _sync_folder(out.parent)
+        sync_folder(out.parent)
     except OSError as error:
         raise SemrsmError(
             f"{out} cannot be written ({error.strerror or error}); free space or choose another -o"
@@ -55,16 +62,52 @@ def aside(out: Path, overwrite: bool = True) -> Iterator[Path]:
 
 def write_aside(out: Path, content: bytes, overwrite: bool = True) -> None:
     """Write a whole file at once, as `aside` does."""
-    with aside(out, overwrite) as partial, partial.open("wb") as stream:
+    with aside(out, overwrite) as partial, partial.open("xb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
-    """Have the system put the entries of a folder on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def temporary_name(out: Path) -> Path:
+    """Return a name beside `out` that no other process has: with this host, process and a count.
+
+    Processes in containers may share their numbers, so the host is told from others by more than
+    its name.
+    """
+    return out.with_name(f"{_stem(out)}.{host()}.{os.getpid()}.{next(_counter)}.partial")
+
+
+def _stem(out: Path) -> str:
+    """Return how the temporary names of an output begin; a name may not be longer than 255 bytes."""
+    return f".{out.name}"[:100]
+
+
+def remove_leftovers(out: Path) -> None:
+    """Remove the temporary files of `out` whose processes have ended without removing them."""
+    for partial in out.parent.glob(f"{_literal(_stem(out))}.*.partial"):
+        with contextlib.suppress(OSError, ValueError):
+            where, process, _ = partial.name.removesuffix(".partial").rsplit(".", 3)[1:]
+            if where == host():
+                ended = not is_running(int(process))
+            else:
+                ended = time.time() - partial.stat().st_mtime > LEFT_BEHIND
+            if ended:
+                partial.unlink()
+
+
+def _literal(name: str) -> str:
+    """Return a glob that matches a name and nothing else."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the system put the entries of a folder on disk; some network file systems refuse that.
+
+    What was renamed is whole either way, and on disk a little later.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -320,7 +320,7 @@ def test_a_folder_that_is_not_writable(
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc")
 def test_a_folder_where_not_even_root_can_write(dump: Path) -> None:
     message = fail("compute", dump, "-o", "/proc/o.rsm.h5", "--threads", 1)
-    assert "/proc/o.rsm.h5 cannot be written" in message or "not writable" in message
+    assert "/proc/o.rsm.h5.run cannot be made" in message or "not writable" in message
 
 
 def test_a_device_that_is_not_there(dump: Path, out: Path) -> None:
@@ -426,9 +426,13 @@ def test_a_map_of_zeros_has_no_cosine(tmp_path: Path, out: Path, x: np.ndarray) 
 def test_a_median_distance_of_zero(tmp_path: Path, out: Path, x: np.ndarray) -> None:
     x[1:] = x[1]
     path = write_h5(tmp_path / "a.h5", layer1=x)
-    says = ("a.h5::layer1", "median distance is 0", "--sigma a number")
-    refused(path, out, "-k", "rbf", "-m", "identity", "--dtype", "float64", says=says)
-    succeed("compute", path, "-o", out, "-k", "rbf", "--sigma", 1, "--overwrite", "--threads", 1)
+    command = ("compute", path, "-o", out, "-k", "rbf", "-m", "identity", "--dtype", "float64")
+    message = fail(*command)
+    for text in ("a.h5::layer1", "median distance is 0", "--sigma a number", f"kept in {out}.run"):
+        assert text in message
+    done = succeed(*command, "--sigma", 1)
+    assert "going on, 1 of 1 tiles are there" in done.stderr
+    assert list(out.parent.iterdir()) == [out]
 
 
 def test_one_sample_has_no_median(dump: Path, out: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from semrsm.storage.rsm_file import is_rsm_file
-from tests.helpers import start, write_h5
+from tests.helpers import start, succeed, write_h5
 
 OLDER = b"an older output"
 
@@ -27,11 +27,11 @@ def long_work(tmp_path: Path, rng: np.random.Generator) -> Path:
     return write_h5(tmp_path / "long.h5", layer=array)
 
 
-def begin(source: Path, out: Path) -> subprocess.Popen:
-    """Start computing and return once pairs are being matched: the partial file is there."""
-    process = start("compute", source, "-o", out, "--overwrite", "--threads", 1)
+def begin(source: Path, out: Path, *args: object) -> subprocess.Popen:
+    """Start computing and return once tiles are being matched: one is in the run folder."""
+    process = start("compute", source, "-o", out, "--overwrite", "--threads", 1, *args)
     for _ in range(1200):
-        if list(out.parent.glob(".*.partial")):
+        if list(out.parent.glob("*.run/tiles/*/*.npz")):
             return process
         # Waits for the process's stderr, where nothing comes, or its end, and looks again.
         select.select([process.stderr], [], [], 0.05)
@@ -44,13 +44,14 @@ def begin(source: Path, out: Path) -> subprocess.Popen:
     [
         (signal.SIGINT, 130, True),
         (signal.SIGTERM, 143, True),
+        (signal.SIGHUP, 129, True),
         (signal.SIGKILL, -9, True),
         pytest.param(signal.SIGINT, 130, False, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, 143, False, marks=pytest.mark.slow),
         pytest.param(signal.SIGKILL, -9, False, marks=pytest.mark.slow),
     ],
 )
-def test_a_killed_run_leaves_no_rsm_file_and_an_older_one_as_it_was(
+def test_a_killed_run_leaves_its_tiles_no_rsm_file_and_an_older_one_as_it_was(
     sent: signal.Signals, code: int, older: bool, long_work: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "out"
@@ -66,9 +67,11 @@ def test_a_killed_run_leaves_no_rsm_file_and_an_older_one_as_it_was(
     assert stderr.count("\n") == (sent != signal.SIGKILL), stderr
     assert not any(is_rsm_file(path) for path in folder.iterdir())
     assert (out.read_bytes() if out.exists() else None) == (OLDER if older else None)
+    assert list(folder.glob("*.run/tiles/layer/*.npz"))
     if sent != signal.SIGKILL:
-        assert "nothing was written" in stderr
-        assert list(folder.iterdir()) == [out] * older
+        assert f"what was matched is kept in {out}.run, and the same command goes on" in stderr
+        assert {path.name for path in folder.iterdir()} == {"o.rsm.h5.run", *(["o.rsm.h5"] * older)}
+        assert not list(folder.rglob("*.partial"))
 
 
 def limited(size: int) -> None:
@@ -80,33 +83,41 @@ def limited(size: int) -> None:
 @pytest.mark.parametrize(
     ("size", "older"),
     [
-        (600_000, True),
+        (1_500_000, True),
         *(
             pytest.param(size, older, marks=pytest.mark.slow)
-            for size in (0, 3_000, 40_000, 1_500_000, 1_925_000)
+            for size in (0, 3_000, 40_000, 600_000, 1_400_000, 1_925_000)
             for older in (False, True)
         ),
     ],
 )
 def test_a_full_disk(size: int, older: bool, tmp_path: Path, rng: np.random.Generator) -> None:
-    """400 samples: 1.3 MB of inner products and 0.6 MB of kernel do not fit."""
+    """400 samples: 1.3 MB of inner products and 0.6 MB of kernel do not fit; with room the run goes on."""
     folder = tmp_path / "out"
     folder.mkdir()
     source, out = write_h5(tmp_path / "a.h5", layer=rng.normal(size=(400, 9))), folder / "o.rsm.h5"
     if older:
         out.write_bytes(OLDER)
-    process = start(
-        *("compute", source, "-o", out, "--overwrite", "-m", "identity"),
-        preexec_fn=lambda: limited(size),
-    )
+    command = ("compute", source, "-o", out, "--overwrite", "-m", "identity")
+    process = start(*command, preexec_fn=lambda: limited(size))
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 1, (process.returncode, stderr)
     assert stdout == ""
     assert stderr.count("\n") == 1, stderr
-    assert f"{out} cannot be written" in stderr
+    assert str(out) in stderr
+    assert "cannot be" in stderr
     assert "File too large" in stderr
-    assert list(folder.iterdir()) == [out] * older
+    assert not list(folder.rglob("*.partial"))
     assert not older or out.read_bytes() == OLDER
+    kept = size > 1_300_000  # the one tile of 1.3 MB
+    assert {path.name for path in folder.iterdir()} == {
+        *(["o.rsm.h5"] * older),
+        *(["o.rsm.h5.run"] * kept),
+    }
+    done = succeed(*command)
+    assert ("going on, 1 of 1 tiles are there" in done.stderr) == kept
+    assert is_rsm_file(out)
+    assert list(folder.iterdir()) == [out]
 
 
 def test_the_same_run_succeeds_where_there_is_room(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import semrsm
-from semrsm.engine import tiles
+from semrsm.compute import grid
 from semrsm.storage.activations import open_activations
 from semrsm.storage.rsm_file import open_rsm
 from tests.helpers import scipy_matched, succeed, vectors, write_h5
@@ -54,21 +54,27 @@ def test_many_tiles_and_threads_give_what_one_gives(
         options["against"] = str(other)
     one = computed(path, **options)
     for block in (1, 2, 4, 8):
-        monkeypatch.setattr(tiles, "LARGEST_BLOCK", block)
+        monkeypatch.setattr(grid, "LARGEST_EDGE", block)
         assert_same(computed(path, **options), one, 1e-12)
     assert_same(computed(path, **options, threads=2), one, 1e-12)
     assert_same(computed(path, **options | {"dtype": "float32"}), one, 2e-5)
 
 
-def test_little_memory_makes_many_tiles_and_the_same_file(x: np.ndarray, tmp_path: Path) -> None:
+def test_little_memory_makes_the_same_tiles_and_the_same_file(
+    x: np.ndarray, tmp_path: Path
+) -> None:
     path = write_h5(tmp_path / "a.h5", a=np.tile(x, (5, 1, 1, 1)))
     one = computed(path, matcher="identity", dtype="float64")
-    for memory, least in (("80kB", 2), ("20kB", 20)):
+    needed = []
+    for memory in ("1MB", "200kB", "80kB"):
         args = ("-m", "identity", "--memory", memory, "--dtype", "float64", "--json")
         [layer] = json.loads(succeed("compute", path, "--dry-run", *args).stdout)["layers"]
-        assert layer["tiles"] >= least
-        assert layer["bytes_needed"] <= int(memory[:-2]) * 1000
+        assert layer["tiles"] == 1
+        needed.append(layer["bytes_needed"])
         assert_same(computed(path, matcher="identity", dtype="float64", memory=memory), one, 1e-12)
+    assert needed[0] <= 1_000_000
+    assert needed[1] <= 200_000
+    assert needed[2] <= 80_000
 
 
 @pytest.mark.parametrize("matcher", ["identity", "optimal"])
@@ -237,6 +243,11 @@ def test_every_option_may_stand_in_a_run_file() -> None:
     window = 64
     epsilon = 0.1
     group = 4
+    workers = 2
+    dask = "local:2"
+    shard = "1/2"
+    run_folder = "tiles"
+    restart = true
     bfloat16 = false
     overwrite = true
     """

@@ -1,4 +1,3 @@
-import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -8,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import semrsm
+from semrsm.engine.blocks import ready
 from semrsm.engine.devices import product_precision
 from semrsm.engine.matchers import MATCHERS, Settings
-from semrsm.engine.pairs import Work, match_pairs, matched_tiles, ready
-from semrsm.engine.tiles import Plan
+from semrsm.engine.pairs import Work, match_pairs
+from semrsm.engine.tile_matcher import TileMatcher, TileValues
+from semrsm.engine.tiles import Budget, Tile
 from semrsm.errors import SemrsmError
 from semrsm.storage.rsm_file import open_rsm
 from tests.helpers import brute_force, fail, succeed, write_h5
@@ -26,11 +27,18 @@ def vectors(seed: int, n: int, s: int, c: int, scale: float = 1.0) -> torch.Tens
     return torch.from_numpy((rng.normal(size=(n, s, c)) * scale).astype(np.float32))
 
 
-def tiles_of(x: torch.Tensor, matcher: str, plan: Plan | None = None, **work: object):
-    n = len(x)
-    work = Work(MATCHERS[matcher], **work)
+def whole(n: int) -> Tile:
+    return Tile(range(n), range(n), symmetric_diagonal=True)
+
+
+def tile_of(
+    x: torch.Tensor, matcher: str, budget: Budget | None = None, **work: object
+) -> TileValues:
+    """Match all pairs of some samples, three pairs in a chunk."""
     source = lambda samples: x[samples.start : samples.stop]  # noqa: E731
-    return list(matched_tiles(source, source, plan or Plan(n, n, True, n, 3, 0), work))
+    budget = budget or Budget(piece=len(x), held=2, tiles=1, chunk=3, bytes_needed=0)
+    with TileMatcher(source, source, Work(MATCHERS[matcher], **work), budget) as tiles:
+        return tiles.match(whole(len(x)))
 
 
 @given(
@@ -46,7 +54,7 @@ def test_no_matching_exceeds_the_certificate(
 ) -> None:
     x = vectors(seed, 3, s, c)
     x = (x.round() if ties else x) * scale
-    [found] = tiles_of(x, matcher, certify=True)
+    found = tile_of(x, matcher, certify=True)
     for i in range(3):
         for j in range(i):
             best = brute_force(x[j].double().numpy(), x[i].double().numpy())
@@ -59,7 +67,7 @@ def test_no_matching_exceeds_the_certificate(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_certificate_of_an_optimal_matching_is_tight(s: int, dtype: torch.dtype) -> None:
     x = vectors(s, 5, s, 8).relu() + 0.1
-    [found] = tiles_of(x, "optimal", certify=True, dtype=dtype)
+    found = tile_of(x, "optimal", certify=True, dtype=dtype)
     norm = np.sqrt(found.matched.diagonal())
     gap = (found.upper_bound - found.matched) / norm[:, None] / norm
     assert gap.max() <= (1e-6 if dtype == torch.float32 else 1e-12)
@@ -90,10 +98,10 @@ def test_certified_runs_store_and_report_the_gap(tmp_path, rng) -> None:
 
 def test_work_goes_on_in_halves_when_the_device_is_out_of_memory(monkeypatch) -> None:
     x = vectors(1, 6, 9, 4)
-    [expected] = tiles_of(x, "optimal")
+    expected = tile_of(x, "optimal")
     from semrsm.engine import pairs as module
 
-    real, notes = module.match_pairs, []
+    real = module.match_pairs
 
     def at_most_one(rows, columns, some, work):
         if len(some) > 1:
@@ -101,9 +109,11 @@ def test_work_goes_on_in_halves_when_the_device_is_out_of_memory(monkeypatch) ->
         return real(rows, columns, some, work)
 
     monkeypatch.setattr(module, "match_pairs", at_most_one)
+    budget, notes = Budget(piece=6, held=2, tiles=1, chunk=4, bytes_needed=0), []
     source = lambda samples: x[samples.start : samples.stop]  # noqa: E731
-    work, plan = Work(MATCHERS["optimal"]), Plan(6, 6, True, 6, 4, 0)
-    [found] = matched_tiles(source, source, plan, work, on_note=notes.append)
+    work = Work(MATCHERS["optimal"])
+    with TileMatcher(source, source, work, budget, on_note=notes.append) as tiles:
+        found = tiles.match(whole(6))
     np.testing.assert_allclose(found.matched, expected.matched, rtol=1e-6)
     assert any("4 pairs do not fit" in note for note in notes)
 
@@ -112,7 +122,7 @@ def test_work_goes_on_in_halves_when_the_device_is_out_of_memory(monkeypatch) ->
 
     monkeypatch.setattr(module, "match_pairs", never)
     with pytest.raises(SemrsmError, match="one pair does not fit into the memory of cpu; --pool"):
-        list(matched_tiles(source, source, plan, work))
+        tile_of(x, "optimal")
 
 
 def test_fast_products_leave_the_value_of_the_matching_exact() -> None:
@@ -140,8 +150,8 @@ def test_the_triton_solver_gives_the_same_values_and_solves_again_what_it_cannot
     from semrsm.engine.assignment import triton_products
 
     x = vectors(3, 4, 17, 6).relu()
-    [expected] = tiles_of(x, "optimal")
-    [found] = tiles_of(x, "optimal", settings=Settings(solver="triton"))
+    expected = tile_of(x, "optimal")
+    found = tile_of(x, "optimal", settings=Settings(solver="triton"))
     np.testing.assert_allclose(found.matched, expected.matched, rtol=1e-6)
 
     monkeypatch.setattr(certificate, "unproven", lambda gap: torch.ones_like(gap, dtype=torch.bool))
@@ -154,7 +164,7 @@ def test_the_triton_solver_gives_the_same_values_and_solves_again_what_it_cannot
 
     monkeypatch.setattr(triton_products.triton_sap, "solve", spoilt)
     assert found.solved_again == 0
-    [mended] = tiles_of(x, "optimal", settings=Settings(solver="triton"))
+    mended = tile_of(x, "optimal", settings=Settings(solver="triton"))
     assert mended.solved_again == 6
     np.testing.assert_allclose(mended.matched, expected.matched, rtol=1e-6)
 
@@ -162,13 +172,13 @@ def test_the_triton_solver_gives_the_same_values_and_solves_again_what_it_cannot
 def test_float64_maps_keep_their_digits_with_the_triton_solver() -> None:
     pytest.importorskip("triton")
     x = torch.from_numpy(np.random.default_rng(5).normal(size=(4, 17, 8)))
-    [expected] = tiles_of(x, "optimal", dtype=torch.float64)
+    expected = tile_of(x, "optimal", dtype=torch.float64)
     for matcher, settings in (
         ("optimal", Settings(solver="triton")),
         ("coarse", Settings(solver="triton", group=17)),
         ("topk-greedy", Settings(solver="triton", topk=17)),
     ):
-        [found] = tiles_of(x, matcher, settings=settings, dtype=torch.float64)
+        found = tile_of(x, matcher, settings=settings, dtype=torch.float64)
         np.testing.assert_allclose(found.matched, expected.matched, rtol=1e-13)
 
 
@@ -178,7 +188,7 @@ def test_the_matcher_identity_sums_once_and_exactly(precision: str, monkeypatch)
 
     x = vectors(3, 5, 9, 4)
     monkeypatch.setattr(module, "sums_of_matched", None)
-    [found] = tiles_of(x, "identity", precision=precision)
+    found = tile_of(x, "identity", precision=precision)
     flat = x.flatten(1).double()
     np.testing.assert_allclose(found.matched, (flat @ flat.T).numpy(), rtol=1e-12)
 
@@ -187,29 +197,8 @@ def test_a_run_leaves_the_threads_of_torch_as_they_were() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        tiles_of(vectors(4, 5, 9, 4), "optimal", threads=2)
+        tile_of(vectors(4, 5, 9, 4), "optimal", threads=2)
         with ThreadPoolExecutor(1) as pool:
             assert pool.submit(torch.get_num_threads).result() == 2
     finally:
         torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize("symmetric", [True, False])
-def test_three_blocks_are_the_most_held(symmetric: bool, monkeypatch) -> None:
-    from semrsm.engine import pairs as module
-
-    x = vectors(6, 8, 3, 2)
-    real, made, held = module.ready, [], []
-
-    def counted(*given):
-        held.append(sum(block() is not None for block in made))
-        made.append(weakref.ref(block := real(*given)))
-        return block
-
-    monkeypatch.setattr(module, "ready", counted)
-    source = lambda samples: x[samples.start : samples.stop]  # noqa: E731
-    plan = Plan(8, 8, symmetric, 2, 4, 0)
-    for tile, rows, columns in module._with_blocks(source, source, plan, Work(MATCHERS["pool"])):
-        assert (rows.samples, columns.samples) == (tile.rows, tile.columns)
-        del rows, columns
-    assert max(held) == 2

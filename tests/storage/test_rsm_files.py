@@ -60,7 +60,9 @@ def test_what_is_written_is_what_the_format_says(files: tuple[Path, Path]) -> No
 
 
 def test_the_metadata_is_what_the_format_says(files: tuple[Path, Path]) -> None:
-    said = set(re.findall(r"`(\w+)`", FORMAT.split("`metadata` is a JSON object:")[1]))
+    said = set(
+        re.findall(r"`(\w+)`", FORMAT.split("`metadata` is a JSON object:")[1].split("\n\n")[0])
+    )
     for path in files:
         with open_rsm(path) as file:
             activations = set(file.metadata["activations"])
@@ -161,7 +163,7 @@ INFO = LayerInfo("a", "identity", "nd", 1, 1, 3, 3, "symmetric")
 def test_a_block_that_fails_leaves_nothing(tmp_path: Path) -> None:
     def fail_within() -> None:
         with writing(tmp_path / "o.rsm.h5") as writer:
-            writer.layer(INFO).write_matched(0, 0, np.zeros((3, 3)))
+            writer.layer(INFO).write_matched(0, np.zeros((3, 3)))
             [partial] = tmp_path.iterdir()
             assert partial.name.endswith(".partial")
             assert not is_rsm_file(partial)
@@ -189,9 +191,10 @@ def test_a_write_that_fails_is_told_and_leaves_nothing(
         with writing(tmp_path / "o.rsm.h5") as writer:
             layer = writer.layer(INFO)
             for row in range(3):
-                layer.write_matched(row, 0, np.zeros((1, 3)))
+                layer.write_matched(row, np.zeros((1, 3)))
             layer.write_squared_norms(np.zeros(3), np.zeros(3))
-            layer.write_kernel("linear", None, iter([(0, np.zeros((3, 3)))]))
+            layer.create_kernel("linear", None)
+            layer.write_kernel("linear", 0, np.zeros((3, 3)))
 
     monkeypatch.setattr(rsm_writer, "Stream", Full)
     if fails_at < 6:

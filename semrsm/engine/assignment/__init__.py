@@ -27,6 +27,7 @@ class Solver:
             many pairs were solved again in float64, for a solver that makes the products of the
             maps and its start itself; else None.
         reference: Where it comes from.
+        most_positions: The largest problem it solves; None where memory is the only limit.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Solver:
     minimise: Callable[[Tensor], Tensor]
     solve_products: Callable[[Maps, Maps, Tensor], tuple[Tensor, Tensor, int]] | None
     reference: str
+    most_positions: int | None = None
 
 
 def _installed(package: str) -> Callable[[], bool]:
@@ -90,6 +92,7 @@ SOLVERS: dict[str, Solver] = {
             minimise=lambda costs: _solve_with_triton(-costs),
             solve_products=_solve_products_with_triton,
             reference="Jonker & Volgenant 1987, doi:10.1007/BF02278710",
+            most_positions=4096,
         ),
     )
 }

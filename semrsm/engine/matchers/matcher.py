@@ -45,7 +45,8 @@ class Matcher:
         position_free: Permuting the positions of a sample leaves the value as it is, where ties
             decide nothing.
         centred: It may be given centred maps: the same result from easier problems.
-        in_threads: Its work is split into chunks of pairs over threads; others take a tile at once.
+        in_chunks: Its pairs are matched chunk by chunk; others take all pairs of some rows at once,
+            as one product.
         solves: It solves assignment problems with a solver of SOLVERS.
         prepare: (maps, settings), done once for each block of samples.
         match: (rows, columns, pairs (P, 2), settings) -> Matches.
@@ -55,6 +56,8 @@ class Matcher:
         needs_grid: It moves whole grids, so tokens are refused.
         prepared_bytes: (S, C, bytes of a number, settings) -> memory for each sample that `prepare`
             takes on top of the maps.
+        pair_seconds: S -> about what a pair takes one core, to the order of magnitude; by this tiles
+            are cut. 0 where it hardly takes anything.
     """
 
     name: str
@@ -64,7 +67,7 @@ class Matcher:
     permutation: bool
     position_free: bool
     centred: bool
-    in_threads: bool
+    in_chunks: bool
     solves: bool
     prepare: Callable[[Maps, Settings], Any]
     match: Callable[[Any, Any, Tensor, Settings], Matches]
@@ -73,3 +76,4 @@ class Matcher:
     parameters: tuple[str, ...] = ()
     needs_grid: bool = False
     prepared_bytes: Callable[[int, int, int, Settings], int] = lambda s, c, size, settings: 0
+    pair_seconds: Callable[[int], float] = lambda s: 0.0

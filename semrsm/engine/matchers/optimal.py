@@ -13,6 +13,7 @@ from semrsm.engine.maps import Maps
 from semrsm.engine.matchers.matcher import Matches
 from semrsm.engine.potentials import Minimise, Trees
 from semrsm.engine.settings import Settings
+from semrsm.engine.tiles import power_of_two_up_to
 
 ENTRIES_AT_ONCE = 2**20
 """Pairs are taken together while their costs (4 MB) stay in the cache."""
@@ -92,7 +93,8 @@ def match_from_start(
 ) -> Matches:
     """Do what `match_optimally` does, on the CPU, from a start that is chosen already."""
     S = rows.maps.n_positions
-    at_once = max(1, min(len(pairs), ENTRIES_AT_ONCE // S**2))
+    # A power of two, so that however a tile is cut into chunks the same pairs are taken together.
+    at_once = min(len(pairs), power_of_two_up_to(max(1, ENTRIES_AT_ONCE // S**2)))
     memory = rows.maps.values.new_empty(2, at_once, S, S)
     reduce = _costs_from_trees if start.sizes else _costs_from_zero
     solved = []

@@ -1,0 +1,59 @@
+"""`semrsm status`: how far a run is."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, fields
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from semrsm.cli.console import print_json, print_table, say, seconds_for_people
+from semrsm.compute.status import LayerStatus, RunStatus, run_status
+
+
+def status(
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT.rsm.h5", help="RSM file that the run writes.", show_default=False
+        ),
+    ],
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FOLDER", help="Its run folders. (default: OUT.run)"),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say how far a run is: tiles done and missing, rate and time left.
+
+    It reads the run folder only, so it can be asked from another terminal or machine.
+
+    Example: semrsm status dump.rsm.h5
+    """
+    found = run_status(out, folders or ())
+    if json:
+        print_json(found.as_json())
+        return
+    if not found.folders:
+        say(f"{out} is finished")
+        return
+    columns = [field.name for field in fields(LayerStatus)]
+    print_table(columns, [astuple(layer) for layer in found.layers])
+    say(_in_words(found))
+
+
+def _in_words(found: RunStatus) -> str:
+    missing = sum(layer.tiles_missing for layer in found.layers)
+    if not missing:
+        sentence = f"all tiles are there; to write the file: semrsm finish {found.output}"
+    elif found.pairs_per_second is None or found.seconds_left is None:
+        sentence = f"{missing} tiles are missing; the rate is not known yet"
+    else:
+        sentence = (
+            f"{missing} tiles are missing, {found.pairs_per_second:.4g} pairs/s,"
+            f" {seconds_for_people(found.seconds_left)} left at that rate"
+        )
+    if found.seconds_since_last_tile is not None:
+        sentence += f"; the last tile came {seconds_for_people(found.seconds_since_last_tile)} ago"
+    return sentence + (f"; at work: {found.at_work}" if found.at_work else "")

@@ -1,0 +1,78 @@
+"""What shapes the tiles of a run, as run.json holds it: two runs with the same one make the same tiles."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from semrsm.compute.layers import LayerInput
+from semrsm.compute.options import RunOptions
+from semrsm.compute.plan import LayerPlan, RunPlan
+from semrsm.storage.activations import ActivationFile
+from semrsm.storage.labels import read_sample_ids
+from semrsm.version import __version__
+
+
+def describe_run(plan: RunPlan, options: RunOptions) -> dict[str, Any]:
+    """Return the content of run.json: never kernels, sigma, device, threads or memory."""
+    plans = list(plan.layers.values())
+    first = plans[0]
+    ids = read_sample_ids(plan.file, first.rows.layer.n_samples)
+    return {
+        "semrsm": __version__,
+        "matcher": first.work.matcher.name,
+        "permutation": first.work.matcher.permutation,
+        "parameters": first.parameters,
+        "dtype": options.dtype,
+        "precision": options.precision,
+        "certify": options.certify,
+        "samples": options.samples,
+        "layout": options.layout,
+        "bfloat16": options.bfloat16,
+        "skip_tokens": options.skip_tokens,
+        "pool": list(options.pool) if options.pool else None,
+        "layers": {p.name: _describe_layer(p) for p in plans},
+        "sample_ids": [ids[i] for i in first.rows.samples] if ids else None,
+        "activations": _describe_file(plan.file, [p.rows for p in plans]),
+        "against": plan.other and _describe_file(plan.other, [p.columns for p in plans]),
+    }
+
+
+def _describe_layer(plan: LayerPlan) -> dict[str, Any]:
+    """Return how a layer is read and cut into tiles."""
+    return {
+        "shape": list(plan.rows.layer.shape),
+        "type": str(plan.rows.layer.dtype),
+        "layout": plan.rows.positions.layout,
+        "n_positions": plan.rows.n_positions,
+        "n_channels": plan.rows.n_channels,
+        "n_samples": plan.grid.n_rows,
+        "n_columns": plan.grid.n_columns,
+        "symmetric": plan.symmetric,
+        "edge": plan.grid.edge,
+    }
+
+
+def _describe_file(file: ActivationFile, layers: list[LayerInput]) -> dict[str, Any]:
+    """Return what tells a file from another, or from itself when it has been written to since."""
+    status = file.path.stat()
+    return {
+        "path": str(file.path.resolve()),
+        "bytes": status.st_size,
+        "modified_ns": status.st_mtime_ns,
+        "fingerprint": _fingerprint(layers),
+    }
+
+
+def _fingerprint(layers: list[LayerInput]) -> str:
+    """Return a digest of the first, the middle and the last sample of every layer, as stored.
+
+    Every sample has a digest of its own in the scan; this one only has to tell a wrong file early.
+    """
+    content = hashlib.blake2b(digest_size=16)
+    for layer in layers:
+        content.update(repr((layer.layer.name, layer.layer.shape, str(layer.layer.dtype))).encode())
+        if not layer.layer.loaded_whole:
+            for sample in sorted({0, layer.n_samples // 2, layer.n_samples - 1}):
+                content.update(layer.read(range(sample, sample + 1), checked=False).tobytes())
+    return content.hexdigest()

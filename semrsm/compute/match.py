@@ -1,0 +1,166 @@
+"""Matching: the tiles that are missing go to executors, what comes back goes into the run folder."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from dataclasses import dataclass, field
+
+from semrsm.compute.executors import Team
+from semrsm.compute.grid import Grid, reading_order
+from semrsm.compute.plan import LayerPlan
+from semrsm.compute.scan import LayerScan
+from semrsm.compute.worker import Task
+from semrsm.engine.tiles import Tile
+from semrsm.errors import SemrsmError
+from semrsm.storage.run_folder import RunFolder, TileFile
+
+DEATHS = 3  # of processes over one tile, after which the run ends
+
+
+def missing_tiles(
+    folder: RunFolder,
+    layer: str,
+    grid: Grid,
+    tiles: Iterable[Tile],
+    on_note: Callable[[str], None],
+) -> list[Tile]:
+    """Return which of some tiles are to be matched; a damaged one is named, removed and among them."""
+    there = folder.places(layer)
+    missing = []
+    for tile in tiles:
+        place = grid.place(tile)
+        if place in there:
+            if folder.read_tile(layer, place, tile.shape) is not None:
+                continue
+            on_note(f"{folder.tile_path(layer, place)} is damaged and is computed again")
+            folder.remove_tile(layer, place)
+        missing.append(tile)
+    return missing
+
+
+def tasks_of(plan: LayerPlan, scan: LayerScan, tiles: Iterable[Tile]) -> list[Task]:
+    """Return the tasks that match some tiles of a layer, in an order that reads few samples twice."""
+    return [
+        Task(
+            plan.name,
+            plan.grid.place(tile),
+            tile,
+            scan.rows.digests[tile.rows.start : tile.rows.stop],
+            scan.columns.digests[tile.columns.start : tile.columns.stop],
+        )
+        for tile in reading_order(plan.grid, tiles, plan.budget.held)
+    ]
+
+
+@dataclass
+class _Member:
+    """A team at work: its executor, and what it was given, the oldest first."""
+
+    team: Team
+    executor: Executor
+    open: contextlib.ExitStack
+    running: dict[Future[TileFile], Task] = field(default_factory=dict)
+
+    @property
+    def free(self) -> int:
+        return self.team.places(self.executor) - len(self.running)
+
+    def begin_anew(self) -> None:
+        """Start the executor again."""
+        self.open.close()
+        self.executor = self.open.enter_context(self.team.opened())
+        self.running = {}
+
+
+def match_tiles(
+    teams: list[Team], tasks: Iterable[Task], on_tile: Callable[[Task, TileFile, bool], None]
+) -> None:
+    """Have tiles matched, each once, wherever there is a free place.
+
+    A process that dies costs the tiles it was given, which are given away again.
+
+    Args:
+        teams: Where.
+        tasks: The tiles, in order.
+        on_tile: Told each tile, and whether its pairs have been told already.
+
+    Raises:
+        SemrsmError: A tile cannot be read or matched; three processes died over one.
+    """
+    waiting = deque(tasks)
+    deaths: Counter[str] = Counter()
+    with _at_work(teams) as members:
+        while waiting or any(member.running for member in members):
+            for member in members:
+                _give(member, waiting)
+            running = [future for member in members for future in member.running]
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for member in members:
+                for future in [f for f in member.running if f in done]:
+                    if future in member.running:
+                        _take(member, future, waiting, deaths, on_tile)
+
+
+@contextlib.contextmanager
+def _at_work(teams: list[Team]) -> Iterator[list[_Member]]:
+    with contextlib.ExitStack() as stack:
+        members = []
+        for team in teams:
+            own = stack.enter_context(contextlib.ExitStack())
+            members.append(_Member(team, own.enter_context(team.opened()), own))
+        yield members
+
+
+def _give(member: _Member, waiting: deque[Task]) -> None:
+    """Give a team as many tiles as it has places for."""
+    for _ in range(min(member.free, len(waiting))):
+        task = waiting.popleft()
+        try:
+            member.running[member.team.submit(member.executor, task)] = task
+        except (
+            BrokenExecutor
+        ):  # it died with nothing to do; what it had is seen to when it is taken
+            waiting.appendleft(task)
+            if member.running:
+                return
+            member.begin_anew()
+
+
+def _take(
+    member: _Member,
+    future: Future[TileFile],
+    waiting: deque[Task],
+    deaths: Counter[str],
+    on_tile: Callable[[Task, TileFile, bool], None],
+) -> None:
+    """Take what has come of a tile: its values, an error, or the death of a process."""
+    try:
+        found = future.result()
+    except member.team.died as error:
+        lost = list(member.running.values())
+        # A process takes its tiles in turn, so it died over the oldest.
+        deaths[lost[0].name] += 1
+        if deaths[lost[0].name] >= DEATHS:
+            raise _given_up(lost[0]) from error
+        waiting.extendleft(reversed(lost))
+        member.begin_anew()
+        return
+    except member.team.gave_up as error:
+        raise _given_up(member.running[future]) from error
+    except member.team.lost as error:
+        raise SemrsmError(
+            f"the cluster is out of reach ({error or type(error).__name__}); start it again if it has"
+            " ended, and give the command again"
+        ) from error
+    task = member.running.pop(future)
+    on_tile(task, found, member.team.tells_pairs)
+
+
+def _given_up(task: Task) -> SemrsmError:
+    return SemrsmError(
+        f"{DEATHS} processes died over {task.name}, perhaps for lack of memory; lower --memory or"
+        " --workers, and give the command again"
+    )

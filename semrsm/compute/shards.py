@@ -1,0 +1,88 @@
+"""Finishing a run whose tiles were matched by several processes: complete, or what is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from semrsm.compute.finish import Folders, finish_run, grid_of
+from semrsm.compute.options import RunOptions
+from semrsm.compute.run_report import Report
+from semrsm.compute.status import missing_places, open_folders
+from semrsm.errors import SemrsmError
+from semrsm.storage.run_folder import RunFolder, locked
+from semrsm.storage.whole_files import check_output, remove_leftovers
+
+SHOWN = 6  # missing tiles that are named
+
+
+def finish_shards(
+    out: Path, paths: Sequence[Path], options: RunOptions, command: str = "semrsm.finish"
+) -> Report:
+    """Write the RSM file of a run whose tiles are all there, and remove its run folders.
+
+    Args:
+        out: The RSM file to write.
+        paths: The run folders, all of one run; none means the one beside the output.
+        options: `kernel`, `sigma`, `memory` and `overwrite` are used.
+        command: What to record as the command.
+
+    Raises:
+        SemrsmError: There is no run folder, tiles are missing or damaged, or the file cannot be
+            written; nothing is removed then.
+    """
+    check_output(out, options.overwrite)
+    folders = open_folders(out, paths)
+    with contextlib.ExitStack() as stack:
+        for folder in folders:
+            stack.enter_context(locked(folder.path))
+        refuse_missing(out, folders)
+        remove_leftovers(out)
+        reports = finish_run(Folders(folders), out, options, command, {})
+        for folder in folders:
+            folder.remove()
+    return Report(out, reports)
+
+
+def refuse_missing(out: Path, folders: Sequence[RunFolder]) -> None:
+    """Raise SemrsmError if a tile is in none of the folders: which, and the command that computes them."""
+    missing = [
+        f"{name} {row}-{column}"
+        for name, about in folders[0].run["layers"].items()
+        for row, column in missing_places(list(folders), name, grid_of(about))
+    ]
+    if not missing:
+        return
+    more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+    raise SemrsmError(
+        f"{len(missing)} tiles of {out} are missing: {', '.join(missing[:SHOWN])}{more}; give the"
+        f" commands of the shards again, or compute them here: {command_of(out, folders[0])}"
+    )
+
+
+def command_of(out: Path, folder: RunFolder) -> str:
+    """Return the command that computes what is missing in a run folder, and finishes it.
+
+    It names what shapes the tiles; kernels are the user's affair.
+    """
+    run = folder.run
+    words = ["semrsm", "compute", run["activations"]["path"], "-o", str(out)]
+    words += ["--run-folder", str(folder.path)]
+    for name in run["layers"]:
+        words += ["-l", name]
+    if run["against"]:
+        words += ["--against", run["against"]["path"]]
+    words += ["-m", run["matcher"]]
+    pool = run["pool"] and "x".join(map(str, run["pool"]))
+    flags = {
+        **run["parameters"],
+        **{"dtype": run["dtype"], "precision": run["precision"], "samples": run["samples"]},
+        **{"pool": pool, "skip-tokens": run["skip_tokens"] or None, "layout": run["layout"]},
+    }
+    for name, value in flags.items():
+        words += [f"--{name}", str(value)] if value is not None else []
+    words += ["--certify"] if run["certify"] else []
+    words += ["--bfloat16"] if run["bfloat16"] else []
+    return shlex.join(words)

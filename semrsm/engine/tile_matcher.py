@@ -1,0 +1,185 @@
+"""The tile matcher: from samples, wherever they are kept, to the matched inner products of tiles."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from semrsm.engine.blocks import Block, BlockCache, Source, ready
+from semrsm.engine.devices import one_thread, product_precision
+from semrsm.engine.pairs import MatchedPairs, Work, match_or_halve
+from semrsm.engine.tiles import Budget, Tile
+from semrsm.errors import SemrsmError
+
+LEAST_BAND = 64  # rows of a product of whole blocks: fewer use a core badly
+
+
+@dataclass(frozen=True)
+class TileValues:
+    """What was found for the pairs of a tile.
+
+    Attributes:
+        matched: (rows, columns) float64, matched inner products. A diagonal tile of a symmetric RSM
+            solves i < j, mirrors them, and has the squared norms on its diagonal.
+        upper_bound: (rows, columns) float64, what no matching can exceed; None unless certified.
+        solved_again: How many pairs could not be proved optimal and were solved again in float64.
+        seconds: What matching took, of all threads together, over the number of threads.
+    """
+
+    matched: NDArray[np.float64]
+    upper_bound: NDArray[np.float64] | None
+    solved_again: int
+    seconds: float
+
+
+class TileMatcher:
+    """Matches the tiles of one layer, in this process; use it in a `with` statement.
+
+    Chunks of pairs are matched in `work.threads` threads, each with one thread of torch: several
+    chunks at once beat one whose products use all cores, and what a tile holds does not depend on
+    how many there are.
+    """
+
+    def __init__(
+        self,
+        rows: Source,
+        columns: Source,
+        work: Work,
+        budget: Budget,
+        on_pairs: Callable[[int], None] = lambda n: None,
+        on_note: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """Prepare to match.
+
+        Args:
+            rows: Gives row samples.
+            columns: Gives column samples; the same object as `rows` in a symmetric RSM.
+            work: How pairs are matched.
+            budget: What is in work at once.
+            on_pairs: Told how many pairs were matched, from time to time.
+            on_note: Told when a device ran out of memory and the work went on in smaller parts.
+        """
+        self._work, self._budget = work, budget
+        self._on_pairs, self._on_note = on_pairs, on_note
+        self._symmetric = rows is columns
+        sources = {"rows": rows, "columns": columns}
+        self._blocks = BlockCache(
+            lambda side, samples: ready(sources[side], samples, work), budget.held
+        )
+        self._places = threading.Semaphore(budget.tiles)
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> TileMatcher:
+        self._open.enter_context(product_precision(self._work.precision, self._work.device))
+        self._open.enter_context(one_thread())
+        self._pool = ThreadPoolExecutor(
+            self._work.threads, initializer=lambda: torch.set_num_threads(1)
+        )
+        # When the work fails or is interrupted, what has not begun is dropped.
+        self._open.callback(self._pool.shutdown, wait=False, cancel_futures=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def match(self, tile: Tile) -> TileValues:
+        """Return what is found for the pairs of a tile; several threads may ask at once.
+
+        Raises:
+            SemrsmError: A value is too large for float64; one pair does not fit on the device; or
+                what the source of the samples raises.
+        """
+        with self._places:
+            torch.set_num_threads(1)  # of this thread, whoever started it
+            values = torch.zeros(1 + self._work.certify, *tile.shape, dtype=torch.float64)
+            norms = torch.zeros(len(tile.rows), dtype=torch.float64)
+            solved_again, seconds = 0, 0.0
+            for piece in tile.pieces(self._budget.piece):
+                i, j = piece.rows.start - tile.rows.start, piece.columns.start - tile.columns.start
+                part = values[:, i : i + len(piece.rows), j : j + len(piece.columns)]
+                again, spent = self._match_piece(piece, part, norms[i : i + len(piece.rows)])
+                solved_again, seconds = solved_again + again, seconds + spent
+        if tile.symmetric_diagonal:
+            values += values.mT.clone()
+            values.diagonal(dim1=1, dim2=2).copy_(norms)
+        if not values.isfinite().all():
+            raise SemrsmError(
+                "inner products overflow float64; divide the activations by a large number"
+            )
+        bound = values[1].numpy() if self._work.certify else None
+        return TileValues(values[0].numpy(), bound, solved_again, seconds / self._work.threads)
+
+    def _match_piece(self, piece: Tile, values: Tensor, norms: Tensor) -> tuple[int, float]:
+        """Match the pairs of a piece; put them, and the norms of its rows, into their part of the tile."""
+        with self._borrowed(piece) as (rows, columns):
+            match = functools.partial(_timed, rows, columns, self._work, self._on_note)
+            futures = [self._pool.submit(match, chunk) for chunk in self._chunks(piece)]
+            solved_again, seconds = 0, 0.0
+            try:
+                for future in as_completed(futures):
+                    found, spent = future.result()
+                    i, j = found.pairs.unbind(1)
+                    values[0, i, j] = found.matched
+                    if found.upper_bound is not None:
+                        values[1, i, j] = found.upper_bound
+                    solved_again, seconds = solved_again + found.solved_again, seconds + spent
+                    self._on_pairs(len(found.pairs))
+            finally:
+                _drop(futures)
+            norms.copy_(rows.maps.squared_norm)
+        return solved_again, seconds
+
+    @contextlib.contextmanager
+    def _borrowed(self, piece: Tile) -> Iterator[tuple[Block, Block]]:
+        with self._blocks.borrowed("rows", piece.rows) as rows:
+            if piece.symmetric_diagonal:
+                yield rows, rows
+                return
+            side = "rows" if self._symmetric else "columns"
+            with self._blocks.borrowed(side, piece.columns) as columns:
+                yield rows, columns
+
+    def _chunks(self, piece: Tile) -> list[Tensor]:
+        """Return the pairs of a piece in chunks, (P, 2) int64 on the device of the work.
+
+        A matcher that takes whole blocks gets bands of rows instead: all their pairs are one product.
+        """
+        pairs = _pairs_of(piece).to(self._work.device)
+        if self._work.matcher.in_chunks:
+            return [chunk for chunk in pairs.split(self._budget.chunk) if len(chunk)]
+        band = max(LEAST_BAND, self._budget.piece // 8)
+        ends = pairs.new_tensor(range(band, len(piece.rows), band))
+        first_of = torch.searchsorted(pairs[:, 0].contiguous(), ends)
+        return [chunk for chunk in pairs.tensor_split(first_of.cpu()) if len(chunk)]
+
+
+def _timed(
+    rows: Block, columns: Block, work: Work, on_note: Callable[[str], None], pairs: Tensor
+) -> tuple[MatchedPairs, float]:
+    began = time.perf_counter()
+    found = match_or_halve(rows, columns, work, on_note, pairs)
+    return found, time.perf_counter() - began
+
+
+def _drop(futures: list[Future]) -> None:
+    """Cancel what has not begun; nothing is left to do where all went well."""
+    for future in futures:
+        future.cancel()
+
+
+def _pairs_of(tile: Tile) -> Tensor:
+    """Return the pairs of a tile, (P, 2) int64, counted from its corner, row by row."""
+    a, b = tile.shape
+    if tile.symmetric_diagonal:
+        return torch.triu_indices(a, a, offset=1).T
+    return torch.cartesian_prod(torch.arange(a), torch.arange(b))

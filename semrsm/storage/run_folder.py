@@ -1,0 +1,371 @@
+"""The run folder: what an unfinished run has found so far, tile by tile; FORMAT.md documents it.
+
+Any number of processes, on any number of machines, may write into one folder: what two of them make
+twice is the same. Every file is written aside and renamed, so a reader sees it whole or not at all.
+Nothing here is synced to disk: after a power failure a file may be damaged, which its checksum shows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import urllib.parse
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semrsm.errors import SemrsmError
+from semrsm.machine import host
+from semrsm.storage.layer import DAMAGE
+from semrsm.storage.whole_files import temporary_name
+
+Place = tuple[int, int]  # row and column of a tile in the grid of its layer
+Arrays = dict[str, NDArray[Any]]
+
+SUFFIX = ".run"
+LOCK = "lock"
+LONGEST_NAME = (
+    150  # characters of a layer's name as a folder; a longer one is cut and told by its digest
+)
+
+
+def run_folder_of(out: Path) -> Path:
+    """Return where the run folder of an output is, unless it is named.
+
+    >>> run_folder_of(Path("out.rsm.h5"))
+    PosixPath('out.rsm.h5.run')
+    """
+    return out.with_name(out.name + SUFFIX)
+
+
+@dataclass(frozen=True)
+class TileFile:
+    """A tile as it is stored.
+
+    Attributes:
+        matched: (a, b) float64.
+        upper_bound: (a, b) float64; None unless certified.
+        made: Where and with what it was made: host, solver, device, versions, seconds, solved_again.
+    """
+
+    matched: NDArray[np.float64]
+    upper_bound: NDArray[np.float64] | None
+    made: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder of tiles. `run` is what run.json holds: everything that shapes tiles."""
+
+    path: Path
+    run: Mapping[str, Any]
+
+    @property
+    def run_id(self) -> str:
+        """A digest of what shapes the tiles; every tile carries it."""
+        return run_id(self.run)
+
+    def scan_path(self, layer: str) -> Path:
+        """Return where the scan of a layer is."""
+        return self.path / "scan" / f"{file_name(layer)}.npz"
+
+    def tile_path(self, layer: str, place: Place) -> Path:
+        """Return where a tile is."""
+        return self.path / "tiles" / file_name(layer) / f"{place[0]}-{place[1]}.npz"
+
+    def read_scan(self, layer: str) -> Arrays | None:
+        """Return what a scan found; None where there is none, or a damaged one."""
+        return _read_arrays(self.scan_path(layer))
+
+    def write_scan(self, layer: str, arrays: Arrays) -> None:
+        """Store what a scan found."""
+        self._write(self.scan_path(layer), arrays)
+
+    def places(self, layer: str) -> dict[Place, os.stat_result]:
+        """Return which tiles of a layer are there, whole or damaged, and what the system says of them."""
+        found = {}
+        with (
+            contextlib.suppress(FileNotFoundError),
+            os.scandir(self.path / "tiles" / file_name(layer)) as entries,
+        ):
+            for entry in entries:
+                row, _, column = entry.name.removesuffix(".npz").partition("-")
+                if entry.name.endswith(".npz") and row.isdigit() and column.isdigit():
+                    with contextlib.suppress(FileNotFoundError):
+                        found[int(row), int(column)] = entry.stat()
+        return found
+
+    def read_tile(self, layer: str, place: Place, shape: tuple[int, int]) -> TileFile | None:
+        """Return a tile; None where there is none, or one that is damaged or of another run."""
+        arrays = _read_arrays(self.tile_path(layer, place))
+        try:
+            if arrays is None:
+                return None
+            made = json.loads(str(arrays["made"]))
+            bound = arrays.get("upper_bound")
+            fits = all(
+                a.shape == shape and a.dtype == np.float64 and np.isfinite(a).all()
+                for a in (arrays["matched"], *([] if bound is None else [bound]))
+            )
+            if not fits or made["run"] != self.run_id or (bound is None) == self.run["certify"]:
+                return None
+        except (KeyError, TypeError, ValueError):
+            return None
+        return TileFile(arrays["matched"], bound, made)
+
+    def write_tile(self, layer: str, place: Place, tile: TileFile) -> None:
+        """Store a tile."""
+        made = json.dumps({"run": self.run_id, **tile.made})
+        arrays = {"matched": tile.matched, "made": np.array(made)}
+        if tile.upper_bound is not None:
+            arrays["upper_bound"] = tile.upper_bound
+        self._write(self.tile_path(layer, place), arrays)
+
+    def remove_tile(self, layer: str, place: Place) -> None:
+        """Remove a tile, one that is damaged."""
+        self.tile_path(layer, place).unlink(missing_ok=True)
+
+    def holds_tiles(self) -> bool:
+        """Say whether any tile is there."""
+        return any(self.path.glob("tiles/*/*.npz"))
+
+    def holds_scans(self) -> bool:
+        """Say whether any layer has been scanned."""
+        return any(self.path.glob("scan/*.npz"))
+
+    def clear(self) -> None:
+        """Remove what the run found so far."""
+        (self.path / "run.json").unlink(missing_ok=True)
+        for name in ("tiles", "scan"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+
+    def size(self) -> int:
+        """Return how many bytes the folder takes."""
+        return sum(p.stat().st_size for p in self.path.rglob("*") if p.is_file())
+
+    def remove(self) -> None:
+        """Remove the folder and all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _write(self, path: Path, arrays: Arrays) -> None:
+        partial = temporary_name(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("xb") as stream:
+                np.savez(stream, **arrays)  # type: ignore[arg-type]
+            partial.replace(path)
+        except OSError as error:
+            raise SemrsmError(
+                f"{path} cannot be written ({error.strerror or error}); free space, or name another"
+                " folder with --run-folder"
+            ) from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def start_run(path: Path, run: Mapping[str, Any]) -> RunFolder:
+    """Make a run folder, or open the one that is there if it is of the same run.
+
+    Raises SemrsmError if a folder of another run is there, saying what differs, or none can be made.
+    """
+    there = read_run(path) or _begin(RunFolder(path, run))
+    if differences := differing(there.run, run):
+        name, old, new = differences[0]
+        for file in ("activations", "against"):
+            if name.startswith(f"{file}."):
+                raise SemrsmError(
+                    f"{run[file]['path']} is not what it was when the run in {path} began"
+                    f" ({name.removeprefix(file + '.')} {_shown(old)}, now {_shown(new)}); put the old"
+                    " file back, or begin anew with --restart"
+                )
+        raise SemrsmError(
+            f"{path} holds a run whose {name} is {_shown(old)}, not {_shown(new)}; use what it was"
+            " started with, or begin anew with --restart, which throws its tiles away"
+        )
+    return there
+
+
+def _begin(folder: RunFolder) -> RunFolder:
+    """Write run.json; of two processes that begin at once the first may have written it meanwhile."""
+    partial = temporary_name(folder.path / "run.json")
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        if any(
+            p.name not in (LOCK, partial.name) for p in folder.path.iterdir() if p.name[0] != "."
+        ):
+            if there := read_run(folder.path):
+                return there
+            raise SemrsmError(
+                f"the folder {folder.path} is there and is no run folder; remove it or name another"
+                " one with --run-folder"
+            )
+        partial.write_text(json.dumps(folder.run, indent=1))
+        partial.replace(folder.path / "run.json")
+        return folder
+    except OSError as error:
+        raise SemrsmError(
+            f"the run folder {folder.path} cannot be made ({error.strerror or error}); name another"
+            " one with --run-folder"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_run(path: Path) -> RunFolder | None:
+    """Return the run folder at a path; None where there is none.
+
+    Raises SemrsmError if there is one and it cannot be read.
+    """
+    try:
+        run = json.loads((path / "run.json").read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise SemrsmError(
+            f"{path / 'run.json'} cannot be read ({error}); begin anew with --restart"
+        ) from error
+    if not isinstance(run, dict):
+        raise SemrsmError(f"{path / 'run.json'} holds no run; begin anew with --restart")
+    return RunFolder(path, run)
+
+
+def run_id(run: Mapping[str, Any]) -> str:
+    """Return a digest of what shapes the tiles of a run; where its input lies is not part of it."""
+    content = json.dumps(comparable(run), sort_keys=True)
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+
+
+def comparable(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run without what may differ between two machines that work on it."""
+    files = ("activations", "against")
+    return {key: value for key, value in run.items() if key not in files} | {
+        key: {k: v for k, v in run[key].items() if k not in ("path", "modified_ns")}
+        for key in files
+        if run.get(key)
+    }
+
+
+def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return what differs between two runs: (name, old value, new value), names joined by dots.
+
+    >>> differing({"matcher": "greedy", "file": {"bytes": 3}}, {"matcher": "greedy", "file": {"bytes": 4}})
+    [('file.bytes', 3, 4)]
+    """
+    flat = [dict(_flat("", comparable(json.loads(json.dumps(run))))) for run in (old, new)]
+    names = dict.fromkeys([*flat[0], *flat[1]])
+    pairs = [(name, flat[0].get(name), flat[1].get(name)) for name in names]
+    return [(name, a, b) for name, a, b in pairs if a != b]
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        yield name, value
+        return
+    for key, inner in value.items():
+        yield from _flat(f"{name}.{key}" if name else key, inner)
+
+
+def _shown(value: Any) -> str:
+    text = "not given" if value is None else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def file_name(layer: str) -> str:
+    """Return a layer's name as the name of a file or folder: percent-encoded, cut where it is long.
+
+    >>> file_name("encoder/layer 4"), file_name("..")
+    ('encoder%2Flayer%204', '%2E.')
+    """
+    name = urllib.parse.quote(layer, safe="")
+    if name.startswith("."):
+        name = "%2E" + name[1:]
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:100]}-{hashlib.blake2b(layer.encode(), digest_size=16).hexdigest()}"
+
+
+def _read_arrays(path: Path) -> Arrays | None:
+    """Return the arrays of a .npz, whose checksums are checked; None where it is missing or damaged."""
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (*DAMAGE, zipfile.BadZipFile, zlib.error, NotImplementedError):
+        return None
+
+
+@contextlib.contextmanager
+def locked(path: Path, shared: bool = False) -> Iterator[None]:
+    """Hold the advisory lock of a run folder, which is made if it is missing.
+
+    Where the file system refuses locks the run goes on without one.
+
+    Args:
+        path: The run folder.
+        shared: One of several processes that work on parts of the run, rather than all of it.
+
+    Raises SemrsmError if another process holds it, named with its host and process.
+    """
+    with _open_lock(path) as stream:
+        try:
+            fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SemrsmError(
+                f"{path} is in use by {holder(path)}; wait until it has ended, or choose another"
+                " output with -o"
+            ) from None
+        except OSError:
+            pass
+        else:
+            _write_holder(stream, "shard" if shared else "run")
+            if not (path / LOCK).exists():
+                raise SemrsmError(f"the run in {path} has just ended; give the command again")
+        yield
+
+
+def _write_holder(stream: IO[bytes], kind: str) -> None:
+    """Write who holds the lock; on a full disk it holds without."""
+    with contextlib.suppress(OSError):
+        stream.truncate(0)
+        stream.write(f"{host()} {os.getpid()} {kind}\n".encode())
+
+
+def _open_lock(path: Path) -> IO[bytes]:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        return (path / LOCK).open("ab", buffering=0)
+    except OSError as error:
+        raise SemrsmError(
+            f"the run folder {path} cannot be made ({error.strerror or error}); name another one"
+            " with --run-folder"
+        ) from error
+
+
+def holder(path: Path) -> str:
+    """Say which process wrote its name into a run folder's lock last."""
+    try:
+        where, process, kind = (path / LOCK).read_text().split()
+    except (OSError, ValueError):
+        return "another process"
+    return f"process {process} on {where}" + (" (a shard)" if kind == "shard" else "")
+
+
+def is_locked(path: Path) -> bool:
+    """Say whether a process is at work on a run folder; False where the file system has no locks."""
+    try:
+        with (path / LOCK).open("r+") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

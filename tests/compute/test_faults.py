@@ -1,0 +1,417 @@
+"""Runs that something happens to: each ends in a file whose arrays equal those of an undisturbed run."""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import semrsm
+from semrsm.compute import grid
+from semrsm.storage.run_folder import run_folder_of
+from tests.helpers import fail, run, start, succeed, write_h5
+
+Arrays = dict[str, np.ndarray]
+OPTIONS = ("-k", "cosine", "-k", "rbf", "--threads", 1)
+EDGE = 8  # of the tiles of most tests: so small a run would be one tile
+SMALL_TILES = f"from semrsm.compute import grid; grid.LARGEST_EDGE = {EDGE}"
+
+
+@pytest.fixture(autouse=True)
+def small_tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "real_tiles" not in request.keywords:
+        monkeypatch.setattr(grid, "LARGEST_EDGE", EDGE)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two layers of maps, with 15 tiles each where they are small: less than a second in one thread."""
+    rng = np.random.default_rng(20241)
+    x = rng.normal(size=(40, 8, 14, 14)).astype(np.float32)
+    x += rng.normal(size=(40, 1, 14, 14)).astype(np.float32) * 2
+    path = tmp_path_factory.mktemp("faults") / "a.h5"
+    return write_h5(path, block1=x, block2=np.ascontiguousarray(x[:, :3, ::4, ::4]))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(source: Path) -> Arrays:
+    out = source.parent / "undisturbed.rsm.h5"
+    process = start("compute", source, "-o", out, *OPTIONS, before=SMALL_TILES)
+    assert process.communicate(timeout=60)[0].startswith("layer")
+    return arrays_of(out)
+
+
+@pytest.fixture(scope="module")
+def larger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A layer that has six tiles as they are: some seconds in one thread."""
+    rng = np.random.default_rng(20241)
+    x = rng.normal(size=(24, 4, 28, 28)).astype(np.float32)
+    return write_h5(tmp_path_factory.mktemp("larger") / "a.h5", layer=x)
+
+
+@pytest.fixture(scope="module")
+def larger_undisturbed(larger: Path) -> Arrays:
+    out = larger.parent / "undisturbed.rsm.h5"
+    process = start("compute", larger, "-o", out, *OPTIONS)
+    assert process.communicate(timeout=120)[0].startswith("layer")
+    return arrays_of(out)
+
+
+def arrays_of(path: Path) -> Arrays:
+    found: Arrays = {}
+
+    def visit(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[:]
+
+    with h5py.File(path) as file:
+        file.visititems(visit)
+    return found
+
+
+def assert_equal(out: Path, undisturbed: Arrays) -> None:
+    """The file holds the same bits, and nothing else is left in its folder."""
+    found = arrays_of(out)
+    assert found.keys() == undisturbed.keys()
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, undisturbed[name], err_msg=name)
+    assert list(out.parent.iterdir()) == [out]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder / "o.rsm.h5"
+
+
+def tiles(out: Path) -> list[Path]:
+    return sorted(run_folder_of(out).glob("tiles/*/*.npz"))
+
+
+def begin(source: Path, out: Path, *args: object, tiles_there: int = 1) -> subprocess.Popen:
+    """Start a run and return once so many tiles are there."""
+    process = start("compute", source, "-o", out, *OPTIONS, *args, before=SMALL_TILES)
+    while len(tiles(out)) < tiles_there:
+        # Waits for the process's stderr, where nothing comes, or its end, and looks again.
+        select.select([process.stderr], [], [], 0.02)
+        assert process.poll() is None, process.communicate()
+    return process
+
+
+def end(process: subprocess.Popen, sent: signal.Signals) -> str:
+    process.send_signal(sent)
+    return process.communicate(timeout=60)[1]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_was_ended_goes_on(
+    sent: signal.Signals, source: Path, out: Path, undisturbed: Arrays
+) -> None:
+    end(begin(source, out, tiles_there=3), sent)
+    there = len(tiles(out))
+    assert 3 <= there < 30
+    done = succeed("compute", source, "-o", out, *OPTIONS)
+    assert f"going on, {there} of 30 tiles are there" in done.stderr
+    assert_equal(out, undisturbed)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_at_random_moments_goes_on(
+    source: Path, out: Path, undisturbed: Arrays
+) -> None:
+    rng, kills = np.random.default_rng(20241), 0
+    for _ in range(20):
+        process = start("compute", source, "-o", out, *OPTIONS, before=SMALL_TILES)
+        try:
+            process.wait(timeout=float(rng.uniform(0.5, 3.5)))
+        except subprocess.TimeoutExpired:
+            kills += 1
+        end(process, signal.SIGKILL)
+        if out.exists():
+            succeed("compute", source, "-o", out, *OPTIONS, *["--overwrite"] * (not tiles(out)))
+            assert_equal(out, undisturbed)
+            out.unlink()
+    succeed("compute", source, "-o", out, *OPTIONS)
+    assert_equal(out, undisturbed)
+    assert kills >= 5
+
+
+def children_of(process: subprocess.Popen) -> list[int]:
+    """Return the processes that match tiles for another one: those that were spawned."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            if parent == process.pid and b"spawn_main" in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+        except (OSError, IndexError):  # it has ended meanwhile
+            continue
+    return found
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc")
+
+
+@needs_proc
+@pytest.mark.real_tiles
+def test_a_worker_that_is_killed_costs_its_tile_only(
+    larger: Path, out: Path, larger_undisturbed: Arrays
+) -> None:
+    process = begin(larger, out, "--workers", 2)
+    os.kill(children_of(process)[0], signal.SIGKILL)
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    assert stdout.startswith("layer\t")
+    assert_equal(out, larger_undisturbed)
+
+
+@needs_proc
+@pytest.mark.real_tiles
+def test_workers_end_with_the_run_that_started_them(larger: Path, out: Path) -> None:
+    process = begin(larger, out, "--workers", 2)
+    workers = children_of(process)
+    assert len(workers) == 2
+    descriptors = [os.pidfd_open(worker) for worker in workers]
+    end(process, signal.SIGKILL)
+    for descriptor in descriptors:
+        assert select.select([descriptor], [], [], 60)[0], "a worker outlived its run"
+        os.close(descriptor)
+
+
+@pytest.mark.real_tiles
+@pytest.mark.parametrize(
+    "how",
+    [
+        ("--threads", 2),
+        ("--workers", 2),
+        pytest.param(("--workers", 3), marks=pytest.mark.slow),
+        pytest.param(("--threads", 3, "--memory", "1GiB"), marks=pytest.mark.slow),
+    ],
+)
+def test_however_tiles_are_shared_out_the_numbers_are_the_same(
+    how: tuple[object, ...], larger: Path, out: Path, larger_undisturbed: Arrays
+) -> None:
+    succeed("compute", larger, "-o", out, *OPTIONS, *how)
+    assert_equal(out, larger_undisturbed)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 5])
+def test_shards_finished_together_are_the_run(
+    parts: int, source: Path, out: Path, undisturbed: Arrays
+) -> None:
+    for part in range(1, parts + 1):
+        if part > 1:
+            message = fail("finish", out)
+            assert "tiles of" in message
+            assert "semrsm compute" in message
+        done = succeed("compute", source, "-o", out, *OPTIONS, "--shard", f"{part}/{parts}")
+        assert done.stdout == ""
+        assert f"part {part} of {parts} is done" in done.stderr
+        assert not out.exists()
+    succeed("finish", out, "-k", "cosine", "-k", "rbf")
+    assert_equal(out, undisturbed)
+
+
+def test_shards_in_folders_of_their_own_are_finished_together(
+    source: Path, out: Path, tmp_path: Path, undisturbed: Arrays
+) -> None:
+    folders = [tmp_path / f"part{part}" for part in (1, 2)]
+    for part, folder in enumerate(folders, start=1):
+        where = ("--shard", f"{part}/2", "--run-folder", folder)
+        succeed("compute", source, "-o", out, *OPTIONS, *where)
+    assert "is no run folder" in fail("finish", out)
+    assert "tiles of" in fail("finish", out, folders[1])
+    succeed("finish", out, *folders, "-k", "cosine", "-k", "rbf")
+    assert not any(folder.exists() for folder in folders)
+    assert_equal(out, undisturbed)
+
+
+def test_the_command_that_finish_names_computes_what_is_missing(
+    source: Path, out: Path, undisturbed: Arrays
+) -> None:
+    import shlex
+
+    succeed("compute", source, "-o", out, *OPTIONS, "--shard", "2/3")
+    command = shlex.split(fail("finish", out).rsplit("compute them here: ", 1)[1])
+    assert command[0] == "semrsm"
+    succeed(*command[1:], "-k", "cosine", "-k", "rbf", "--threads", 1)
+    assert_equal(out, undisturbed)
+
+
+def kept_run(source: Path, out: Path) -> list[Path]:
+    """Leave a run folder in which all tiles are there."""
+    succeed("compute", source, "-o", out, *OPTIONS, "--shard", "1/1")
+    return tiles(out)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "empty"])
+def test_a_damaged_tile_is_named_and_computed_again(
+    damage: str, source: Path, out: Path, undisturbed: Arrays
+) -> None:
+    victim = kept_run(source, out)[4]
+    content = bytearray(victim.read_bytes())
+    if damage == "flipped":
+        content[len(content) // 2] ^= 1
+    else:
+        del content[0 if damage == "empty" else len(content) // 2 :]
+    victim.write_bytes(content)
+    message = fail("finish", out)
+    assert str(victim) in message
+    assert "damaged" in message
+    assert "semrsm compute" in message
+    done = succeed("compute", source, "-o", out, *OPTIONS)
+    assert f"{victim} is damaged and is computed again" in done.stderr
+    assert "going on, 29 of 30 tiles are there" in done.stderr
+    assert_equal(out, undisturbed)
+
+
+def test_another_kernel_keeps_all_tiles(source: Path, out: Path) -> None:
+    kept_run(source, out)
+    done = succeed("compute", source, "-o", out, "-k", "rbf", "--sigma", 3, "--threads", 2)
+    assert "going on, 30 of 30 tiles are there" in done.stderr
+    assert semrsm.read_rsm(out, "block1", "rbf")[1]["sigma"] == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("-m", "greedy"), "matcher is optimal, not greedy"),
+        (("--dtype", "float64"), "dtype is float32, not float64"),
+        (("--certify",), "certify is False, not True"),
+        (("--samples", "0:39"), "samples is not given, not 0:39"),
+        (("-l", "block1"), "layers.block2"),
+    ],
+)
+def test_another_setting_is_refused_and_a_restart_offered(
+    change: tuple[object, ...], says: str, source: Path, out: Path
+) -> None:
+    there = kept_run(source, out)
+    message = fail("compute", source, "-o", out, *OPTIONS, *change)
+    assert says in message
+    assert "--restart" in message
+    assert tiles(out) == there
+
+
+def test_a_restart_throws_the_old_tiles_away(source: Path, out: Path, undisturbed: Arrays) -> None:
+    succeed("compute", source, "-o", out, "-m", "identity", "--shard", "1/1", "--threads", 1)
+    done = succeed("compute", source, "-o", out, *OPTIONS, "--restart")
+    assert "going on" not in done.stderr
+    assert_equal(out, undisturbed)
+
+
+def changed_copy(source: Path, folder: Path) -> Path:
+    copy = folder / "copy.h5"
+    shutil.copy(source, copy)
+    return copy
+
+
+def change_sample(path: Path, sample: int, layer: str = "block1") -> None:
+    with h5py.File(path, "r+") as file:
+        file[layer][sample, 0, 0, 0] += 1
+
+
+@pytest.mark.parametrize("sample", [0, 27])
+def test_an_input_that_changed_between_sittings_is_refused_and_nothing_is_lost(
+    sample: int, source: Path, out: Path, tmp_path: Path, undisturbed: Arrays
+) -> None:
+    copy = changed_copy(source, tmp_path)
+    succeed("compute", copy, "-o", out, *OPTIONS, "--shard", "1/2")
+    there = tiles(out)
+    change_sample(copy, sample)
+    message = fail("compute", copy, "-o", out, *OPTIONS)
+    assert str(copy) in message
+    assert "--restart" in message
+    assert sample == 0 or "sample 27 has changed" in message
+    assert tiles(out) == there
+    shutil.copy(source, copy)
+    succeed("compute", copy, "-o", out, *OPTIONS)
+    assert_equal(out, undisturbed)
+
+
+def test_an_input_that_was_only_touched_goes_on(
+    source: Path, out: Path, tmp_path: Path, undisturbed: Arrays
+) -> None:
+    copy = changed_copy(source, tmp_path)
+    succeed("compute", copy, "-o", out, *OPTIONS, "--shard", "1/2")
+    os.utime(copy, (1, 1))
+    succeed("compute", copy, "-o", out, *OPTIONS)
+    assert_equal(out, undisturbed)
+
+
+def test_a_sample_that_changes_while_its_time_does_not_is_noticed_when_it_is_read_again(
+    source: Path, out: Path, tmp_path: Path
+) -> None:
+    copy = changed_copy(source, tmp_path)
+    succeed("compute", copy, "-o", out, *OPTIONS, "--shard", "1/2")
+    times = copy.stat()
+    change_sample(copy, 27)
+    os.utime(copy, ns=(times.st_atime_ns, times.st_mtime_ns))
+    result = run("compute", copy, "-o", out, *OPTIONS)
+    assert result.exit_code == 1
+    assert "block1: sample 27 has changed since the run began" in result.stderr
+
+
+def test_a_second_run_on_the_same_output_is_refused(
+    source: Path, out: Path, undisturbed: Arrays
+) -> None:
+    process = begin(source, out)
+    message = fail("compute", source, "-o", out, *OPTIONS)
+    assert f"is in use by process {process.pid} on " in message
+    assert process.communicate(timeout=60)[0].startswith("layer\t")
+    assert_equal(out, undisturbed)
+
+
+def test_finishing_that_was_killed_is_done_again(
+    source: Path, out: Path, undisturbed: Arrays
+) -> None:
+    kept_run(source, out)
+    # The file does not fit: the signal SIGXFSZ ends the process in the middle of writing it.
+    process = start(
+        *("finish", out, "-k", "cosine", "-k", "rbf"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)),
+    )
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert len(tiles(out)) == 30
+    assert not out.exists()
+    succeed("finish", out, "-k", "cosine", "-k", "rbf")
+    assert_equal(out, undisturbed)
+
+
+def test_a_run_that_was_killed_just_before_its_end_has_nothing_left_to_do(
+    source: Path, out: Path, undisturbed: Arrays
+) -> None:
+    kept_run(source, out)
+    saved = out.parent.parent / "saved"
+    shutil.copytree(run_folder_of(out), saved)
+    succeed("finish", out, "-k", "cosine", "-k", "rbf")
+    shutil.copytree(saved, run_folder_of(out))
+    done = succeed("compute", source, "-o", out, *OPTIONS)
+    assert "was finished before" in done.stderr
+    assert_equal(out, undisturbed)
+    assert "exists" in fail("compute", source, "-o", out, *OPTIONS)
+
+
+def test_an_output_that_is_made_meanwhile_by_somebody_else_costs_no_tile(
+    source: Path, out: Path, undisturbed: Arrays
+) -> None:
+    process = begin(source, out)
+    out.write_bytes(b"somebody else's")
+    stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert "exists" in stderr
+    assert "is kept in" in stderr
+    assert out.read_bytes() == b"somebody else's"
+    assert len(tiles(out)) == 30
+    out.unlink()
+    succeed("compute", source, "-o", out, *OPTIONS)
+    assert_equal(out, undisturbed)

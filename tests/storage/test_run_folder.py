@@ -1,0 +1,236 @@
+"""The run folder: what is written is read, damage is noticed, another run is refused, one at a time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from semrsm.errors import SemrsmError
+from semrsm.machine import host
+from semrsm.storage.run_folder import (
+    RunFolder,
+    TileFile,
+    differing,
+    file_name,
+    is_locked,
+    locked,
+    read_run,
+    run_id,
+    start_run,
+)
+from semrsm.storage.whole_files import aside, remove_leftovers, temporary_name
+
+RUN = {
+    "matcher": "optimal",
+    "certify": False,
+    "layers": {"a/b": {"edge": 4}},
+    "activations": {"path": "/here/a.h5", "bytes": 9, "modified_ns": 1, "fingerprint": "f"},
+    "against": None,
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return start_run(tmp_path / "o.rsm.h5.run", RUN)
+
+
+def tile(rng: np.random.Generator, bound: bool = False) -> TileFile:
+    matched = rng.normal(size=(3, 4))
+    return TileFile(matched, matched + 1 if bound else None, {"seconds": 1.5, "solver": None})
+
+
+def test_a_tile_is_read_as_it_was_written(folder: RunFolder, rng: np.random.Generator) -> None:
+    written = tile(rng)
+    assert folder.read_tile("a/b", (1, 12), (3, 4)) is None
+    folder.write_tile("a/b", (1, 12), written)
+    found = folder.read_tile("a/b", (1, 12), (3, 4))
+    assert found is not None
+    np.testing.assert_array_equal(found.matched, written.matched)
+    assert found.upper_bound is None
+    assert found.made["seconds"] == 1.5
+    assert list(folder.places("a/b")) == [(1, 12)]
+    assert [str(p.relative_to(folder.path)) for p in folder.path.glob("tiles/*/*")] == [
+        "tiles/a%2Fb/1-12.npz"
+    ]
+    assert folder.holds_tiles()
+    assert not folder.holds_scans()
+
+
+def test_a_scan_is_read_as_it_was_written(folder: RunFolder) -> None:
+    assert folder.read_scan("a/b") is None
+    folder.write_scan("a/b", {"squared_norm": np.arange(3.0)})
+    found = folder.read_scan("a/b")
+    assert found is not None
+    np.testing.assert_array_equal(found["squared_norm"], np.arange(3.0))
+
+
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_flipped_bit_never_makes_another_number(
+    place: float, bit: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = start_run(tmp_path_factory.getbasetemp() / "flipped.run", RUN)
+    written = tile(np.random.default_rng(20241))
+    folder.write_tile("a/b", (0, 0), written)
+    path = folder.tile_path("a/b", (0, 0))
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1 << bit
+    path.write_bytes(content)
+    found = folder.read_tile("a/b", (0, 0), (3, 4))
+    if found is not None:  # the bit stood where nothing is said, such as a date
+        np.testing.assert_array_equal(found.matched, written.matched)
+
+
+@pytest.mark.parametrize("left", [0, 1, 100, -1])
+def test_a_tile_cut_short_is_none(folder: RunFolder, rng: np.random.Generator, left: int) -> None:
+    folder.write_tile("a/b", (0, 0), tile(rng))
+    path = folder.tile_path("a/b", (0, 0))
+    path.write_bytes(path.read_bytes()[:left])
+    assert folder.read_tile("a/b", (0, 0), (3, 4)) is None
+    folder.remove_tile("a/b", (0, 0))
+    assert folder.places("a/b") == {}
+
+
+def test_a_tile_of_another_run_shape_or_without_its_bound_is_none(
+    folder: RunFolder, rng: np.random.Generator
+) -> None:
+    folder.write_tile("a/b", (0, 0), tile(rng))
+    assert folder.read_tile("a/b", (0, 0), (4, 3)) is None
+    other = RunFolder(folder.path, RUN | {"matcher": "greedy"})
+    assert other.read_tile("a/b", (0, 0), (3, 4)) is None
+    certified = RunFolder(folder.path, RUN | {"certify": True})
+    certified.write_tile("a/b", (0, 1), tile(rng))
+    assert certified.read_tile("a/b", (0, 1), (3, 4)) is None
+    certified.write_tile("a/b", (0, 2), tile(rng, bound=True))
+    assert certified.read_tile("a/b", (0, 2), (3, 4)) is not None
+
+
+def test_the_same_run_is_gone_on_with_wherever_its_input_lies(folder: RunFolder) -> None:
+    elsewhere = RUN | {"activations": RUN["activations"] | {"path": "/there", "modified_ns": 2}}
+    assert run_id(elsewhere) == folder.run_id
+    assert start_run(folder.path, elsewhere).run["activations"]["modified_ns"] == 1
+
+
+def test_another_run_is_refused_with_what_differs(folder: RunFolder) -> None:
+    with pytest.raises(SemrsmError, match=r"matcher is optimal, not greedy; .* --restart"):
+        start_run(folder.path, RUN | {"matcher": "greedy"})
+    with pytest.raises(SemrsmError, match=r"layers\.a/b\.edge is 4, not 8"):
+        start_run(folder.path, RUN | {"layers": {"a/b": {"edge": 8}}})
+    changed = RUN | {"activations": RUN["activations"] | {"bytes": 10}}
+    with pytest.raises(SemrsmError, match=r"/here/a\.h5 is not what it was .*bytes 9, now 10"):
+        start_run(folder.path, changed)
+    assert differing(RUN, RUN) == []
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "o.run").mkdir()
+    (tmp_path / "o.run" / "thesis.tex").write_text("all of it")
+    with pytest.raises(SemrsmError, match="is no run folder"):
+        start_run(tmp_path / "o.run", RUN)
+    assert (tmp_path / "o.run" / "thesis.tex").read_text() == "all of it"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", "null", "\x00"])
+def test_a_damaged_description_of_a_run_is_refused(folder: RunFolder, content: str) -> None:
+    (folder.path / "run.json").write_text(content)
+    with pytest.raises(SemrsmError, match=r"run\.json .*--restart"):
+        read_run(folder.path)
+
+
+@given(name=st.text(st.characters(codec="utf-8"), min_size=1, max_size=300))
+def test_every_name_of_a_layer_is_a_name_of_a_file(name: str) -> None:
+    made = file_name(name)
+    assert len(made.encode()) <= 255
+    assert made not in (".", "..")
+    assert not set(made) & set("/\\\0")
+    assert file_name(name + "x") != made
+
+
+def test_one_run_at_a_time_and_several_shards(tmp_path: Path) -> None:
+    path = tmp_path / "o.run"
+    with locked(path):
+        assert is_locked(path)
+        with (
+            pytest.raises(SemrsmError, match=f"in use by process {os.getpid()} on {host()}"),
+            locked(path),
+        ):
+            pass
+        with pytest.raises(SemrsmError, match="in use by"), locked(path, shared=True):
+            pass
+    assert not is_locked(path)
+    shards = locked(path, shared=True), locked(path, shared=True)
+    with shards[0], shards[1], pytest.raises(SemrsmError, match=r"\(a shard\)"), locked(path):
+        pass
+    with locked(path):
+        pass
+
+
+def test_a_file_system_without_locks_has_runs_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    def refuse(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with locked(tmp_path / "o.run"), locked(tmp_path / "o.run"):
+        assert not is_locked(tmp_path / "o.run")
+
+
+def test_a_folder_that_cannot_be_synced_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with aside(tmp_path / "out") as partial:
+        partial.write_text("whole")
+    assert (tmp_path / "out").read_text() == "whole"
+
+
+def ended_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_what_dead_processes_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    out = tmp_path / "o[1].rsm.h5"
+    own = temporary_name(out)
+    dead = own.with_name(own.name.replace(f".{os.getpid()}.", f".{ended_process()}."))
+    elsewhere = own.with_name(own.name.replace(host(), "other-12345678"))
+    old = own.with_name(own.name.replace(host(), "older-12345678"))
+    unlike = tmp_path / "o1.rsm.h5.partial"
+    for path in (own, dead, elsewhere, old, unlike):
+        path.write_text("half")
+    os.utime(old, (0, 0))
+    remove_leftovers(out)
+    assert set(tmp_path.iterdir()) == {own, elsewhere, unlike}
+
+
+def test_a_temporary_name_is_no_longer_than_a_name_may_be(tmp_path: Path) -> None:
+    out = tmp_path / ("x" * 255)
+    with aside(out) as partial:
+        partial.write_text("whole")
+    assert out.read_text() == "whole"
+
+
+def test_restarting_forgets_the_run_and_keeps_its_lock(
+    folder: RunFolder, rng: np.random.Generator
+) -> None:
+    folder.write_tile("a/b", (0, 0), tile(rng))
+    folder.write_scan("a/b", {"squared_norm": np.arange(3.0)})
+    with locked(folder.path):
+        folder.clear()
+        assert [path.name for path in folder.path.iterdir()] == ["lock"]
+        start_run(folder.path, RUN | {"matcher": "greedy"})
+    shutil.rmtree(folder.path)
