@@ -58,8 +58,10 @@ def upper_pairs(rsm: Rsm) -> NDArray[np.float64]:
             pairs[at : at + n - 1 - i] = row[i + 1 :]
             at += n - 1 - i
     gap = np.abs(by_rows - by_columns)
-    if gap.max() > ROUNDING * np.sqrt(n) * largest:
+    # The lowest sample, not the largest gap: the two samples of a pair tie but for rounding.
+    differing = np.flatnonzero(gap > ROUNDING * np.sqrt(n) * largest)
+    if differing.size:
         raise SemrsmError(
-            f"{rsm.address}: row and column {int(gap.argmax())} differ; give a symmetric RSM"
+            f"{rsm.address}: row and column {differing[0]} differ; give a symmetric RSM"
         )
     return pairs

@@ -226,13 +226,17 @@ def test_a_failed_evaluation_leaves_no_table(rsm_file: Path, dump: Path, tmp_pat
     assert not [p for p in tmp_path.iterdir() if "queries" in p.name]
 
 
+@pytest.mark.parametrize(
+    "spoilt", [{(2, 7): 0.01}, {(7, 2): 0.01}, {(2, 7): 0.01, (3, 5): 0.1, (8, 4): -1.0}]
+)
 def test_a_matrix_that_is_not_symmetric_has_no_pairs(
-    tmp_path: Path, rng: np.random.Generator
+    spoilt: dict[tuple[int, int], float], tmp_path: Path, rng: np.random.Generator
 ) -> None:
     x = rng.standard_normal((9, 9))
     x = x + x.T
-    x[2, 7] += 0.01
+    for entry, by in spoilt.items():
+        x[entry] += by
     np.save(tmp_path / "r.npy", x)
     np.save(tmp_path / "v.npy", np.arange(9) // 2)
-    with pytest.raises(SemrsmError, match=r"row and column [27] differ; give a symmetric RSM"):
+    with pytest.raises(SemrsmError, match=r"row and column 2 differ; give a symmetric RSM"):
         list(evaluate_views([tmp_path / "r.npy"], tmp_path / "v.npy"))

@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from semrsm.errors import SemrsmError
 from semrsm.measures import INVARIANCES, MEASURES
+from semrsm.measures.matrices import check_rsm
 
 few = settings(max_examples=20)
 seeds = st.integers(0, 2**32 - 1)
@@ -238,6 +240,23 @@ def test_bad_rsms_are_refused_with_the_reason(name, kind) -> None:
         MEASURES[name](spoil(K), K)
     with pytest.raises(SemrsmError, match=f"^the second RSM: .*{message}"):
         MEASURES[name](K, spoil(K))
+
+
+def test_of_two_samples_that_differ_alike_the_lower_is_named() -> None:
+    K = related(4)[1]
+    for i, j in combinations(range(len(K)), 2):
+        spoilt = K.copy()
+        spoilt[i, j] += np.abs(K).max()
+        for matrix in (spoilt, spoilt.T):
+            with pytest.raises(SemrsmError, match=f"row and column {i} differ"):
+                check_rsm(matrix, at_least=2)
+
+
+def test_the_lowest_sample_that_differs_is_named_even_where_others_differ_more() -> None:
+    K = np.eye(6)
+    K[1, 4], K[5, 2] = 1, 8
+    with pytest.raises(SemrsmError, match="row and column 1 differ"):
+        check_rsm(K, at_least=2)
 
 
 @each_measure
