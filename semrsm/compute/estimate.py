@@ -12,6 +12,7 @@ from semrsm.compute.executors import n_processes
 from semrsm.compute.grid import Grid
 from semrsm.compute.options import RunOptions
 from semrsm.compute.plan import LayerPlan
+from semrsm.compute.scan import scan
 from semrsm.engine.kernels import KERNELS
 from semrsm.engine.tiles import Budget, Tile, power_of_two_up_to
 from semrsm.storage.rsm_file import LayerInfo
@@ -78,7 +79,7 @@ def estimate(plan: LayerPlan, options: RunOptions) -> Estimate:
     bytes_written = n * m * (8 + 4 * len(options.kernel) + 8 * plan.work.certify)
     # Samples are made ready while pairs are matched, on the same cores.
     matching = (plan.grid.n_pairs / rate + loads * ready / plan.work.threads) / processes
-    matching += scanned * ready
+    matching += scanned * _scan_seconds(plan)
     finishing = _finishing_seconds(n * m, options) + 2 * bytes_written / DISK
     return Estimate(
         info=plan.info,
@@ -165,6 +166,15 @@ def _ready_seconds(plan: LayerPlan) -> float:
             ready(plan.rows.spread(few).vectors, range(few), plan.work)
             seconds = time.perf_counter() - began
     return seconds / few
+
+
+def _scan_seconds(plan: LayerPlan) -> float:
+    """Return how long a sample takes to be scanned, measured on a few."""
+    few = min(plan.rows.n_samples, 16)
+    scan(plan.rows.spread(1), 1)  # opens what is opened once
+    began = time.perf_counter()
+    scan(plan.rows.spread(few), few)
+    return (time.perf_counter() - began) / few
 
 
 def _finishing_seconds(entries: int, options: RunOptions) -> float:

@@ -28,7 +28,7 @@ class Scanned:
 
     Attributes:
         squared_norm: (n,) float64.
-        digests: (n, 16) uint8, BLAKE2b-128 of each sample's values as read.
+        digests: (n, 16) uint8, SHA-256, cut to 128 bits, of each sample's values as read.
     """
 
     squared_norm: NDArray[np.float64]
@@ -64,8 +64,8 @@ def scan_layer(plan: LayerPlan, folder: RunFolder, again: bool) -> LayerScan:
     stored = _of_arrays(folder.read_scan(plan.name), plan)
     if stored is not None and not again:
         return stored
-    rows = _scan(plan.rows, plan.budget.piece)
-    columns = rows if plan.symmetric else _scan(plan.columns, plan.budget.piece)
+    rows = scan(plan.rows, plan.budget.piece)
+    columns = rows if plan.symmetric else scan(plan.columns, plan.budget.piece)
     if stored is not None:
         refuse_changed(plan.rows, range(plan.rows.n_samples), rows.digests, stored.rows.digests)
         refuse_changed(
@@ -75,7 +75,8 @@ def scan_layer(plan: LayerPlan, folder: RunFolder, again: bool) -> LayerScan:
     return LayerScan(rows, columns)
 
 
-def _scan(layer: LayerInput, block: int) -> Scanned:
+def scan(layer: LayerInput, block: int) -> Scanned:
+    """Read every sample of a layer once, `block` at a time; refuse values that are not finite."""
     from semrsm.engine.devices import one_thread
     from semrsm.engine.maps import squared_norms
 
@@ -89,9 +90,12 @@ def _scan(layer: LayerInput, block: int) -> Scanned:
 
 
 def digests_of(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return a digest of each sample, (n, ...) -> (n, 16) uint8."""
+    """Return a digest of each sample, (n, ...) -> (n, 16) uint8: SHA-256, cut.
+
+    Samples are digested whenever they are read, and processors have instructions for SHA-256.
+    """
     samples = np.ascontiguousarray(array).reshape(len(array), -1).view(np.uint8)
-    whole = b"".join(hashlib.blake2b(s.data, digest_size=DIGEST_BYTES).digest() for s in samples)
+    whole = b"".join(hashlib.sha256(sample.data).digest()[:DIGEST_BYTES] for sample in samples)
     return np.frombuffer(whole, np.uint8).reshape(len(array), DIGEST_BYTES)
 
 
