@@ -132,9 +132,16 @@ def time_case(case: Case, threads: int) -> tuple[list[float], list[float], str]:
 
 
 def record(case: Case, benchmark: str, solver: str, rates: list[float]) -> dict[str, object]:
-    """Append a row to the results and return it."""
+    """Append a row of a layer of the ResNet to the results and return it."""
     with h5py.File(DATA / "resnet18_imagenet_24.h5") as file:
         _, channels, height, width = file[case.layer].shape
+    return append_row(case, benchmark, solver, rates, height * width, channels)
+
+
+def append_row(
+    case: Case, benchmark: str, solver: str, rates: list[float], positions: int, channels: int
+) -> dict[str, object]:
+    """Append a row to the results and return it."""
     p20, median, p80 = np.quantile(rates, [0.2, 0.5, 0.8])
     row = {
         "date": datetime.now(UTC).date().isoformat(),
@@ -150,7 +157,7 @@ def record(case: Case, benchmark: str, solver: str, rates: list[float]) -> dict[
         "versions": " ".join(f"{name}={version}" for name, version in versions().items()),
         "benchmark": benchmark,
         "layer": case.layer,
-        "S": height * width,
+        "S": positions,
         "C": channels,
         "pairs": case.pairs,
         "solver": solver,

@@ -207,7 +207,8 @@ def ends_well(command: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         for number in (signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the connection was lost
-            signal.signal(number, _terminate)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+                signal.signal(number, _terminate)
         try:
             result = command(*args, **kwargs)
             sys.stdout.flush()

@@ -108,11 +108,12 @@ def compute_with(
         for layer in plan.layers.values():
             if hint := class_token_hint(layer.rows):
                 listener.on_note(hint)
-        with _run_folder(path, run, options, listener) as folder:
+        with _run_folder(path, run, options) as folder:
+            if options.shard is None:
+                remove_leftovers(out)
             matching = _match(str(activations), plan, run, folder, options, listener)
             if options.shard is not None:
                 return Report(out, [])
-            remove_leftovers(out)
             reports = finish_run(Folders([folder]), out, options, command, matching)
             folder.remove()
     for report in reports:
@@ -149,9 +150,7 @@ def _keep_inputs(out: Path, plan: RunPlan) -> None:
 
 
 @contextlib.contextmanager
-def _run_folder(
-    path: Path, run: Mapping[str, Any], options: RunOptions, listener: Listener
-) -> Iterator[RunFolder]:
+def _run_folder(path: Path, run: Mapping[str, Any], options: RunOptions) -> Iterator[RunFolder]:
     """Open or start the run; what it found stays when it fails, and is named then."""
     new = not path.exists()
     with locked(path, shared=options.shard is not None):

@@ -15,7 +15,7 @@ from pathlib import Path
 from semrsm.errors import SemrsmError
 from semrsm.names import no_such
 from semrsm.storage.formats import FORMATS, format_of
-from semrsm.storage.layer import DAMAGE, Layer
+from semrsm.storage.layer import DAMAGE, Layer, remedy_of
 
 
 @dataclass(frozen=True)
@@ -105,16 +105,6 @@ def open_activations(path: Path) -> ActivationFile:
         arrays, close = FORMATS[format_name].open(path)
     except DAMAGE as error:
         raise SemrsmError(
-            f"{path} cannot be opened as {format_name} ({error}): {_remedy(error)}"
+            f"{path} cannot be opened as {format_name} ({error}): {remedy_of(error)}"
         ) from error
     return ActivationFile(path, format_name, arrays, close)
-
-
-def _remedy(error: Exception) -> str:
-    """Say what to do about a file that cannot be opened."""
-    if "lock file" in str(error):
-        return (
-            "another program is writing it or the file system refuses locks;"
-            " wait for it or set HDF5_USE_FILE_LOCKING=FALSE"
-        )
-    return "it is damaged or cut short; save or copy it again"

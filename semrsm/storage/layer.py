@@ -23,6 +23,16 @@ DAMAGE = (
 )
 
 
+def remedy_of(error: Exception) -> str:
+    """Say what to do about a file that cannot be opened."""
+    if "lock file" in str(error):
+        return (
+            "another program is writing it or the file system refuses locks;"
+            " wait for it or set HDF5_USE_FILE_LOCKING=FALSE"
+        )
+    return "it is damaged or cut short; save or copy it again"
+
+
 @dataclass(frozen=True)
 class Layer:
     """One array of an activation file: what is known of it, and how its samples are read.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.names import no_such
-from semrsm.storage.layer import DAMAGE
+from semrsm.storage.layer import DAMAGE, remedy_of
 
 FORMAT = "semrsm-rsm"
 FORMAT_VERSION = "1"
@@ -179,6 +179,8 @@ def open_rsm(path: Path) -> RsmFile:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
+        if "lock" in str(error):
+            raise SemrsmError(f"{path} cannot be opened ({error}): {remedy_of(error)}") from error
         raise SemrsmError(
             f"{path} is no RSM file or is damaged ({error}); compute it again"
         ) from error

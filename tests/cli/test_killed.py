@@ -27,9 +27,10 @@ def long_work(tmp_path: Path, rng: np.random.Generator) -> Path:
     return write_h5(tmp_path / "long.h5", layer=array)
 
 
-def begin(source: Path, out: Path, *args: object) -> subprocess.Popen:
+def begin(source: Path, out: Path, *args: object, **options: object) -> subprocess.Popen:
     """Start computing and return once tiles are being matched: one is in the run folder."""
-    process = start("compute", source, "-o", out, "--overwrite", "--threads", 1, *args)
+    command = ("compute", source, "-o", out, "--overwrite", "--threads", 1)
+    process = start(*command, *args, **options)
     for _ in range(1200):
         if list(out.parent.glob("*.run/tiles/*/*.npz")):
             return process
@@ -158,3 +159,19 @@ def test_python_runs_nothing_heavy_before_it_must() -> None:
     code = f"import semrsm.cli, sys; sys.exit(' '.join({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""
+
+
+def test_a_run_under_nohup_survives_the_loss_of_the_connection(
+    long_work: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    out = folder / "o.rsm.h5"
+    process = begin(
+        long_work, out, "--samples", "0:12",
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )  # fmt: skip
+    process.send_signal(signal.SIGHUP)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    assert is_rsm_file(out)

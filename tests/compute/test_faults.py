@@ -8,6 +8,7 @@ import select
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -414,4 +415,39 @@ def test_an_output_that_is_made_meanwhile_by_somebody_else_costs_no_tile(
     assert len(tiles(out)) == 30
     out.unlink()
     succeed("compute", source, "-o", out, *OPTIONS)
+    assert_equal(out, undisturbed)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(disk)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("filled", [160_000, 225_000])
+def test_a_disk_that_is_full_and_then_freed(
+    filled: int, source: Path, small_disk: Path, undisturbed: Arrays
+) -> None:
+    """The tiles take about 40 KB and the file 60 KB: one fails while matching, one while finishing."""
+    out = small_disk / "out" / "o.rsm.h5"
+    out.parent.mkdir()
+    (small_disk / "filling").write_bytes(bytes(filled))
+    message = run("compute", source, "-o", out, *OPTIONS).stderr
+    assert "No space left on device" in message
+    assert f"kept in {run_folder_of(out)}" in message
+    assert message.count("\n") == 1
+    assert not list(out.parent.rglob("*.partial"))
+    there = len(tiles(out))
+    assert there == 30 if filled < 200_000 else 0 < there < 30
+    (small_disk / "filling").unlink()
+    done = succeed("compute", source, "-o", out, *OPTIONS)
+    assert f"going on, {there} of 30 tiles are there" in done.stderr
     assert_equal(out, undisturbed)
