@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import math
 import os
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from semrsm.errors import SemrsmError
 
 
 def cores() -> int:
@@ -23,6 +26,37 @@ def default_memory() -> int:
     texts = [limit.read_text().strip() for limit in limits_of_this_job() if limit.exists()]
     limits = [int(text) for text in texts if text.isdigit()]
     return min([physical, *limits, *memory_of_slurm_job(os.environ)]) // 2
+
+
+def require_memory(what: str, needed: float, granted: int, otherwise: str) -> None:
+    """Refuse what needs more memory than is granted, before it starts; all commands say it like this.
+
+    Args:
+        what: What is to be done, such as "comparing RSMs of 4000 samples".
+        needed: Bytes it takes at its peak; rounded up, so that granting the number in the sentence does.
+        granted: Bytes.
+        otherwise: What to do where there is no more memory, such as "choose another measure".
+
+    Raises:
+        SemrsmError: It does not fit.
+
+    >>> require_memory("drawing this", 3 << 30, 2 << 30, "choose fewer layers")
+    Traceback (most recent call last):
+    semrsm.errors.SemrsmError: drawing this needs 3072 MiB and --memory grants 2048 MiB; raise --memory
+    or choose fewer layers
+    """
+    if needed > granted:
+        raise SemrsmError(
+            f"{what} needs {_size(needed, math.ceil)} and --memory grants {_size(granted, math.floor)};"
+            f" raise --memory or {otherwise}"
+        )
+
+
+def _size(n_bytes: float, rounded: Callable[[float], int]) -> str:
+    """Return a size as --memory takes it, of at least two digits where there are so many."""
+    units = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10}
+    unit = next((u for u, size in units.items() if n_bytes >= 10 * size), "KiB")
+    return f"{rounded(n_bytes / units[unit])} {unit}"
 
 
 def memory_of_slurm_job(environment: Mapping[str, str]) -> list[int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +13,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semrsm.engine.kernels import KERNELS, Kernel, Matched, finisher, parse_sigma, refuse_unmatched
+from semrsm.engine.kernels import (
+    KERNELS,
+    Finisher,
+    Kernel,
+    Matched,
+    parse_sigma,
+    refuse_by_norms,
+    refuse_unmatched,
+    sigma_of,
+)
 from semrsm.errors import SemrsmError
 from semrsm.names import look_up, no_such
 from semrsm.storage.address import address_of
 from semrsm.storage.matrices import Matrix, read_matrices
 from semrsm.storage.rsm_file import LayerInfo, RsmFile, is_rsm_file, open_rsm, row_blocks
+from semrsm.storage.rsm_writer import CHUNK
+
+BLOCK = 1 << 21  # entries of a block that is worked on at once
+PART = 1 << 18  # entries that are finished at once: a kernel makes several copies of them
+SHARE = 4  # the part of the memory that a block, or the rows that are read at once, may take
+
+Rows = Callable[[slice], NDArray[np.floating]]
 
 
 def read_rsm(
@@ -58,7 +76,8 @@ def read_rsm(
         if wanted is None and kernel in info.sigmas:
             rows, used = _read_stored(file_path, info.name, kernel), info.sigmas[kernel]
         else:
-            rows, used = _finisher(file, info, row, wanted or "median")
+            rows, sigma_used = _finisher(file, info, row, wanted or "median")
+            used = sigma_used()
         return rows(slice(None)), {
             "layer": info.name,
             "matcher": info.matcher,
@@ -95,7 +114,7 @@ class Rsm:
     shape: tuple[int, int]
     symmetric: bool
     samples: list[str] | None
-    rows: Callable[[slice], NDArray[np.floating]]
+    rows: Rows
 
     @property
     def address(self) -> str:
@@ -105,6 +124,27 @@ class Rsm:
     def values(self) -> NDArray[np.floating]:
         """Return the whole RSM, (n, m)."""
         return self.rows(slice(None))
+
+    def blocks(self, memory: int, working: float) -> Iterator[tuple[int, NDArray[np.floating]]]:
+        """Yield (first row, block of whole rows) from top to bottom, so large that the memory suffices.
+
+        Whole chunks of the file are read at once where they fit, so that none is read twice.
+
+        Args:
+            memory: Bytes, at least `row_need`.
+            working: Bytes for each entry of a block that whoever works on it takes, at least 32.
+        """
+        n, m = self.shape
+        height = max(1, int(min(BLOCK, memory / SHARE / working) / m))
+        strip = max(height // CHUNK * CHUNK, CHUNK if CHUNK * 8 * m <= memory / SHARE else height)
+        for start in range(0, n, strip):
+            rows = self.rows(slice(start, min(start + strip, n)))
+            for first in range(0, len(rows), height):
+                yield start + first, rows[first : first + height]
+
+    def row_need(self, working: float) -> int:
+        """Return the bytes that `blocks` takes at least: for one row at a time."""
+        return int(SHARE * working * self.shape[1])
 
 
 def open_rsms(
@@ -177,7 +217,7 @@ def _of_layer(file: RsmFile, info: LayerInfo, kernel: str | None, sigma: str | f
     )
 
 
-def _read_stored(path: Path, layer: str, kernel: str) -> Callable[[slice], NDArray[np.floating]]:
+def _read_stored(path: Path, layer: str, kernel: str) -> Rows:
     def rows(wanted: slice) -> NDArray[np.floating]:
         # Opened anew for every block: no file stays open, whoever holds the RSM.
         with open_rsm(path) as file:
@@ -190,24 +230,65 @@ def _read_stored(path: Path, layer: str, kernel: str) -> Callable[[slice], NDArr
 
 def _finisher(
     file: RsmFile, info: LayerInfo, kernel: Kernel, sigma: str | float
-) -> tuple[Callable[[slice], NDArray[np.floating]], float | None]:
-    """Return what finishes rows of a kernel that is not stored, and its sigma."""
+) -> tuple[Rows, Callable[[], float | None]]:
+    """Return what finishes rows of a kernel that is not stored, and what gives its sigma.
 
-    def blocks() -> Iterator[tuple[int, int, NDArray[np.float64]]]:
-        with open_rsm(file.path) as again:
-            for row, block in row_blocks(again.matched(info.name)):
-                yield row, 0, block
+    What the norms tell is refused at once; the inner products are not read before rows, or the sigma,
+    are asked for.
+    """
+    matched = _matched(file, info.name)
 
-    matched = Matched(blocks, *file.squared_norms(info.name), info.storage_mode == "symmetric")
-    try:
-        refuse_unmatched(kernel, info.parameters.get("permutation", True), info.matcher)
-        finish = finisher(kernel, sigma, matched)
-    except SemrsmError as error:
-        raise error.within(f"{file.path}::{info.name}") from error
+    def sigma_used() -> float | None:
+        with _naming(file.path, info.name):
+            if kernel.needs_sigma and sigma == "median":
+                about = file.path.stat()
+                stamp = about.st_ino, about.st_mtime_ns, about.st_size
+                return _median_sigma(file.path.resolve(), stamp, info.name, kernel.name)
+            return sigma_of(kernel, sigma, matched)
 
     def rows(wanted: slice) -> NDArray[np.floating]:
         first, stop, _ = wanted.indices(info.n_samples)
+        finish = Finisher(kernel, sigma_used(), matched.row_sq, matched.column_sq)
         with open_rsm(file.path) as again:
-            return finish(first, again.matched(info.name)[first:stop])
+            block = again.matched(info.name)[first:stop]
+        step = max(1, PART // info.n_columns)
+        for start in range(0, len(block), step):  # in place: what is read is held once
+            part = slice(start, start + step)
+            block[part] = finish(first + start, block[part])
+        return block
 
-    return rows, finish.sigma
+    with _naming(file.path, info.name):
+        refuse_unmatched(kernel, info.parameters.get("permutation", True), info.matcher)
+        refuse_by_norms(kernel, sigma, matched)
+    return rows, sigma_used
+
+
+@contextlib.contextmanager
+def _naming(path: Path, layer: str) -> Iterator[None]:
+    """Put the file and the layer in front of what is wrong with them."""
+    try:
+        yield
+    except SemrsmError as error:
+        raise error.within(f"{path}::{layer}") from error
+
+
+@functools.lru_cache(maxsize=1024)
+def _median_sigma(path: Path, stamp: tuple[int, ...], layer: str, kernel: str) -> float | None:
+    """Return the width from the median distance of a layer, found once for a file as it is now."""
+    with open_rsm(path) as file:
+        matched = _matched(file, layer)
+    return sigma_of(KERNELS[kernel], "median", matched)
+
+
+def _matched(file: RsmFile, layer: str) -> Matched:
+    """Return the matched inner products of a layer, read when they are asked for, and its norms."""
+
+    def blocks() -> Iterator[tuple[int, int, NDArray[np.float64]]]:
+        with open_rsm(file.path) as again:
+            for row, block in row_blocks(again.matched(layer)):
+                step = max(1, PART // block.shape[1])  # distances take several copies
+                for start in range(0, len(block), step):
+                    yield row + start, 0, block[start : start + step]
+
+    symmetric = file.layer(layer).storage_mode == "symmetric"
+    return Matched(blocks, *file.squared_norms(layer), symmetric)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from semrsm.cli.console import ends_well, print_json, print_table, say
+from semrsm.compute.parsers import parse_memory
 from semrsm.engine.kernels import KERNELS
 from semrsm.evaluate.results import Evaluation, write_details
 from semrsm.evaluate.run import evaluate_predictions, evaluate_retrieval, evaluate_views
@@ -32,6 +33,10 @@ Kernels = Annotated[
         "--kernel",
         help=f"{', '.join(KERNELS)}; may be repeated; finished where not stored. (default: stored)",
     ),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="May be taken, such as 4GiB. (default: half of all)"),
 ]
 Out = Annotated[
     Path | None,
@@ -62,6 +67,7 @@ def retrieval(
     ] = None,
     layer: Layers = None,
     kernel: Kernels = None,
+    memory: Memory = None,
     out: Out = None,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -70,7 +76,8 @@ def retrieval(
 
     A text table has one row a sample, labels separated by ';' or in further columns; a first column
     headed sample, id or image holds ids, by which rows are aligned where the RSM has ids too. Equal
-    similarities are ranked in the order of the samples.
+    similarities are ranked in the order of the samples. An RSM is read by blocks of rows, so it may be
+    larger than memory.
 
     Example: semrsm evaluate retrieval dump.rsm.h5 --labels dump.h5::labels --at 1 --at 10
     """
@@ -81,6 +88,7 @@ def retrieval(
         layers=tuple(layer or ()),
         kernels=tuple(kernel or ()),
         ks=tuple(at or (1, 5, 10)),
+        memory=_bytes(memory),
     )
     _print(found, out, overwrite, json)
 
@@ -99,13 +107,15 @@ def predictions(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the resamples.")] = 0,
     layer: Layers = None,
     kernel: Kernels = None,
+    memory: Memory = None,
     out: Out = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Correlate the similarity of pairs with the Jensen-Shannon divergence of their predictions.
 
-    The more negative, the better the RSM says which samples are predicted alike.
+    The more negative, the better the RSM says which samples are predicted alike. Ranking needs 72 bytes
+    of memory for each pair, 88 with --bootstrap.
 
     Example: semrsm evaluate predictions dump.rsm.h5 --logits dump.h5::logits --bootstrap 1000
     """
@@ -119,6 +129,7 @@ def predictions(
         kernels=tuple(kernel or ()),
         n_resamples=bootstrap,
         seed=seed,
+        memory=_bytes(memory),
     )
     _print(found, out, overwrite, json)
 
@@ -131,16 +142,29 @@ def views(
     ],
     layer: Layers = None,
     kernel: Kernels = None,
+    memory: Memory = None,
     out: Out = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Say how much more alike two views of one thing are than all other pairs.
 
+    Where the pairs do not fit in memory the RSM is read several times, by blocks of rows.
+
     Example: semrsm evaluate views dump.rsm.h5 --views dump.h5::views
     """
-    found = evaluate_views(rsm, views, layers=tuple(layer or ()), kernels=tuple(kernel or ()))
+    found = evaluate_views(
+        rsm,
+        views,
+        layers=tuple(layer or ()),
+        kernels=tuple(kernel or ()),
+        memory=_bytes(memory),
+    )
     _print(found, out, overwrite, json)
+
+
+def _bytes(memory: str | None) -> int | None:
+    return None if memory is None else parse_memory(memory)
 
 
 def _print(

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from semrsm.cli.console import say
+from semrsm.compute.parsers import parse_memory
 from semrsm.errors import SemrsmError
 from semrsm.plot.figures.canvas import check_suffix, save_figure
 from semrsm.plot.kinds import PLOTS, draw_plot
@@ -65,14 +66,23 @@ def plot(
         int | None, typer.Option("--k", help="Images to retrieve for each query; 5 if left out.")
     ] = None,
     title: Annotated[str | None, typer.Option(help="Title above the picture.")] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="May be taken, such as 4GiB. (default: half of all)"),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the picture.")] = False,
 ) -> None:
     """Draw RSMs, or tables of comparisons and evaluations, as PNG, PDF or SVG.
+
+    An RSM of more than 2000 samples is drawn as a heat map of the means of its entries over square cells,
+    read by blocks of rows. The kinds side-by-side, mds and dendrogram and the order cluster need whole
+    RSMs, and are refused with the number needed where these do not fit.
 
     Example: semrsm plot digits.rsm.h5 -o layer3.png -l '*layer3' --labels digits.h5::labels
     """
     check_suffix(out)
     check_output(out, overwrite)
+    granted = None if memory is None else parse_memory(memory)
     options = PlotOptions(
         kernel=kernel,
         layers=tuple(layer) if layer else None,
@@ -84,7 +94,7 @@ def plot(
         k=k,
         title=title,
     )
-    save_figure(draw_plot(kind, inputs, options), out)
+    save_figure(draw_plot(kind, inputs, options, granted), out)
     say(f"wrote {out}")
 
 

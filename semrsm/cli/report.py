@@ -9,6 +9,7 @@ import typer
 
 from semrsm.cli.console import say
 from semrsm.cli.plot import parse_queries
+from semrsm.compute.parsers import parse_memory
 from semrsm.plot.report import build_report
 from semrsm.plot.request import PlotOptions
 from semrsm.storage.whole_files import check_output, write_aside
@@ -52,15 +53,21 @@ def report(
         typer.Option(help="Table of semrsm compare -o, or of evaluate --json.", metavar="FILE.csv"),
     ] = None,
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="May be taken, such as 4GiB. (default: half of all)"),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page.")] = False,
 ) -> None:
     """Write one self-contained HTML page: what the RSMs are, how they were made, and pictures.
 
-    It holds no script and refers to nothing outside of it.
+    It holds no script and refers to nothing outside of it. A picture that does not fit in memory is left
+    out, and the page says how much it needs.
 
     Example: semrsm report identity.rsm.h5 optimal.rsm.h5 -o report.html --labels dump.h5::labels
     """
     check_output(out, overwrite)
+    granted = None if memory is None else parse_memory(memory)
     options = PlotOptions(
         kernel=kernel,
         layers=tuple(layer) if layer else None,
@@ -70,5 +77,5 @@ def report(
         queries=parse_queries(queries),
         title=title,
     )
-    write_aside(out, build_report(inputs, options, table or ()).encode())
+    write_aside(out, build_report(inputs, options, table or (), granted).encode())
     say(f"wrote {out}")

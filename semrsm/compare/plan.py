@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from semrsm.compare.samples import ComparedRsm
-from semrsm.errors import SemrsmError
-from semrsm.machine import default_memory
+from semrsm.machine import default_memory, require_memory
 from semrsm.measures.memory import FOR_BLOCKS, NEEDS
 
 Prepare = Callable[..., Any]
@@ -57,11 +56,8 @@ def plan_comparison(
         for prepare in prepares
     }
     needed = max(least.values()) + pair
-    if needed > granted:
-        raise SemrsmError(
-            f"comparing RSMs of {rsms[0].shape[0]} samples like this needs {_mib(needed)} and --memory"
-            f" grants {_mib(granted)}; raise --memory or choose another measure, such as cka"
-        )
+    what = f"comparing RSMs of {rsms[0].shape[0]} samples like this"
+    require_memory(what, needed, granted, "choose another measure, such as cka")
     # Preparing an RSM again costs more than reading it again: prepared ones are held first.
     held = (len(rsms) - 1) * max(NEEDS[prepare].held for prepare in least) * entries
     loaded = max(least.values()) + held + sum(sizes) <= granted
@@ -79,11 +75,8 @@ def check_minibatch(n: int, size: int, memory: int | None = None) -> None:
     """Refuse batches that do not fit in memory: two of them, with all n columns of their rows."""
     granted = default_memory() if memory is None else memory
     needed = 4 * 8 * n * min(n, 2 * size) + FOR_BLOCKS
-    if needed > granted:
-        raise SemrsmError(
-            f"batches of {size} of {n} samples need {_mib(needed)} and --memory grants {_mib(granted)};"
-            " raise --memory or take smaller batches"
-        )
+    what = f"estimating from batches of {size} of {n} samples"
+    require_memory(what, needed, granted, "take smaller batches")
 
 
 def _working(prepare: Prepare, resample: bool, permute: bool, itemsize: int) -> float:
@@ -96,7 +89,3 @@ def _working(prepare: Prepare, resample: bool, permute: bool, itemsize: int) -> 
         kept + max(pair, need.resample) if resample else 0,
         kept + pair + itemsize if permute else 0,
     )
-
-
-def _mib(size: float) -> str:
-    return f"{size / 2**20:.0f} MiB"

@@ -14,7 +14,7 @@ from semrsm.compute.options import RunOptions
 from semrsm.engine.kernels import KERNELS, refuse_no_pairs, refuse_unmatched
 from semrsm.engine.settings import Settings
 from semrsm.errors import SemrsmError
-from semrsm.machine import cores, default_memory
+from semrsm.machine import cores, default_memory, require_memory
 from semrsm.names import look_up
 from semrsm.storage.activations import ActivationFile, open_activations
 from semrsm.storage.address import address_of
@@ -152,11 +152,8 @@ def plan_layer(
     grid = Grid(*n, rows is columns, edge_for(max(n), rows.n_positions, work.matcher))
     try:
         _refuse_what_cannot_be(rows, columns, work, options)
-        if loaded >= memory:
-            raise SemrsmError(
-                f"a compressed .npz is loaded whole, here {loaded / 2**20:.1f} MiB, and --memory grants"
-                f" {memory / 2**20:.1f} MiB; raise --memory or save it as HDF5 or uncompressed"
-            )
+        what = "a compressed .npz, which is loaded whole,"
+        require_memory(what, loaded + bool(loaded), memory, "save it as HDF5 or uncompressed")
         budget = plan_budget(
             grid.edge,
             *n,

@@ -260,11 +260,17 @@ def finisher(kernel: Kernel, sigma: str | float, matched: Matched) -> Finisher:
     >>> finisher(KERNELS["cosine"], "median", matched)(0, m).tolist()
     [[1.0, 0.5], [0.5, 1.0]]
     """
+    refuse_by_norms(kernel, sigma, matched)
+    width = sigma_of(kernel, sigma, matched)
+    return Finisher(kernel, width, matched.row_sq, matched.column_sq)
+
+
+def refuse_by_norms(kernel: Kernel, sigma: str | float, matched: Matched) -> None:
+    """Refuse what the norms alone tell that it cannot be finished: no inner product is read."""
     if kernel.needs_norm:
         for squared_norm in (matched.row_sq, matched.column_sq):
             refuse_zero_norms(squared_norm, range(len(squared_norm)))
-    width = sigma_of(kernel, sigma, matched)
-    return Finisher(kernel, width, matched.row_sq, matched.column_sq)
+    refuse_no_pairs(kernel, sigma, matched.row_sq, matched.symmetric)
 
 
 @dataclass(frozen=True)

@@ -1,84 +1,151 @@
-"""Order statistics of more numbers than fit into memory: exact, in two or three passes over them."""
+"""Order statistics of more numbers than fit into memory: exact, in two to four passes over them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-Blocks = Callable[[], Iterable[NDArray[np.float64]]]
+Blocks = Callable[[], Iterable[NDArray[np.floating]]]
 
-BITS = 21  # of the 63 that a number without sign has: three passes read them all
+BITS = 21  # that a pass counts; the first counts the sign, too
 COLLECTED = 1 << 22  # numbers that are sorted at once: 32 MiB
+NEEDS = 128 << 20  # bytes that a selection takes at most, beside the blocks and a copy of each
 
 
 def select(blocks: Blocks, ranks_of: Callable[[int], Sequence[int]]) -> tuple[float, ...]:
     """Return the numbers that would stand at some ranks if all numbers were sorted.
 
-    The bits of a float64 that is not negative, read as an integer, are in the order of the numbers.
-    So a first pass counts the numbers by their 21 leading bits, and a second one collects those that
-    share them with a wanted number; only where these are too many does a pass count 21 bits more.
+    The bits of a float64, read as an integer and turned round below zero, are in the order of the
+    numbers. So a first pass counts the numbers by their 22 leading bits, and a second one collects
+    those that share them with a wanted number; only where these are too many does a pass count 21
+    bits more.
 
     Args:
-        blocks: Gives the numbers, float64 and at least 0, in blocks of any shape; called once a pass,
-            and must give the same numbers each time.
+        blocks: Gives the numbers, without NaN, in blocks of any shape; called once a pass, and must
+            give the same numbers each time.
         ranks_of: (how many numbers there are) -> the ranks wanted, from 0 for the smallest.
 
     Returns:
         A number for each rank; none where there are no numbers.
 
-    >>> select(lambda: [np.array([4.0, 1.0]), np.array([[9.0, 16.0]])], lambda n: (0, (n - 1) // 2, 3))
-    (1.0, 4.0, 16.0)
+    >>> select(lambda: [np.array([4.0, -1.0]), np.array([[9.0, 16.0]])], lambda n: (0, (n - 1) // 2, 3))
+    (-1.0, 4.0, 16.0)
     """
     shift = 63 - BITS
-    [counts] = _count(blocks, {0}, shift).values()
-    total = int(counts.sum())
-    if not total:
+    whole = _Counts()
+    for block in blocks():
+        whole.add(_bits(block) >> shift)
+    if not whole.total:
         return ()
-    found = [_narrow(counts, 0, rank) for rank in ranks_of(total)]
+    found = [whole.narrow(rank) for rank in ranks_of(whole.total)]
     while shift:
         prefixes = {prefix for prefix, _, _ in found}
         if sum({prefix: size for prefix, _, size in found}.values()) <= COLLECTED:
             values = _collect(blocks, prefixes, shift)
-            return tuple(float(values[prefix][rank]) for prefix, rank, _ in found)
+            return tuple(_number(values[prefix][rank]) for prefix, rank, _ in found)
         shift -= BITS
         by_prefix = _count(blocks, prefixes, shift)
-        found = [_narrow(by_prefix[prefix], prefix, rank) for prefix, rank, _ in found]
-    return tuple(float(np.int64(prefix).view(np.float64)) for prefix, _, _ in found)
+        found = [by_prefix[prefix].narrow(rank) for prefix, rank, _ in found]
+    return tuple(_number(prefix) for prefix, _, _ in found)
 
 
-def _bits(block: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the bits of numbers as integers; adding 0 turns -0.0 into 0.0."""
-    return (np.ascontiguousarray(block, np.float64).ravel() + 0.0).view(np.int64)
+def quantiles(blocks: Blocks, shares: Sequence[float]) -> tuple[float, ...]:
+    """Return quantiles as np.quantile does, linear between two numbers; NaN where there are none.
+
+    Args:
+        blocks: As for `select`.
+        shares: From 0 to 1; 0.5 is the median.
+
+    >>> quantiles(lambda: [np.array([3.0, -1.0]), np.array([0.0, 1.0])], (0.5, 1.0))
+    (0.5, 3.0)
+    """
+    places: list[float] = []
+
+    def ranks_of(n: int) -> list[int]:
+        places.extend(share * (n - 1) for share in shares)
+        return [rank for place in places for rank in (math.floor(place), math.ceil(place))]
+
+    found = select(blocks, ranks_of)
+    if not found:
+        return (math.nan,) * len(shares)
+    ends = zip(found[::2], found[1::2], places, strict=True)
+    return tuple(low + (high - low) * (place % 1) for low, high, place in ends)
 
 
-def _count(blocks: Blocks, prefixes: set[int], shift: int) -> dict[int, NDArray[np.int64]]:
-    """Count, of the numbers that begin with each prefix, the next 21 bits above `shift`."""
-    counts = {prefix: np.zeros(1 << BITS, np.int64) for prefix in prefixes}
+def _bits(block: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Return the bits of numbers as integers in their order; adding 0 turns -0.0 into 0.0."""
+    bits = (np.ascontiguousarray(block, np.float64).ravel() + 0.0).view(np.int64)
+    negative = bits < 0
+    if negative.any():
+        bits[negative] ^= np.int64(2**63 - 1)
+    return bits
+
+
+def _number(bits: int | np.int64) -> float:
+    """Return the number that `_bits` made an integer of."""
+    value = np.int64(bits)
+    return float((value if value >= 0 else value ^ np.int64(2**63 - 1)).view(np.float64))
+
+
+@dataclass
+class _Counts:
+    """How often whole numbers occur, kept for the span that they have.
+
+    Attributes:
+        first: The smallest number counted.
+        counts: Of it and those that follow.
+    """
+
+    first: int = 0
+    counts: NDArray[np.int64] | None = None
+
+    @property
+    def total(self) -> int:
+        """How many numbers were counted."""
+        return 0 if self.counts is None else int(self.counts.sum())
+
+    def add(self, numbers: NDArray[np.int64]) -> None:
+        if not len(numbers):
+            return
+        low, high = int(numbers.min()), int(numbers.max())
+        if self.counts is None:
+            self.first, self.counts = low, np.zeros(high - low + 1, np.int64)
+        below = max(0, self.first - low)
+        above = max(0, high + 1 - self.first - len(self.counts))
+        if below or above:
+            self.first, self.counts = self.first - below, np.pad(self.counts, (below, above))
+        part = self.counts[low - self.first : high + 1 - self.first]
+        part += np.bincount(numbers - low, minlength=len(part))
+
+    def narrow(self, rank: int) -> tuple[int, int, int]:
+        """Return the number at a rank, the rank among those equal to it, and how many these are."""
+        assert self.counts is not None
+        ends = self.counts.cumsum()
+        place = int(np.searchsorted(ends, rank, side="right"))
+        count = int(self.counts[place])
+        return self.first + place, rank - int(ends[place] - count), count
+
+
+def _count(blocks: Blocks, prefixes: set[int], shift: int) -> dict[int, _Counts]:
+    """Count, of the numbers that begin with each prefix, those that share 21 bits more."""
+    counts = {prefix: _Counts() for prefix in prefixes}
     for block in blocks():
         leading = _bits(block) >> shift
         for prefix, count in counts.items():
-            inside = leading if shift + BITS == 63 else leading[leading >> BITS == prefix]
-            count += np.bincount(inside - (prefix << BITS), minlength=len(count))
+            count.add(leading[leading >> BITS == prefix])
     return counts
 
 
-def _narrow(counts: NDArray[np.int64], prefix: int, rank: int) -> tuple[int, int, int]:
-    """Return the longer prefix that holds a rank, the rank among its numbers, and how many they are."""
-    ends = counts.cumsum()
-    place = int(np.searchsorted(ends, rank, side="right"))
-    return (prefix << BITS) + place, rank - int(ends[place] - counts[place]), int(counts[place])
-
-
-def _collect(blocks: Blocks, prefixes: set[int], shift: int) -> dict[int, NDArray[np.float64]]:
-    """Return the numbers that begin with each prefix, sorted."""
+def _collect(blocks: Blocks, prefixes: set[int], shift: int) -> dict[int, NDArray[np.int64]]:
+    """Return the bits of the numbers that begin with each prefix, sorted."""
     parts: dict[int, list[NDArray[np.int64]]] = {prefix: [] for prefix in prefixes}
     for block in blocks():
         bits = _bits(block)
         leading = bits >> shift
-        for prefix, held in parts.items():
-            held.append(bits[leading == prefix])
-    return {
-        prefix: np.sort(np.concatenate(held)).view(np.float64) for prefix, held in parts.items()
-    }
+        for prefix, some in parts.items():
+            some.append(bits[leading == prefix])
+    return {prefix: np.sort(np.concatenate(some)) for prefix, some in parts.items()}

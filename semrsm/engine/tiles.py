@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from semrsm.errors import SemrsmError
+from semrsm.machine import require_memory
 
 
 @dataclass(frozen=True)
@@ -132,11 +132,8 @@ def plan_budget(
         )
 
     least = block_bytes(1, 2, 1) + threads * pair_bytes
-    if least > memory:
-        raise SemrsmError(
-            f"one pair at a time in {threads} threads needs {least / 2**20:.1f} MiB and --memory"
-            f" grants {memory / 2**20:.1f} MiB; raise --memory, lower --threads, or --pool the maps"
-        )
+    what = f"one pair at a time in {threads} threads"
+    require_memory(what, least, memory, "lower --threads, or --pool the maps")
     pairs = min(edge, n_rows) * min(edge, n_columns) // (2 if symmetric else 1)
     fair = -(-pairs // 16)  # a few chunks for each thread, so that all end at about the same time
     work = max(1, min(largest_work, memory // 4 // threads) // pair_bytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ SUM_TOLERANCE = 1e-3  # of probabilities: a thousand of float16 add up no better
 ROUNDING = 1e-13  # divergences this near to 0 or 1 are taken for it: the entropies round
 CHUNK = 1 << 17  # numbers that are worked on at a time: they stay in the cache
 LEVEL = 0.95
+PAIR_BYTES = 72  # a pair takes at most: similarity, divergence and its rank are kept, ranks sorted
+RESAMPLED_PAIR_BYTES = 88  # the same with `bootstrap`
 MOST_UNDEFINED = 0.1  # beyond this share of undefined resamples there is no interval
 
 
@@ -79,21 +82,35 @@ def divergences(p: Floats) -> Floats:
     >>> divergences(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])).round(4).tolist()
     [0.0, 1.0, 0.3113, 1.0, 0.3113, 0.3113]
     """
+    n = len(p)
+    found, at = np.empty(n * (n - 1) // 2), 0
+    for row in divergence_rows(p):
+        found[at : at + len(row)] = row
+        at += len(row)
+    return found
+
+
+def divergence_rows(p: Floats) -> Iterator[Floats]:
+    """Yield for each sample its divergences from those that follow; together these are `divergences`.
+
+    >>> [row.tolist() for row in divergence_rows(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))]
+    [[0.0, 1.0], [1.0], []]
+    """
     n, classes = p.shape
     own = _sum_x_log_x(p)
-    found = np.empty(n * (n - 1) // 2)
     step = max(1, CHUNK // classes)
-    at = 0
-    for i in range(n - 1):
+    for i in range(n):
+        found = np.empty(n - 1 - i)
         for j in range(i + 1, n, step):
             others = slice(j, min(j + step, n))
             # The sum s = p + q has twice the weight of the mean: H(s / 2) = 1 - sum s log2 s / 2.
             joint = _sum_x_log_x(p[i] + p[others])
-            found[at : at + len(joint)] = 1.0 - (joint - own[i] - own[others]) / 2
-            at += len(joint)
-    found[found < ROUNDING] = 0.0
-    found[found > 1.0 - ROUNDING] = 1.0
-    return found
+            found[others.start - i - 1 : others.stop - i - 1] = (
+                1.0 - (joint - own[i] - own[others]) / 2
+            )
+        found[found < ROUNDING] = 0.0
+        found[found > 1.0 - ROUNDING] = 1.0
+        yield found
 
 
 def _sum_x_log_x(x: Floats) -> Floats:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from semrsm.errors import SemrsmError
-from semrsm.evaluate import predictions, views
-from semrsm.evaluate.blocks import row_blocks, upper_pairs
+from semrsm.evaluate import predictions
+from semrsm.evaluate.evaluations import (
+    Predictions,
+    check_predictions,
+    predictions_of,
+    retrieval_of,
+    views_of,
+)
 from semrsm.evaluate.results import Evaluation
-from semrsm.evaluate.retrieval import multi_hot, retrieve, summarise
+from semrsm.machine import default_memory
 from semrsm.rsms import Rsm, open_rsms, stored_kernels
-from semrsm.storage.labels import Labels, Scores, read_labels, read_scores, read_views, rows_of
-
-CONSTANT = "the similarities or the divergences of its pairs are all equal"
+from semrsm.storage.labels import Scores, read_labels, read_scores, read_views, rows_of
 
 
 def evaluate_retrieval(
@@ -28,6 +28,7 @@ def evaluate_retrieval(
     layers: tuple[str, ...] = (),
     kernels: tuple[str, ...] = (),
     ks: tuple[int, ...] = (1, 5, 10),
+    memory: int | None = None,
 ) -> Iterator[Evaluation]:
     """Say how well the nearest neighbours in RSMs share labels; `retrieval.retrieve` has the formulas.
 
@@ -41,13 +42,16 @@ def evaluate_retrieval(
         layers: Globs of layers; none means all.
         kernels: Kernels, finished where not stored; none means those stored.
         ks: Which k for f1@k, precision@k and recall@k.
+        memory: Bytes that may be taken; None means half of the machine's. RSMs are read by blocks of
+            rows, so large ones fit.
 
     Yields:
         An Evaluation for each RSM: metrics f1@k, precision@k, recall@k, map, mrr, r-precision and the
         counts queries and excluded; details have a row for each query, empty where it is left out.
 
     Raises:
-        SemrsmError: An input is missing or does not fit, or no query has a relevant sample.
+        SemrsmError: An input is missing or does not fit, no query has a relevant sample, or it does not
+            fit in memory.
 
     Example:
         >>> [e] = evaluate_retrieval(["a.rsm.h5::layer4"], "labels.csv", ks=(1,))  # doctest: +SKIP
@@ -56,68 +60,11 @@ def evaluate_retrieval(
     """
     if not ks or min(ks) < 1:
         raise SemrsmError(f"k must be at least 1, got {', '.join(map(str, ks)) or 'none'}")
+    granted = memory or default_memory()
     found = read_labels(labels)
     gallery = None if gallery_labels is None else read_labels(gallery_labels)
     for rsm in open_all(rsms, layers, kernels):
-        yield _retrieval(rsm, found, gallery, tuple(dict.fromkeys(ks)))
-
-
-def _retrieval(rsm: Rsm, labels: Labels, gallery: Labels | None, ks: tuple[int, ...]) -> Evaluation:
-    _check_gallery(rsm, gallery)
-    n, m = rsm.shape
-    wanted = rows_of(labels, n, rsm.samples, rsm.address)
-    queries = [labels.sets[row] for row in wanted]
-    if gallery is None:
-        query_hot, gallery_hot = multi_hot(queries) * 2
-    else:
-        rows_of(gallery, m, None, f"the gallery of {rsm.address}")
-        query_hot, gallery_hot = multi_hot(queries, gallery.sets)
-    candidates = m - (gallery is None)
-    if candidates < 1:
-        raise SemrsmError(f"{rsm.address} has nothing to retrieve; give an RSM of more samples")
-    within = tuple(k for k in ks if k <= candidates) or (1,)
-    blocks = [
-        retrieve(block, query_hot[rows], gallery_hot, within, rows if gallery is None else None)
-        for rows, block in row_blocks(rsm)
-    ]
-    scores = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
-    excluded = int(np.isnan(scores["ap"]).sum())
-    if excluded == n:
-        raise SemrsmError(
-            f"{rsm.address}: none of {n} queries shares a label with another sample;"
-            f" check {labels.address}"
-        )
-    means = summarise(scores)
-    too_large = {k: f"k = {k} with {candidates} candidates" for k in ks if k > candidates}
-    at_k = [f"{metric}@{k}" for metric in ("f1", "precision", "recall") for k in ks]
-    names = [*at_k, "map", "mrr", "r-precision"]
-    return Evaluation(
-        rsm,
-        {name: means.get(name) for name in names} | {"queries": n - excluded, "excluded": excluded},
-        {name: too_large[k] for name in at_k if (k := int(name.split("@")[1])) in too_large},
-        ("sample", "id", *scores),
-        lambda: _query_rows(rsm, scores),
-    )
-
-
-def _check_gallery(rsm: Rsm, gallery: Labels | None) -> None:
-    """Refuse a rectangular RSM without labels of its columns, and a symmetric file's with them."""
-    if gallery is None and not rsm.symmetric:
-        raise SemrsmError(
-            f"{rsm.address} is rectangular ({rsm.shape[0]} x {rsm.shape[1]}), queries x gallery;"
-            " give the labels of its columns with --gallery-labels"
-        )
-    if gallery is not None and rsm.symmetric and rsm.matcher is not None:
-        raise SemrsmError(
-            f"{rsm.address} is symmetric: its samples are the gallery; leave --gallery-labels out"
-        )
-
-
-def _query_rows(rsm: Rsm, scores: Mapping[str, predictions.Floats]) -> Iterator[Sequence[Any]]:
-    columns = list(scores.values())
-    for query in range(rsm.shape[0]):
-        sample = rsm.samples[query] if rsm.samples else None
-        yield query, sample, *(_value(float(column[query])) for column in columns)
+        yield retrieval_of(rsm, found, gallery, tuple(dict.fromkeys(ks)), granted)
 
 
 def evaluate_predictions(
@@ -129,6 +76,7 @@ def evaluate_predictions(
     kernels: tuple[str, ...] = (),
     n_resamples: int = 0,
     seed: int = 0,
+    memory: int | None = None,
 ) -> Iterator[Evaluation]:
     """Correlate RSMs with the Jensen-Shannon divergence of the predicted class probabilities.
 
@@ -142,13 +90,15 @@ def evaluate_predictions(
         kernels: Kernels, finished where not stored; none means those stored.
         n_resamples: For 95 % intervals over samples; 0 leaves them out.
         seed: Seed of the resamples.
+        memory: Bytes that may be taken; None means half of the machine's. Ranking needs all pairs at
+            once, PAIR_BYTES of `predictions` each.
 
     Yields:
         An Evaluation for each RSM: pearson, spearman and, with resamples, their -low and -high;
         details have a row for each pair.
 
     Raises:
-        SemrsmError: An input is missing or does not fit.
+        SemrsmError: An input is missing or does not fit, or its pairs do not fit in memory.
 
     Source: Wald et al., NeurIPS 2024, arXiv:2410.23107.
 
@@ -159,16 +109,17 @@ def evaluate_predictions(
     """
     if (logits is None) == (probabilities is None):
         raise SemrsmError("give either logits or probabilities, one of the two")
+    granted = memory or default_memory()
     scores, p = _probabilities(logits, probabilities)
     rows_before: list[int] | None = None
+    known: Predictions | None = None
     for rsm in open_all(rsms, layers, kernels):
-        similarity = upper_pairs(rsm)
+        check_predictions(rsm, p, n_resamples, granted)
         wanted = rows_of(scores, rsm.shape[0], rsm.samples, rsm.address)
-        if wanted.tolist() != rows_before:
-            rows_before = wanted.tolist()
-            divergence = predictions.divergences(p[wanted])
-            ranks = predictions.dense_ranks(divergence)
-        yield _predictions(rsm, similarity, divergence, ranks, n_resamples, seed)
+        if known is None or wanted.tolist() != rows_before:
+            known = None  # two of them at once would not fit
+            rows_before, known = wanted.tolist(), Predictions.of(p[wanted])
+        yield predictions_of(rsm, known, n_resamples, seed, granted)
 
 
 def _probabilities(
@@ -182,45 +133,13 @@ def _probabilities(
         raise error.within(scores.address) from error
 
 
-def _predictions(
-    rsm: Rsm,
-    similarity: predictions.Floats,
-    divergence: predictions.Floats,
-    ranks: predictions.Integers,
-    n_resamples: int,
-    seed: int,
-) -> Evaluation:
-    values = predictions.correlations(similarity, divergence, ranks)
-    undefined = dict.fromkeys(values, CONSTANT) if math.isnan(values["pearson"]) else {}
-    if n_resamples:
-        intervals = (
-            {}
-            if undefined
-            else predictions.bootstrap(
-                similarity, divergence, ranks, rsm.shape[0], n_resamples, seed
-            )
-        )
-        for name in tuple(values):
-            interval = intervals.get(name, predictions.Interval(math.nan, math.nan))
-            for end in ("low", "high"):
-                values[f"{name}-{end}"] = getattr(interval, end)
-                if math.isnan(interval.low):
-                    undefined[f"{name}-{end}"] = undefined.get(name, "undefined in many resamples")
-    return Evaluation(
-        rsm,
-        {name: _value(value) for name, value in values.items()},
-        undefined,
-        ("i", "j", "similarity", "divergence"),
-        lambda: _pair_rows(rsm.shape[0], similarity, divergence),
-    )
-
-
 def evaluate_views(
     rsms: Iterable[str | Path],
     view_ids: str | Path,
     *,
     layers: tuple[str, ...] = (),
     kernels: tuple[str, ...] = (),
+    memory: int | None = None,
 ) -> Iterator[Evaluation]:
     """Say how much more alike two views of one thing are than all other pairs.
 
@@ -229,6 +148,8 @@ def evaluate_views(
         view_ids: What `read_views` reads: which thing each sample is a view of.
         layers: Globs of layers; none means all.
         kernels: Kernels, finished where not stored; none means those stored.
+        memory: Bytes that may be taken; None means half of the machine's. Pairs of views are held, and
+            all others only where they fit; else the RSM is read several times, with equal results.
 
     Yields:
         An Evaluation for each RSM: median-same and median-other, the median similarity of the pairs
@@ -238,56 +159,18 @@ def evaluate_views(
         a row for each pair.
 
     Raises:
-        SemrsmError: An input is missing or does not fit, or nothing has two views.
+        SemrsmError: An input is missing or does not fit, nothing has two views, or those that have do not
+            fit in memory.
 
     Example:
         >>> [e] = evaluate_views(["a.rsm.h5::layer4"], "a.h5::views")  # doctest: +SKIP
         >>> e.values["auroc"]  # doctest: +SKIP
         0.98
     """
+    granted = memory or default_memory()
     found = read_views(view_ids)
     for rsm in open_all(rsms, layers, kernels):
-        yield _views(rsm, found)
-
-
-def _views(rsm: Rsm, found: Labels) -> Evaluation:
-    pairs = upper_pairs(rsm)
-    n = rsm.shape[0]
-    wanted = rows_of(found, n, rsm.samples, rsm.address)
-    codes = views.codes_of([next(iter(found.sets[row])) for row in wanted])
-    same = views.same_view_pairs(codes)
-    if not same.any():
-        raise SemrsmError(
-            f"{rsm.address}: no two samples are views of one thing; check {found.address}"
-        )
-    nearest = np.concatenate([views.nearest(block, rows) for rows, block in row_blocks(rsm)])
-    top1 = views.top1(nearest, codes)
-    excluded = int(np.isnan(top1).sum())
-    values = views.medians(pairs[same], pairs[~same]) | {
-        "auroc": views.auroc(pairs[same], pairs[~same]),
-        "top1": float(np.nanmean(top1)),
-    }
-    undefined = {name: "all samples are views of one thing" for name in values if same.all()}
-    return Evaluation(
-        rsm,
-        {name: _value(value) for name, value in values.items()}
-        | {"queries": n - excluded, "excluded": excluded},
-        {name: why for name, why in undefined.items() if math.isnan(values[name])},
-        ("i", "j", "similarity", "same"),
-        lambda: _pair_rows(n, pairs, same.astype(int)),
-    )
-
-
-def _pair_rows(n: int, *columns: Any) -> Iterator[Sequence[Any]]:
-    at = 0
-    for i in range(n - 1):
-        parts = [column[at : at + n - 1 - i].tolist() for column in columns]
-        at += n - 1 - i
-        yield from zip([i] * len(parts[0]), range(i + 1, n), *parts, strict=True)
-
-
-def _value(value: float) -> float | None:
-    return None if math.isnan(value) else value
+        yield views_of(rsm, found, granted)
 
 
 def open_all(

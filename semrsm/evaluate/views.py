@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+PAIR_BYTES = 40  # a pair takes at most where it is held: itself, its copies while they are ranked
 
 
 def codes_of(views: list[str]) -> NDArray[np.intp]:
@@ -44,12 +48,24 @@ def auroc(same: NDArray[np.floating], other: NDArray[np.floating]) -> float:
     >>> auroc(np.array([0.9, 0.5]), np.array([0.5, 0.1]))
     0.875
     """
-    if not len(same) or not len(other):
+    return auroc_of_blocks(same, [other])
+
+
+def auroc_of_blocks(same: NDArray[np.floating], others: Iterable[NDArray[np.floating]]) -> float:
+    """Return `auroc` where the other pairs come in blocks: the ranks are counted, none are kept.
+
+    >>> auroc_of_blocks(np.array([0.9, 0.5]), [np.array([0.5]), np.array([0.1])])
+    0.875
+    """
+    ordered, count, twice = np.sort(same), 0, 0
+    for other in others:
+        values = np.sort(other)  # neighbours are then found near each other
+        for side in ("left", "right"):
+            twice += int(np.searchsorted(ordered, values, side=side).sum())
+        count += len(values)
+    if not len(same) or not count:
         return float("nan")
-    ordered = np.sort(same)
-    below = np.searchsorted(ordered, other, side="left").sum(dtype=np.float64)
-    up_to = np.searchsorted(ordered, other, side="right").sum(dtype=np.float64)
-    return float(1.0 - (below + up_to) / 2 / len(same) / len(other))
+    return 1.0 - twice / 2 / len(same) / count
 
 
 def medians(same: NDArray[np.floating], other: NDArray[np.floating]) -> dict[str, float]:
@@ -60,6 +76,24 @@ def medians(same: NDArray[np.floating], other: NDArray[np.floating]) -> dict[str
     """
     pairs = {"median-same": same, "median-other": other}
     return {name: float(np.median(v)) if len(v) else float("nan") for name, v in pairs.items()}
+
+
+def split_pairs(
+    rows: NDArray[np.integer], block: NDArray[np.floating], codes: NDArray[np.integer]
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Return the pairs i < j of a block of rows: those that are views of one thing, and all others.
+
+    Args:
+        rows: (b,) numbers of the rows.
+        block: (b, n) floats.
+        codes: (n,) integers, equal for views of one thing.
+
+    >>> [p.tolist() for p in split_pairs(np.array([0]), np.array([[9.0, 1.0, 2.0]]), np.array([7, 8, 7]))]
+    [[2.0], [1.0]]
+    """
+    later = np.arange(block.shape[1]) > rows[:, None]
+    same = codes[rows][:, None] == codes
+    return block[later & same], block[later & ~same]
 
 
 def nearest(similarity: NDArray[np.floating], own: NDArray[np.integer]) -> NDArray[np.intp]:

@@ -8,17 +8,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
+from semrsm.machine import require_memory
 from semrsm.names import look_up
+from semrsm.plot.figures.canvas import cell_side
 from semrsm.plot.figures.curves import draw_comparison, draw_curves
 from semrsm.plot.figures.embedding import draw_dendrogram, draw_embedding
-from semrsm.plot.figures.geometry import order_samples, top_k
-from semrsm.plot.figures.heatmaps import draw_heatmaps
+from semrsm.plot.figures.geometry import ORDERS, order_samples, top_k
+from semrsm.plot.figures.heatmaps import Panel, draw_heatmaps
 from semrsm.plot.figures.retrieved import Retrieved, draw_retrieved
 from semrsm.plot.figures.side_by_side import draw_side_by_side, order_by_views
 from semrsm.plot.inputs import read_images, read_records
-from semrsm.plot.request import PlotInputs, PlotOptions, kind_of, names_of, read_inputs
+from semrsm.plot.memory import (
+    CLUSTER_BYTES,
+    EMBED_BYTES,
+    READ_BYTES,
+    SIDE_BY_SIDE_BYTES,
+    count_of,
+    heatmap_bytes,
+    whole_bytes,
+)
+from semrsm.plot.reduced import WORKING, reduce_rsm
+from semrsm.plot.request import (
+    PlotInputs,
+    PlotOptions,
+    kind_of,
+    names_of,
+    quantity_of,
+    read_inputs,
+)
+from semrsm.rsms import Rsm
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,19 +48,50 @@ K = 5  # images to retrieve where nothing is said
 
 
 def _heatmap(inputs: PlotInputs) -> Figure:
-    panels, samples = inputs.panels, inputs.rsms[0].samples
-    if not inputs.rsms[0].symmetric:
+    rsms = inputs.rsms
+    if not rsms[0].symmetric:
         if inputs.options.order or inputs.labels is not None:
             raise SemrsmError("a rectangular RSM has no order and no labels; leave them out")
-        return draw_heatmaps(panels, inputs.title)
+        return draw_heatmaps(_panels(inputs, None), inputs.title)
     by = inputs.options.order or ("given" if inputs.labels is None else "label")
-    order = order_samples(panels[-1].values, by, inputs.labels)
-    said = {"label": "label", "given": "", "cluster": "clustering"}[by]
-    if by == "cluster" and len(panels) > 1:
-        said += f" of {panels[-1].title}"
+    order = _order(inputs, by)
+    ordered_by = {"label": "label", "given": "", "cluster": "clustering"}[by]
+    if by == "cluster" and len(rsms) > 1:
+        ordered_by += f" of {names_of(rsms)[-1]}"
     return draw_heatmaps(
-        panels, inputs.title, order=order, ordered_by=said, labels=inputs.labels, samples=samples
+        _panels(inputs, order),
+        inputs.title,
+        order=order,
+        ordered_by=ordered_by,
+        labels=inputs.labels,
+        samples=rsms[0].samples,
     )
+
+
+def _order(inputs: PlotInputs, by: str) -> NDArray[np.intp]:
+    """Return the samples in an order; only one that reads the last RSM whole needs memory for it."""
+    last = inputs.rsms[-1]
+    n = last.shape[0]
+    if not look_up(ORDERS, by, "order").whole:
+        return order_samples(np.empty((n, 0)), by, inputs.labels)
+    needed = (CLUSTER_BYTES + READ_BYTES) * n**2
+    what = f"{last.address}: clustering {n} samples"
+    require_memory(what, needed, inputs.memory, "choose another --order")
+    return order_samples(last.values(), by, inputs.labels)
+
+
+def _panels(inputs: PlotInputs, order: NDArray[np.intp] | None) -> list[Panel]:
+    """Return the RSMs as panels: as they are, or large ones read by blocks and reduced to means."""
+    if cell_side(inputs.rsms[0].shape) == 1:
+        return inputs.panels
+    names = names_of(inputs.rsms)
+    panels = []
+    for rsm, name in zip(inputs.rsms, names, strict=True):
+        zero_counts = rsm.kernel == "linear"
+        left = inputs.memory - heatmap_bytes(inputs.rsms) + rsm.row_need(WORKING)
+        values, scale = reduce_rsm(rsm, order, zero_counts, left)
+        panels.append(Panel(values, name, quantity_of(rsm), zero_counts, rsm.shape, scale))
+    return panels
 
 
 def _side_by_side(inputs: PlotInputs) -> Figure:
@@ -123,6 +175,8 @@ class Plot:
         reads: RSMs, or tables of `semrsm compare` and `semrsm evaluate`.
         options: The fields of PlotOptions that it uses.
         draw: Draws it.
+        needs: (RSMs) -> bytes of memory; None where a few rows, or a table, are all it reads.
+        otherwise: What to do where that is more than may be taken.
         rectangular: It can draw a rectangular RSM.
     """
 
@@ -131,6 +185,8 @@ class Plot:
     reads: Literal["rsms", "tables"]
     options: tuple[str, ...]
     draw: Callable[[PlotInputs], Figure]
+    needs: Callable[[Sequence[Rsm]], int] | None = None
+    otherwise: str = "draw fewer layers, or --kind heatmap, which reads by blocks"
     rectangular: bool = False
 
 
@@ -143,6 +199,8 @@ PLOTS: Mapping[str, Plot] = {
         "rsms",
         (*OF_RSMS, "order"),
         _heatmap,
+        heatmap_bytes,
+        "draw fewer layers",
         True,
     ),
     "side-by-side": Plot(
@@ -151,6 +209,7 @@ PLOTS: Mapping[str, Plot] = {
         "rsms",
         (*OF_RSMS, "order", "views"),
         _side_by_side,
+        whole_bytes(SIDE_BY_SIDE_BYTES),
     ),
     "mds": Plot(
         "mds",
@@ -158,9 +217,15 @@ PLOTS: Mapping[str, Plot] = {
         "rsms",
         (*OF_RSMS, "views"),
         _mds,
+        whole_bytes(EMBED_BYTES),
     ),
     "dendrogram": Plot(
-        "dendrogram", "the samples as a tree, by average linkage", "rsms", OF_RSMS, _dendrogram
+        "dendrogram",
+        "the samples as a tree, by average linkage",
+        "rsms",
+        OF_RSMS,
+        _dendrogram,
+        whole_bytes(CLUSTER_BYTES),
     ),
     "compare": Plot(
         "compare", "a table of semrsm compare as heat maps", "tables", ("title",), _compare
@@ -176,16 +241,29 @@ PLOTS: Mapping[str, Plot] = {
 }
 
 
-def draw_plot(kind: str, addresses: Sequence[str], options: PlotOptions) -> Figure:
+def check_memory(plot: Plot, inputs: PlotInputs) -> None:
+    """Refuse a picture that takes more memory than may be taken, before anything is read for it."""
+    if plot.needs is None:
+        return
+    what = f"drawing the {plot.name} of {count_of(inputs.rsms)}"
+    require_memory(what, plot.needs(inputs.rsms), inputs.memory, plot.otherwise)
+
+
+def draw_plot(
+    kind: str, addresses: Sequence[str], options: PlotOptions, memory: int | None = None
+) -> Figure:
     """Draw a picture of RSM files, or of tables.
 
     Args:
         kind: A key of PLOTS.
         addresses: RSM files or plain matrices, `path` or `path::layer`; or tables (CSV, TSV, JSON).
         options: What is asked of the picture; an option that the kind does not use is refused.
+        memory: Bytes that may be taken; None means half of the machine's. Heat maps of large RSMs are
+            read by blocks of rows, the kinds that need a whole RSM are refused where it does not fit.
 
     Raises:
-        SemrsmError: A file, layer, kernel, kind or option is not as it must be.
+        SemrsmError: A file, layer, kernel, kind or option is not as it must be, or it does not fit in
+            memory.
 
     Example:
         >>> options = PlotOptions(kernel="cosine", labels="digits.h5::labels")
@@ -199,13 +277,14 @@ def draw_plot(kind: str, addresses: Sequence[str], options: PlotOptions) -> Figu
     if plot.reads == "tables":
         records = [row for address in addresses for row in read_records(Path(address))]
         return plot.draw(PlotInputs(options, records=records))
-    inputs = read_inputs(addresses, options)
+    inputs = read_inputs(addresses, options, memory)
     for rsm in inputs.rsms:
         if not rsm.symmetric and not plot.rectangular:
             raise SemrsmError(
                 f"{rsm.address} is rectangular, {rsm.shape[0]} x {rsm.shape[1]}, and {kind} needs a"
                 " square RSM of one set of samples; use --kind heatmap"
             )
+    check_memory(plot, inputs)
     return plot.draw(inputs)
 
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from semrsm.engine.selection import NEEDS
 from semrsm.errors import SemrsmError
+from semrsm.machine import require_memory
 from semrsm.plot.figures.canvas import render
 from semrsm.plot.inputs import read_records
-from semrsm.plot.kinds import PLOTS
+from semrsm.plot.kinds import PLOTS, check_memory
+from semrsm.plot.memory import count_of, heatmap_bytes
+from semrsm.plot.reduced import WORKING, quartiles
 from semrsm.plot.request import PlotInputs, PlotOptions, read_inputs
 from semrsm.rsms import Rsm
 from semrsm.storage.rsm_file import LayerInfo, is_rsm_file, open_rsm
@@ -62,15 +63,20 @@ class Picture:
     Attributes:
         heading: Above it.
         caption: Below it; also what is read out where the picture cannot be seen.
-        figure: The picture.
+        figure: The picture; None where it does not fit in memory, which the caption then says.
     """
 
     heading: str
     caption: str
-    figure: Figure
+    figure: Figure | None
 
 
-def build_report(addresses: Sequence[str], options: PlotOptions, tables: Sequence[str] = ()) -> str:
+def build_report(
+    addresses: Sequence[str],
+    options: PlotOptions,
+    tables: Sequence[str] = (),
+    memory: int | None = None,
+) -> str:
     """Return one self-contained HTML page about RSMs: what they are, their values, pictures, making.
 
     Pictures: heat maps; side by side what two matchers make of the same layer; MDS; dendrograms;
@@ -80,14 +86,20 @@ def build_report(addresses: Sequence[str], options: PlotOptions, tables: Sequenc
         addresses: RSM files or plain matrices of the same samples.
         options: `kernel`, `layers`, `labels`, `views`, `images`, `queries`, `k`, `order` and `title`.
         tables: Files that `semrsm compare -o` or `semrsm evaluate` wrote.
+        memory: Bytes that may be taken; None means half of the machine's. A picture that does not fit
+            is left out, and the page says what it needs.
 
     Returns:
         HTML without scripts; pictures are PNG in data URIs.
 
     Raises:
-        SemrsmError: A file, layer, kernel or option is not as it must be.
+        SemrsmError: A file, layer, kernel or option is not as it must be, or not even the heat maps fit
+            in memory.
     """
-    inputs = read_inputs(addresses, options)
+    inputs = read_inputs(addresses, options, memory)
+    needed = max(heatmap_bytes(inputs.rsms), NEEDS + inputs.rsms[0].row_need(WORKING))
+    what = f"a report of {count_of(inputs.rsms)}"
+    require_memory(what, needed, inputs.memory, "show fewer layers")
     for rsm in inputs.rsms:
         if rsm.matcher is None and not rsm.symmetric:
             raise SemrsmError(
@@ -108,14 +120,14 @@ def build_report(addresses: Sequence[str], options: PlotOptions, tables: Sequenc
 def describe(inputs: PlotInputs) -> list[dict[str, Any]]:
     """Return what each RSM is and how its entries are spread, one dict each.
 
-    Quartiles are over pairs i < j (all entries of a rectangular RSM); with views, the medians of pairs of
-    views of the same thing and of all other pairs.
+    Quartiles are over finite pairs i < j (all entries of a rectangular RSM); with views, the medians of
+    pairs of views of the same thing and of all other pairs.
     """
     rows = []
-    for rsm, panel in zip(inputs.rsms, inputs.panels, strict=True):
-        info, values = _info(rsm), panel.values
-        pairs = np.triu(np.ones(values.shape, dtype=bool), 1) if rsm.symmetric else values == values
-        low, median, high = _quartiles(values[pairs])
+    left = inputs.memory - NEEDS
+    for rsm in inputs.rsms:
+        info = _info(rsm)
+        low, median, high = quartiles(rsm, None, None, left)
         row: dict[str, Any] = {
             "file": rsm.path.name,
             "layer": rsm.layer,
@@ -131,17 +143,10 @@ def describe(inputs: PlotInputs) -> list[dict[str, Any]]:
             "upper quartile": high,
         }
         if inputs.views is not None:
-            same = inputs.views[:, None] == inputs.views[None, :]
-            row["median, same view"] = _quartiles(values[pairs & same])[1]
-            row["median, others"] = _quartiles(values[pairs & ~same])[1]
+            row["median, same view"] = quartiles(rsm, inputs.views, True, left)[1]
+            row["median, others"] = quartiles(rsm, inputs.views, False, left)[1]
         rows.append(row)
     return rows
-
-
-def _quartiles(values: NDArray[np.floating]) -> list[float | None]:
-    if not values.size:
-        return [None, None, None]
-    return [float(q) for q in np.quantile(values.astype(np.float64), [0.25, 0.5, 0.75])]
 
 
 def _info(rsm: Rsm) -> LayerInfo | None:
@@ -155,33 +160,37 @@ def _info(rsm: Rsm) -> LayerInfo | None:
 def _pictures(inputs: PlotInputs) -> Iterable[Picture]:
     """Yield every picture that the RSMs, labels, views and images allow."""
     ordered = "ordered by label" if inputs.labels is not None else "as in the file"
-    yield Picture(
+    yield _drawn(
+        "heatmap",
+        inputs,
         "Heat maps",
         f"Each RSM with a colour scale of its own; samples {ordered}. The scale leaves out the diagonal and"
         " the outermost 0.5 % of the entries at either end.",
-        PLOTS["heatmap"].draw(inputs),
     )
     if not all(rsm.symmetric for rsm in inputs.rsms):
         return
     for pair in _pairs(inputs.rsms):
         name = pair[0].layer or pair[0].path.name
-        yield Picture(
+        yield _drawn(
+            "side-by-side",
+            replace(inputs, rsms=pair),
             f"Side by side: {name}",
             f"{pair[0].matcher} and {pair[1].matcher} matching of {name} on one colour scale, and the"
             " histograms of the similarities of pairs i < j with their medians.",
-            PLOTS["side-by-side"].draw(replace(inputs, rsms=pair)),
         )
     if inputs.rsms[0].shape[0] < 2:
         return
-    yield Picture(
+    yield _drawn(
+        "mds",
+        inputs,
         "Multidimensional scaling",
         "Classical scaling of each RSM. Percentages: share of the squared centred RSM.",
-        PLOTS["mds"].draw(inputs),
     )
-    yield Picture(
+    yield _drawn(
+        "dendrogram",
+        inputs,
         "Dendrograms",
         "Average linkage of the distances sqrt(K_ii + K_jj - 2 K_ij).",
-        PLOTS["dendrogram"].draw(inputs),
     )
     if inputs.options.images is not None:
         n = inputs.rsms[0].shape[0]
@@ -189,12 +198,22 @@ def _pictures(inputs: PlotInputs) -> Iterable[Picture]:
         k = inputs.options.k or min(5, n - 1)
         options = replace(inputs.options, queries=queries, k=k)
         last = [rsm for rsm in inputs.rsms if rsm.layer == inputs.rsms[-1].layer]
-        yield Picture(
+        yield _drawn(
+            "retrieved",
+            replace(inputs, rsms=last, options=options),
             "Retrieved images",
             "The images most similar to each query in the last layer, and their similarity."
             " With labels, a solid frame means the query's label and a dashed one another.",
-            PLOTS["retrieved"].draw(replace(inputs, rsms=last, options=options)),
         )
+
+
+def _drawn(kind: str, inputs: PlotInputs, heading: str, caption: str) -> Picture:
+    """Return a picture of a kind, or why there is no memory for it."""
+    try:
+        check_memory(PLOTS[kind], inputs)
+    except SemrsmError as error:
+        return Picture(heading, f"Left out: {error}.", None)
+    return Picture(heading, caption, PLOTS[kind].draw(replace(inputs)))  # a copy keeps no values
 
 
 def _pairs(rsms: Sequence[Rsm]) -> list[list[Rsm]]:
@@ -221,8 +240,10 @@ def _table_pictures(path: str) -> Iterable[Picture]:
 
 
 def _picture(picture: Picture) -> str:
-    data = base64.b64encode(render(picture.figure, ".png", DPI)).decode()
     caption = html.escape(picture.caption)
+    if picture.figure is None:
+        return f'<h2>{html.escape(picture.heading)}</h2>\n<p class="quiet">{caption}</p>'
+    data = base64.b64encode(render(picture.figure, ".png", DPI)).decode()
     return (
         f"<h2>{html.escape(picture.heading)}</h2>\n"
         f'<figure><img src="data:image/png;base64,{data}" alt="{caption}">\n'

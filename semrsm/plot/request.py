@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
+from semrsm.machine import default_memory
 from semrsm.plot.figures.curves import file_name
 from semrsm.plot.figures.heatmaps import Panel
 from semrsm.plot.inputs import read_column
@@ -60,6 +61,7 @@ class PlotInputs:
         records: The rows of the tables.
         labels: (n,) of the samples, or None.
         views: (n,) of the samples, or None.
+        memory: Bytes that may be taken.
     """
 
     options: PlotOptions
@@ -67,6 +69,7 @@ class PlotInputs:
     records: list[dict[str, Any]] = field(default_factory=list)
     labels: NDArray[np.generic] | None = None
     views: NDArray[np.generic] | None = None
+    memory: int = field(default_factory=default_memory)
 
     @property
     def title(self) -> str:
@@ -75,7 +78,7 @@ class PlotInputs:
 
     @cached_property
     def panels(self) -> list[Panel]:
-        """Return the RSMs as panels, read."""
+        """Return the RSMs as panels, read whole."""
         return [
             Panel(rsm.values(), name, quantity_of(rsm), rsm.kernel == "linear")
             for rsm, name in zip(self.rsms, names_of(self.rsms), strict=True)
@@ -105,7 +108,9 @@ def quantity_of(rsm: Rsm) -> str:
     return f"{rsm.kernel} similarity, {rsm.matcher} matching"
 
 
-def read_inputs(addresses: Sequence[str], options: PlotOptions) -> PlotInputs:
+def read_inputs(
+    addresses: Sequence[str], options: PlotOptions, memory: int | None = None
+) -> PlotInputs:
     """Open the RSMs, and read labels and views; raise SemrsmError if they do not fit together."""
     rsms = [
         rsm
@@ -125,4 +130,5 @@ def read_inputs(addresses: Sequence[str], options: PlotOptions) -> PlotInputs:
             )
     labels = None if options.labels is None else read_column(options.labels, rsms[0], "labels")
     views = None if options.views is None else read_column(options.views, rsms[0], "views")
-    return PlotInputs(options, rsms, labels=labels, views=views)
+    granted = memory or default_memory()
+    return PlotInputs(options, rsms, labels=labels, views=views, memory=granted)

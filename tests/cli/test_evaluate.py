@@ -194,6 +194,16 @@ def test_bad_input_gets_one_sentence(folder: Path) -> None:
         ("views", folder / "nan.npy", "--views", f"{known}::views"): "row 3 holds NaN",
         ("views", a, "--views", f"{known}::unique"): "no two samples are views of one thing",
         ("views", a, "--views", f"{known}::short"): "has 9 rows and",
+        ("views", a, "--views", f"{known}::views", "--memory", "lots"): "memory must be a size",
+        ("views", a, "--views", f"{known}::views", "--memory", "1kB"): "needs 5 KiB and --memory",
+        (
+            *("retrieval", a, "--labels", f"{known}::labels"),
+            *("--memory", "1kB"),
+        ): "raise --memory or take fewer samples",
+        (
+            *("predictions", a, "--logits", f"{known}::logits"),
+            *("--memory", "1kB"),
+        ): "layer1: ranking the pairs of 10 samples needs",
     }
     for args, said in cases.items():
         assert said in sentence(*args), args

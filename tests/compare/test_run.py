@@ -325,7 +325,7 @@ def test_the_plan_holds_less_where_less_memory_is_granted() -> None:
     assert not tight.loaded
     assert roomy.rows[prepare] > tight.rows[prepare] >= 1
     with pytest.raises(
-        SemrsmError, match=r"4000 samples like this needs 601 MiB and --memory grants"
+        SemrsmError, match=r"4000 samples like this needs 602 MiB and --memory grants"
     ):
         plan_comparison(rsms, [prepare], memory=GIB // 2)
     with pytest.raises(SemrsmError, match="--memory"):

@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import pearsonr, spearmanr
 
 import semrsm
+from semrsm import rsms
 from semrsm.errors import SemrsmError
-from semrsm.evaluate import blocks
 from semrsm.evaluate.results import write_details
 from semrsm.evaluate.run import evaluate_predictions, evaluate_retrieval, evaluate_views
 
@@ -89,7 +89,7 @@ def test_nothing_depends_on_the_size_of_the_blocks(
         return [record for e in found for record in e.records()]
 
     whole = everything()
-    monkeypatch.setattr(blocks, "BLOCK", 5 * 12)
+    monkeypatch.setattr(rsms, "BLOCK", 5 * 12)
     assert everything() == whole
 
 

@@ -198,14 +198,34 @@ def _entries(matrix: NDArray[np.floating], diagonal: bool) -> NDArray[np.float64
     return entries[:: 1 + entries.size // ENOUGH].astype(np.float64)
 
 
-def show_matrix(axes: Axes, matrix: NDArray[np.floating], scale: Scale) -> AxesImage:
+def cell_side(shape: tuple[int, ...]) -> int:
+    """Return how many rows and columns of a matrix are drawn as one, so that not too many are left.
+
+    >>> cell_side((2000, 3)), cell_side((50_000, 50_000))
+    (1, 25)
+    """
+    return 1 + (max(shape) - 1) // CELLS
+
+
+def show_matrix(
+    axes: Axes,
+    matrix: NDArray[np.floating],
+    scale: Scale,
+    shape: tuple[int, ...] | None = None,
+) -> AxesImage:
     """Draw a matrix (n, m) as an image on a scale; a very large one by its means over square blocks.
 
     Entries that are not finite are left grey.
+
+    Args:
+        axes: Where to draw.
+        matrix: The matrix, or its means.
+        scale: Colours.
+        shape: (n, m) of the matrix where only its means are given.
     """
-    rows, columns = matrix.shape
+    rows, columns = shape or matrix.shape
     image = axes.imshow(
-        block_means(matrix, 1 + (max(rows, columns) - 1) // CELLS),
+        matrix if shape else block_means(matrix, cell_side(matrix.shape)),
         cmap=scale.colours,
         vmin=scale.low,
         vmax=scale.high,

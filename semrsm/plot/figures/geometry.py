@@ -144,11 +144,13 @@ class Order:
         name: Key in ORDERS.
         summary: One line.
         of: (RSM, labels) -> (n,) the samples in that order.
+        whole: It reads the entries of the RSM, not only how many samples there are.
     """
 
     name: str
     summary: str
     of: Callable[[NDArray[np.floating], Labels], NDArray[np.intp]]
+    whole: bool = False
 
 
 def _as_given(rsm: NDArray[np.floating], labels: Labels) -> NDArray[np.intp]:
@@ -170,7 +172,7 @@ def _by_cluster(rsm: NDArray[np.floating], labels: Labels) -> NDArray[np.intp]:
 ORDERS: Mapping[str, Order] = {
     "given": Order("given", "as in the file", _as_given),
     "label": Order("label", "by label, then as in the file", _by_label),
-    "cluster": Order("cluster", "by average-linkage clustering of the RSM", _by_cluster),
+    "cluster": Order("cluster", "by average-linkage clustering of the RSM", _by_cluster, True),
 }
 
 

@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
-from semrsm.plot.figures.canvas import colour_scale, new_figure, show_matrix, style
+from semrsm.plot.figures.canvas import (
+    Scale,
+    cell_side,
+    colour_scale,
+    new_figure,
+    show_matrix,
+    style,
+)
 from semrsm.plot.figures.texts import (
     Classes,
     classes_of,
@@ -35,16 +42,26 @@ class Panel:
     """One RSM of a picture.
 
     Attributes:
-        values: (n, m) the RSM.
+        values: (n, m) the RSM; or, of one too large for memory, its means over square cells of the
+            samples as they are to be drawn.
         title: What it is: layer, matcher.
         quantity: What its entries are, for the colour bar: "cosine similarity".
         zero_counts: Zero means something, as in inner products.
+        whole: (n, m) where `values` are means; else None.
+        scale: Its colours where `values` are means; else None.
     """
 
     values: NDArray[np.floating]
     title: str = ""
     quantity: str = "similarity"
     zero_counts: bool = False
+    whole: tuple[int, int] | None = None
+    scale: Scale | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, m) of the RSM."""
+        return self.whole or self.values.shape
 
 
 def draw_heatmaps(
@@ -59,7 +76,8 @@ def draw_heatmaps(
     """Draw RSMs as heat maps, each with a colour bar of its own, samples in one order.
 
     The scale spans the entries off the diagonal, but for the outermost 0.5 % at either end. Names of
-    samples, or of the labels' blocks, are written where they fit.
+    samples, or of the labels' blocks, are written where they fit. A cell of a large RSM is the mean of
+    several entries, which is said below the figure.
 
     Args:
         panels: The RSMs, all of one shape; a rectangular one has no order and no labels.
@@ -86,11 +104,15 @@ def draw_heatmaps(
     rows = math.ceil(len(panels) / columns)
     with style():
         figure = new_figure(columns * (size + 1.15), rows * (size + 0.65) + 0.3, title)
-        said = f"samples ordered by {ordered_by}" if ordered_by else ""
+        notes = [f"samples ordered by {ordered_by}"] if ordered_by else []
+        if (side := cell_side((n, m))) > 1:
+            notes.append(f"each cell is the mean of {side} x {side} entries")
+        below = "; ".join(notes)
         named = True
         for index, panel in enumerate(panels):
             axes = figure.add_subplot(rows, columns, index + 1)
-            matrix = panel.values[np.ix_(shown, shown)] if symmetric else panel.values
+            ordered = symmetric and panel.whole is None
+            matrix = panel.values[np.ix_(shown, shown)] if ordered else panel.values
             _draw_matrix(figure, axes, panel, matrix)
             if index + columns >= len(panels):
                 axes.set_xlabel("sample" if symmetric else "column sample")
@@ -100,9 +122,9 @@ def draw_heatmaps(
             if classes is not None:
                 named &= _draw_bars(axes, classes, shown, size)
         if classes is not None and not named:
-            draw_legend(figure, classes, title=said)
-        elif said:
-            figure.supxlabel(said, fontsize=8)
+            draw_legend(figure, classes, title=below)
+        elif below:
+            figure.supxlabel(below, fontsize=8)
     return figure
 
 
@@ -112,7 +134,7 @@ def _shape(
     labels: NDArray[np.generic] | None,
 ) -> tuple[int, int]:
     """Return the shape of all panels; raise SemrsmError if something does not fit."""
-    shapes = sorted({panel.values.shape for panel in panels})
+    shapes = sorted({panel.shape for panel in panels})
     if len(shapes) != 1:
         raise SemrsmError(f"RSMs of one shape are needed, not {shapes}; draw them one by one")
     n, m = shapes[0]
@@ -127,8 +149,8 @@ def _shape(
 
 
 def _draw_matrix(figure: Figure, axes: Axes, panel: Panel, matrix: NDArray[np.floating]) -> None:
-    scale = colour_scale([matrix], panel.zero_counts)
-    image = show_matrix(axes, matrix, scale)
+    scale = panel.scale or colour_scale([matrix], panel.zero_counts)
+    image = show_matrix(axes, matrix, scale, panel.whole)
     axes.set_title(panel.title, loc="left")
     bar = figure.colorbar(image, ax=axes, extend=scale.extend, shrink=0.9, pad=0.03, aspect=25)
     bar.set_label(panel.quantity)
