@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from semrsm.compare.samples import ComparedRsm
+from semrsm.compare.samples import ComparedRsm, strip_bytes
 from semrsm.machine import default_memory, require_memory
 from semrsm.measures.memory import FOR_BLOCKS, NEEDS
 
@@ -52,7 +52,9 @@ def plan_comparison(
     itemsize = max(rsm.dtype.itemsize for rsm in rsms)
     pair = 2 * itemsize * entries if resample or permute else 0
     least = {
-        prepare: FOR_BLOCKS + _working(prepare, resample, permute, itemsize) * entries
+        prepare: FOR_BLOCKS
+        + 2 * strip_bytes(rsms[0].shape[0])
+        + _working(prepare, resample, permute, itemsize) * entries
         for prepare in prepares
     }
     needed = max(least.values()) + pair

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.measures.matrices import BLOCK_BYTES
-from semrsm.rsms import Rsm
+from semrsm.rsms import Rows, Rsm
+from semrsm.storage.rsm_writer import CHUNK
+
+LARGEST_STRIP = 1 << 27  # bytes of the rows of an RSM that are kept, so that no chunk is read twice
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,14 @@ class ComparedRsm:
         order: (n,) which of its samples, None for all as they are.
         distance: It holds distances d, which are read as -d / 2.
         dtype: Of its entries.
+        read: Gives rows as they are stored.
     """
 
     rsm: Rsm
     order: NDArray[np.intp] | None
     distance: bool
     dtype: np.dtype[Any]
+    read: Rows
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -46,7 +51,7 @@ class ComparedRsm:
     def __getitem__(self, rows: slice) -> NDArray[np.floating]:
         """Return the rows of a slice, (k, n)."""
         if self.order is None:
-            block = self.rsm.rows(rows)
+            block = self.read(rows)
         else:
             wanted = self.order[rows]
             ends = (
@@ -64,6 +69,39 @@ class ComparedRsm:
         for start in range(0, n, step):
             whole[start : start + step] = self[start : min(start + step, n)]
         return whole
+
+
+def strip_bytes(n: int) -> int:
+    """Return what a strip of whole chunks takes; 0 where it is too large, or blocks hold whole ones."""
+    size = 8 * CHUNK * n
+    return size if BLOCK_BYTES < size <= LARGEST_STRIP else 0
+
+
+def by_strips(rows: Rows, n: int) -> Rows:
+    """Return what gives rows too, and reads each chunk of the file once when they are few at a time.
+
+    An RSM file stores chunks of CHUNK rows, which are read whole whoever wants a part; so the last
+    strip of them is kept.
+
+    Args:
+        rows: Gives rows, (k, n).
+        n: Samples.
+    """
+    if not strip_bytes(n):
+        return rows
+    kept: dict[int, NDArray[np.floating]] = {}
+
+    def read(wanted: slice) -> NDArray[np.floating]:
+        first, stop, _ = wanted.indices(n)
+        parts = []
+        for strip in range(first // CHUNK * CHUNK, max(stop, first + 1), CHUNK):
+            if strip not in kept:
+                kept.clear()
+                kept[strip] = rows(slice(strip, min(strip + CHUNK, n)))
+            parts.append(kept[strip][max(first - strip, 0) : stop - strip])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    return read
 
 
 def as_compared(
@@ -93,7 +131,13 @@ def as_compared(
     else:
         _check_same(rsms)
     return [
-        ComparedRsm(rsm, order, distance and rsm.matcher is None, rsm.rows(slice(0, 1)).dtype)
+        ComparedRsm(
+            rsm,
+            order,
+            distance and rsm.matcher is None,
+            rsm.rows(slice(0, 1)).dtype,
+            by_strips(rsm.rows, rsm.shape[0]),
+        )
         for rsm, order in zip(rsms, orders, strict=True)
     ]
 
