@@ -12,7 +12,7 @@ from typing import Any
 
 from semrsm.compute.description import describe_run
 from semrsm.compute.executors import n_processes, teams_of
-from semrsm.compute.finish import Folders, check_kernels, finish_run
+from semrsm.compute.finish import check_kernels, finish_run
 from semrsm.compute.grid import shard_of
 from semrsm.compute.layers import class_token_hint
 from semrsm.compute.match import match_tiles, missing_tiles, tasks_of
@@ -20,17 +20,12 @@ from semrsm.compute.options import RunOptions, options_of
 from semrsm.compute.plan import RunPlan, open_plan
 from semrsm.compute.run_report import Report
 from semrsm.compute.scan import LayerScan, refuse_zeros, scan_layer
+from semrsm.compute.tiled_layer import Folders
 from semrsm.compute.worker import Task, Worker
 from semrsm.errors import SemrsmError
 from semrsm.storage.rsm_file import is_rsm_file, open_rsm
-from semrsm.storage.run_folder import (
-    RunFolder,
-    TileFile,
-    locked,
-    read_run,
-    run_folder_of,
-    start_run,
-)
+from semrsm.storage.run_folder import RunFolder, TileFile, read_run, run_folder_of, start_run
+from semrsm.storage.run_lock import locked
 from semrsm.storage.whole_files import check_output, remove_leftovers
 
 Progress = Callable[[str, int, int], None]

@@ -7,12 +7,14 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from semrsm.compute.finish import Folders, finish_run, grid_of
+from semrsm.compute.finish import finish_run
 from semrsm.compute.options import RunOptions
 from semrsm.compute.run_report import Report
 from semrsm.compute.status import missing_places, open_folders
+from semrsm.compute.tiled_layer import Folders, grid_of
 from semrsm.errors import SemrsmError
-from semrsm.storage.run_folder import RunFolder, locked
+from semrsm.storage.run_folder import RunFolder
+from semrsm.storage.run_lock import locked
 from semrsm.storage.whole_files import check_output, remove_leftovers
 
 SHOWN = 6  # missing tiles that are named

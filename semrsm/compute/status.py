@@ -8,18 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from semrsm.compute.finish import grid_of
 from semrsm.compute.grid import Grid
+from semrsm.compute.tiled_layer import grid_of
 from semrsm.errors import SemrsmError
-from semrsm.storage.run_folder import (
-    Place,
-    RunFolder,
-    differing,
-    holder,
-    is_locked,
-    read_run,
-    run_folder_of,
-)
+from semrsm.storage.run_folder import Place, RunFolder, differing, read_run, run_folder_of
+from semrsm.storage.run_lock import holder, is_locked
 
 RECENT = 64  # tiles, the last ones, that the rate is taken from
 

@@ -8,7 +8,6 @@ Nothing here is synced to disk: after a power failure a file may be damaged, whi
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -19,21 +18,20 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
-from semrsm.machine import host
 from semrsm.storage.layer import DAMAGE
+from semrsm.storage.run_lock import LOCK
 from semrsm.storage.whole_files import temporary_name
 
 Place = tuple[int, int]  # row and column of a tile in the grid of its layer
 Arrays = dict[str, NDArray[Any]]
 
 SUFFIX = ".run"
-LOCK = "lock"
 LONGEST_NAME = (
     150  # characters of a layer's name as a folder; a longer one is cut and told by its digest
 )
@@ -301,71 +299,3 @@ def _read_arrays(path: Path) -> Arrays | None:
             return {name: archive[name] for name in archive.files}
     except (*DAMAGE, zipfile.BadZipFile, zlib.error, NotImplementedError):
         return None
-
-
-@contextlib.contextmanager
-def locked(path: Path, shared: bool = False) -> Iterator[None]:
-    """Hold the advisory lock of a run folder, which is made if it is missing.
-
-    Where the file system refuses locks the run goes on without one.
-
-    Args:
-        path: The run folder.
-        shared: One of several processes that work on parts of the run, rather than all of it.
-
-    Raises SemrsmError if another process holds it, named with its host and process.
-    """
-    with _open_lock(path) as stream:
-        try:
-            fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SemrsmError(
-                f"{path} is in use by {holder(path)}; wait until it has ended, or choose another"
-                " output with -o"
-            ) from None
-        except OSError:
-            pass
-        else:
-            _write_holder(stream, "shard" if shared else "run")
-            if not (path / LOCK).exists():
-                raise SemrsmError(f"the run in {path} has just ended; give the command again")
-        yield
-
-
-def _write_holder(stream: IO[bytes], kind: str) -> None:
-    """Write who holds the lock; on a full disk it holds without."""
-    with contextlib.suppress(OSError):
-        stream.truncate(0)
-        stream.write(f"{host()} {os.getpid()} {kind}\n".encode())
-
-
-def _open_lock(path: Path) -> IO[bytes]:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        return (path / LOCK).open("ab", buffering=0)
-    except OSError as error:
-        raise SemrsmError(
-            f"the run folder {path} cannot be made ({error.strerror or error}); name another one"
-            " with --run-folder"
-        ) from error
-
-
-def holder(path: Path) -> str:
-    """Say which process wrote its name into a run folder's lock last."""
-    try:
-        where, process, kind = (path / LOCK).read_text().split()
-    except (OSError, ValueError):
-        return "another process"
-    return f"process {process} on {where}" + (" (a shard)" if kind == "shard" else "")
-
-
-def is_locked(path: Path) -> bool:
-    """Say whether a process is at work on a run folder; False where the file system has no locks."""
-    try:
-        with (path / LOCK).open("r+") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False

@@ -12,7 +12,8 @@ import pytest
 from semrsm.cli.compute import compute
 from semrsm.compute import grid
 from semrsm.compute.options import FIELDS
-from semrsm.storage.run_folder import locked, run_folder_of
+from semrsm.storage.run_folder import run_folder_of
+from semrsm.storage.run_lock import locked
 from tests.helpers import fail, succeed, write_h5
 
 SLURM = {"SLURM_ARRAY_TASK_ID": "5", "SLURM_ARRAY_TASK_MIN": "4", "SLURM_ARRAY_TASK_COUNT": "3"}

@@ -20,12 +20,11 @@ from semrsm.storage.run_folder import (
     TileFile,
     differing,
     file_name,
-    is_locked,
-    locked,
     read_run,
     run_id,
     start_run,
 )
+from semrsm.storage.run_lock import is_locked, locked
 from semrsm.storage.whole_files import aside, remove_leftovers, temporary_name
 
 RUN = {

@@ -1,0 +1,83 @@
+"""The lock of a run folder: one process that does all of a run, or several that do parts of it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from semrsm.errors import SemrsmError
+from semrsm.machine import host
+
+LOCK = "lock"
+
+
+@contextlib.contextmanager
+def locked(path: Path, shared: bool = False) -> Iterator[None]:
+    """Hold the advisory lock of a run folder, which is made if it is missing.
+
+    Where the file system refuses locks the run goes on without one.
+
+    Args:
+        path: The run folder.
+        shared: One of several processes that work on parts of the run, rather than all of it.
+
+    Raises SemrsmError if another process holds it, named with its host and process.
+    """
+    with _open_lock(path) as stream:
+        try:
+            fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SemrsmError(
+                f"{path} is in use by {holder(path)}; wait until it has ended, or choose another"
+                " output with -o"
+            ) from None
+        except OSError:
+            pass
+        else:
+            _write_holder(stream, "shard" if shared else "run")
+            if not (path / LOCK).exists():
+                raise SemrsmError(f"the run in {path} has just ended; give the command again")
+        yield
+
+
+def _write_holder(stream: IO[bytes], kind: str) -> None:
+    """Write who holds the lock; on a full disk it holds without."""
+    with contextlib.suppress(OSError):
+        stream.truncate(0)
+        stream.write(f"{host()} {os.getpid()} {kind}\n".encode())
+
+
+def _open_lock(path: Path) -> IO[bytes]:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        return (path / LOCK).open("ab", buffering=0)
+    except OSError as error:
+        raise SemrsmError(
+            f"the run folder {path} cannot be made ({error.strerror or error}); name another one"
+            " with --run-folder"
+        ) from error
+
+
+def holder(path: Path) -> str:
+    """Say which process wrote its name into a run folder's lock last."""
+    try:
+        where, process, kind = (path / LOCK).read_text().split()
+    except (OSError, ValueError):
+        return "another process"
+    return f"process {process} on {where}" + (" (a shard)" if kind == "shard" else "")
+
+
+def is_locked(path: Path) -> bool:
+    """Say whether a process is at work on a run folder; False where the file system has no locks."""
+    try:
+        with (path / LOCK).open("r+") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
