@@ -77,6 +77,7 @@ class TileMatcher:
             lambda side, samples: ready(sources[side], samples, work), budget.held
         )
         self._places = threading.Semaphore(budget.tiles)
+        self._ended = threading.Event()
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> TileMatcher:
@@ -85,11 +86,12 @@ class TileMatcher:
         self._pool = ThreadPoolExecutor(
             self._work.threads, initializer=lambda: torch.set_num_threads(1)
         )
-        # When the work fails or is interrupted, what has not begun is dropped.
-        self._open.callback(self._pool.shutdown, wait=False, cancel_futures=True)
+        self._open.callback(self._pool.shutdown, wait=False)
         return self
 
     def __exit__(self, *_: object) -> None:
+        # What has not begun is dropped. Cancelled futures would not do: who waits for them waits on.
+        self._ended.set()
         self._open.close()
 
     def match(self, tile: Tile) -> TileValues:
@@ -122,7 +124,7 @@ class TileMatcher:
     def _match_piece(self, piece: Tile, values: Tensor, norms: Tensor) -> tuple[int, float]:
         """Match the pairs of a piece; put them, and the norms of its rows, into their part of the tile."""
         with self._borrowed(piece) as (rows, columns):
-            match = functools.partial(_timed, rows, columns, self._work, self._on_note)
+            match = functools.partial(self._match_chunk, rows, columns)
             futures = [self._pool.submit(match, chunk) for chunk in self._chunks(piece)]
             solved_again, seconds = 0, 0.0
             try:
@@ -138,6 +140,16 @@ class TileMatcher:
                 _drop(futures)
             norms.copy_(rows.maps.squared_norm)
         return solved_again, seconds
+
+    def _match_chunk(
+        self, rows: Block, columns: Block, pairs: Tensor
+    ) -> tuple[MatchedPairs, float]:
+        """Match some pairs; return what was found, and the seconds that took."""
+        if self._ended.is_set():
+            raise SemrsmError("the run has ended")
+        began = time.perf_counter()
+        found = match_or_halve(rows, columns, self._work, self._on_note, pairs)
+        return found, time.perf_counter() - began
 
     @contextlib.contextmanager
     def _borrowed(self, piece: Tile) -> Iterator[tuple[Block, Block]]:
@@ -161,14 +173,6 @@ class TileMatcher:
         ends = pairs.new_tensor(range(band, len(piece.rows), band))
         first_of = torch.searchsorted(pairs[:, 0].contiguous(), ends)
         return [chunk for chunk in pairs.tensor_split(first_of.cpu()) if len(chunk)]
-
-
-def _timed(
-    rows: Block, columns: Block, work: Work, on_note: Callable[[str], None], pairs: Tensor
-) -> tuple[MatchedPairs, float]:
-    began = time.perf_counter()
-    found = match_or_halve(rows, columns, work, on_note, pairs)
-    return found, time.perf_counter() - began
 
 
 def _drop(futures: list[Future]) -> None:

@@ -440,7 +440,9 @@ def test_a_disk_that_is_full_and_then_freed(
     out = small_disk / "out" / "o.rsm.h5"
     out.parent.mkdir()
     (small_disk / "filling").write_bytes(bytes(filled))
-    message = run("compute", source, "-o", out, *OPTIONS).stderr
+    process = start("compute", source, "-o", out, *OPTIONS, before=SMALL_TILES)
+    message = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
     assert "No space left on device" in message
     assert f"kept in {run_folder_of(out)}" in message
     assert message.count("\n") == 1

@@ -144,3 +144,26 @@ def test_a_block_that_two_threads_want_is_read_once() -> None:
         go_on.set()
         assert [future.result(30) for future in both] == [range(4)] * 2
     assert len(make.made) == 1
+
+
+def test_a_tile_in_work_ends_with_its_matcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    from semrsm.engine import tile_matcher as module
+
+    begun, go_on = threading.Event(), threading.Event()
+    real = module.match_or_halve
+
+    def slow(*given: object) -> object:
+        begun.set()
+        assert go_on.wait(30)
+        return real(*given)
+
+    monkeypatch.setattr(module, "match_or_halve", slow)
+    x = maps(5, 9)
+    source = lambda samples: x[samples.start : samples.stop]  # noqa: E731
+    with ThreadPoolExecutor(1) as pool:
+        with TileMatcher(source, source, Work(MATCHERS["optimal"]), Budget(9, 2, 2, 4, 0)) as one:
+            tile = pool.submit(one.match, Tile(range(9), range(9), True))
+            assert begun.wait(30)
+        go_on.set()
+        with pytest.raises(SemrsmError, match="has ended"):
+            tile.result(30)
