@@ -187,8 +187,7 @@ def test_two_workers_of_this_machine_make_the_same_file(
 DEADLY = """
 import os
 from semrsm.compute.worker import Worker
-match = Worker.match
-def deadly(worker, task):
+def deadly(worker, task, match=Worker.match):
     if task.place == (2, 2):
         os._exit(9)
     return match(worker, task)
@@ -294,11 +293,13 @@ def test_a_cluster_without_semrsm_is_refused_in_a_sentence(
 def test_a_worker_that_cannot_see_the_activation_file_says_so(
     out: Path, source: Path, processes: Processes, tmp_path: Path
 ) -> None:
-    # As on a machine without that file system: the worker is told that the path does not exist.
+    # As on a machine without that file system.
     preload = tmp_path / "elsewhere.py"
     preload.write_text(
-        "from pathlib import Path\nexists = Path.exists\n"
-        f"Path.exists = lambda path: path.name != {source.name!r} and exists(path)\n"
+        "from pathlib import Path\n"
+        "def exists(path, exists=Path.exists):\n"
+        f"    return path.name != {source.name!r} and exists(path)\n"
+        "Path.exists = exists\n"
     )
     _, address = processes.scheduler()
     processes.worker(address, "--preload", preload)
