@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field
 
-from semrsm.compute.executors import Team
 from semrsm.compute.grid import Grid, reading_order
 from semrsm.compute.plan import LayerPlan
 from semrsm.compute.scan import LayerScan
+from semrsm.compute.teams import DEATHS, Team
 from semrsm.compute.worker import Task
 from semrsm.engine.tiles import Tile
 from semrsm.errors import SemrsmError
 from semrsm.storage.run_folder import RunFolder, TileFile
 
-DEATHS = 3  # of processes over one tile, after which the run ends
+LOOK_AGAIN = 1.0  # seconds after which places that have come meanwhile are filled
 
 
 def missing_tiles(
@@ -68,6 +68,25 @@ class _Member:
     def free(self) -> int:
         return self.team.places(self.executor) - len(self.running)
 
+    def submit(self, task: Task) -> bool:
+        """Give the executor a tile; False if it has died over those that it has."""
+        try:
+            try:
+                future = self.team.submit(self.executor, task)
+            except BrokenExecutor:
+                if self.running:
+                    return False
+                self.begin_anew()
+                future = self.team.submit(self.executor, task)
+        except self.team.lost as error:
+            raise _out_of_reach(error) from error
+        except (OSError, BrokenExecutor) as error:
+            raise SemrsmError(
+                f"a process cannot be started ({error}); lower --workers, and give the command again"
+            ) from error
+        self.running[future] = task
+        return True
+
     def begin_anew(self) -> None:
         """Start the executor again."""
         self.open.close()
@@ -76,7 +95,10 @@ class _Member:
 
 
 def match_tiles(
-    teams: list[Team], tasks: Iterable[Task], on_tile: Callable[[Task, TileFile, bool], None]
+    teams: list[Team],
+    tasks: Iterable[Task],
+    on_tile: Callable[[Task, TileFile, bool], None],
+    on_ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Have tiles matched, each once, wherever there is a free place.
 
@@ -86,18 +108,22 @@ def match_tiles(
         teams: Where.
         tasks: The tiles, in order.
         on_tile: Told each tile, and whether its pairs have been told already.
+        on_ready: Called when matching can begin: processes have been started, files opened.
 
     Raises:
-        SemrsmError: A tile cannot be read or matched; three processes died over one.
+        SemrsmError: A tile cannot be read or matched; three processes died over one; a cluster is
+            out of reach.
     """
     waiting = deque(tasks)
     deaths: Counter[str] = Counter()
     with _at_work(teams) as members:
+        _prepare(members)
+        on_ready()
         while waiting or any(member.running for member in members):
-            for member in members:
-                _give(member, waiting)
+            _give(members, waiting)
             running = [future for member in members for future in member.running]
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            # A cluster may have grown meanwhile.
+            done, _ = wait(running, LOOK_AGAIN if waiting else None, FIRST_COMPLETED)
             for member in members:
                 for future in [f for f in member.running if f in done]:
                     if future in member.running:
@@ -114,19 +140,26 @@ def _at_work(teams: list[Team]) -> Iterator[list[_Member]]:
         yield members
 
 
-def _give(member: _Member, waiting: deque[Task]) -> None:
-    """Give a team as many tiles as it has places for."""
-    for _ in range(min(member.free, len(waiting))):
-        task = waiting.popleft()
-        try:
-            member.running[member.team.submit(member.executor, task)] = task
-        except (
-            BrokenExecutor
-        ):  # it died with nothing to do; what it had is seen to when it is taken
-            waiting.appendleft(task)
-            if member.running:
-                return
-            member.begin_anew()
+def _prepare(members: list[_Member]) -> None:
+    """Return once one of the processes can match; one that died meanwhile is seen to with its tiles."""
+    preparing = [future for m in members for future in m.team.prepare(m.executor)]
+    done, _ = wait(preparing, return_when=FIRST_COMPLETED)
+    for future in done:
+        error = None if future.cancelled() else future.exception()
+        if isinstance(error, SemrsmError):
+            raise error
+
+
+def _give(members: list[_Member], waiting: deque[Task]) -> None:
+    """Give tiles away, each to the team that has most places free."""
+    free = {k: member.free for k, member in enumerate(members)} if waiting else {}
+    while waiting and (most := max(free.values(), default=0)) > 0:
+        k = next(k for k, places in free.items() if places == most)
+        if members[k].submit(waiting[0]):
+            waiting.popleft()
+            free[k] -= 1
+        else:
+            free[k] = 0
 
 
 def _take(
@@ -144,23 +177,29 @@ def _take(
         # A process takes its tiles in turn, so it died over the oldest.
         deaths[lost[0].name] += 1
         if deaths[lost[0].name] >= DEATHS:
-            raise _given_up(lost[0]) from error
+            raise _given_up(lost[0], DEATHS) from error
         waiting.extendleft(reversed(lost))
         member.begin_anew()
         return
+    except member.team.unfit as error:
+        raise SemrsmError(str(error)) from error
     except member.team.gave_up as error:
-        raise _given_up(member.running[future]) from error
+        raise _given_up(member.running[future], "several") from error
     except member.team.lost as error:
-        raise SemrsmError(
-            f"the cluster is out of reach ({error or type(error).__name__}); start it again if it has"
-            " ended, and give the command again"
-        ) from error
+        raise _out_of_reach(error) from error
     task = member.running.pop(future)
     on_tile(task, found, member.team.tells_pairs)
 
 
-def _given_up(task: Task) -> SemrsmError:
+def _given_up(task: Task, deaths: object) -> SemrsmError:
     return SemrsmError(
-        f"{DEATHS} processes died over {task.name}, perhaps for lack of memory; lower --memory or"
-        " --workers, and give the command again"
+        f"{deaths} processes died over {task.name}, perhaps for lack of memory; lower --memory or have"
+        " fewer workers, and give the command again"
+    )
+
+
+def _out_of_reach(error: BaseException) -> SemrsmError:
+    return SemrsmError(
+        f"the Dask scheduler is out of reach ({type(error).__name__}); start it again if it has ended,"
+        " and give the command again"
     )

@@ -189,7 +189,8 @@ def _match(
     tasks, count = _tasks(plan, scans, folder, options, listener)
     if tasks:
         worker = Worker(plan.layers, count.add, listener.on_note)
-        match_tiles(teams_of(activations, options, worker), tasks, count.keeper(folder))
+        teams = teams_of(activations, options, worker, listener.on_note)
+        match_tiles(teams, tasks, count.keeper(folder), count.start)
     return count.matched
 
 
@@ -238,9 +239,12 @@ class Count:
             self._done[layer] += pairs
             self._listener.on_progress(layer, self._done[layer], self._of[layer])
 
+    def start(self) -> None:
+        """Count the seconds from now on."""
+        self._last = time.perf_counter()
+
     def keeper(self, folder: RunFolder) -> Callable[[Task, TileFile, bool], None]:
         """Return what puts tiles into a run folder and counts them."""
-        self._last = time.perf_counter()
 
         def keep(task: Task, found: TileFile, counted: bool) -> None:
             folder.write_tile(task.layer, task.place, found)

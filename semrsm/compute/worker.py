@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from semrsm.compute.scan import CheckedSamples
 from semrsm.engine.tiles import Tile
 from semrsm.errors import SemrsmError
 from semrsm.machine import host
+from semrsm.storage.address import address_of
 from semrsm.storage.run_folder import Place, TileFile
 from semrsm.version import __version__
 
@@ -128,44 +129,99 @@ class Remote:
     """What another process needs to know to match the tiles of a run.
 
     Attributes:
-        activations: Activation file or address, as this run was given it.
+        activations: Activation file or address, absolute: another process may run elsewhere.
         options: The options of the run, with the device of that process.
-        processes: How many processes share the machine.
+        processes: How many processes share the cores and the memory of its machine.
+        sitting: Tells one sitting of a run from the next, between which a file may be another one.
         version: Of semrsm: another one may match otherwise.
     """
 
     activations: str
     options: RunOptions
-    processes: int
+    processes: int = 1
+    sitting: str = ""
     version: str = __version__
 
 
-_workers: dict[Remote, Worker] = {}
-_opening = threading.Lock()
+def prepare_remotely(remote: Remote) -> None:
+    """Open the files of a run in the process that this is called in, and load what matching needs."""
+    import semrsm.engine.tile_matcher  # noqa: F401
+
+    with _worker_of(remote):
+        pass
 
 
 def match_remotely(remote: Remote, task: Task) -> TileFile:
     """Match a tile in the process that this is called in, which opens the files at its first tile."""
+    with _worker_of(remote) as worker:
+        return worker.match(task)
+
+
+@dataclass
+class _Sitting:
+    """The files of a run that are open in this process, and how many tiles of it are in work."""
+
+    worker: Worker
+    files: contextlib.ExitStack
+    users: int = 0
+    until: threading.Timer | None = None
+
+
+IDLE = 60.0  # seconds after which a process that lives on, as Dask's do, lets go of a run
+_sittings: dict[Remote, _Sitting] = {}
+_opening = threading.Lock()
+
+
+@contextlib.contextmanager
+def _worker_of(remote: Remote) -> Iterator[Worker]:
+    """Give the worker of a run, which stays open for a while; several runs may be at work."""
     if remote.version != __version__:
         raise SemrsmError(
             f"a worker has semrsm {__version__}, the run {remote.version}; install one version everywhere"
         )
     with _opening:
-        if remote not in _workers:
-            _forget()
-            plan = _files.enter_context(
-                open_plan(remote.activations, remote.options, remote.processes)
+        if remote not in _sittings:
+            _let_go_of(other for other, sitting in _sittings.items() if not sitting.users)
+            _sittings[remote] = _begin_sitting(remote)
+        sitting = _sittings[remote]
+        sitting.users += 1
+        if sitting.until is not None:
+            sitting.until.cancel()
+    try:
+        yield sitting.worker
+    finally:
+        with _opening:
+            sitting.users -= 1
+            if not sitting.users:
+                sitting.until = threading.Timer(IDLE, _end_sitting, [remote])
+                sitting.until.daemon = True
+                sitting.until.start()
+
+
+def _begin_sitting(remote: Remote) -> _Sitting:
+    for address in (remote.activations, remote.options.against):
+        if address is not None and not (path := address_of(address)[0]).exists():
+            raise SemrsmError(
+                f"{path} is not there on the worker {host()}; workers read the activation file"
+                " themselves, so put it on a file system that all of them see, under this path"
             )
-            _workers[remote] = Worker(plan.layers)
-    return _workers[remote].match(task)
+    with contextlib.ExitStack() as files:
+        plan = files.enter_context(open_plan(remote.activations, remote.options, remote.processes))
+        worker = Worker(plan.layers)
+        files.callback(worker.close)
+        return _Sitting(worker, files.pop_all())
 
 
-_files = contextlib.ExitStack()
+def _end_sitting(remote: Remote) -> None:
+    """Let go of a run, unless a tile of it has come meanwhile."""
+    with _opening:
+        if remote in _sittings and not _sittings[remote].users:
+            _let_go_of([remote])
 
 
-def _forget() -> None:
-    """Close the files of a run that this process worked for before."""
-    for worker in _workers.values():
-        worker.close()
-    _workers.clear()
-    _files.close()
+def _let_go_of(remotes: Iterable[Remote]) -> None:
+    for remote in list(remotes):
+        sitting = _sittings.pop(remote)
+        if sitting.until is not None:
+            sitting.until.cancel()
+        sitting.files.close()
