@@ -74,8 +74,9 @@ def compute(
         print_reports(report.layers)
     if run.shard is not None:
         part, parts = run.shard
-        say(f"part {part} of {parts} is done; when all are: semrsm finish {shlex.quote(str(out))}")
-    elif not json:
+        finish = ["semrsm", "finish", str(out), *([run.run_folder] if run.run_folder else [])]
+        say(f"part {part} of {parts} is done; when all are: {shlex.join(finish)}")
+    elif report.layers and not json:
         say(f"wrote {out}")
 
 

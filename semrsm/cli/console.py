@@ -152,16 +152,18 @@ class LineProgress:
     ):
         self._clock, self._write = clock, write
         self._layer: str | None = None
-        self._began = self._said = 0.0
+        self._began = self._told = 0.0
+        self._first = 0
 
     def __call__(self, layer: str, pairs: int, of: int) -> None:
         """Take note that so many pairs of a layer are done."""
         now = self._clock()
-        if layer != self._layer:
-            self._layer, self._began, self._said = layer, now, now
-        elif now - self._said >= LOG_SECONDS and pairs:
-            self._said = now
-            rate = pairs / (now - self._began)
+        if layer != self._layer or pairs == self._first:
+            self._layer, self._began, self._first = layer, now, pairs
+            self._told = now
+        elif now - self._told >= LOG_SECONDS:
+            self._told = now
+            rate = (pairs - self._first) / (now - self._began)
             left = seconds_for_people((of - pairs) / rate)
             self._write(f"{layer}: {pairs} of {of} pairs, {rate:.4g} pairs/s, {left} left")
 
@@ -172,14 +174,16 @@ class BarProgress:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._tasks: dict[str, Any] = {}
-        self._began: dict[str, float] = {}
+        self._began: dict[str, tuple[float, int]] = {}
 
     def __call__(self, layer: str, pairs: int, of: int) -> None:
-        """Take note that so many pairs of a layer are done."""
+        """Take note that so many pairs of a layer are done; some may have been before this run."""
         if layer not in self._tasks:
-            self._began[layer] = time.monotonic()
             self._tasks[layer] = self._progress.add_task(layer, total=of, rate="")
-        rate = pairs / max(time.monotonic() - self._began[layer], 1e-9)
+        began, first = self._began.setdefault(layer, (time.monotonic(), pairs))
+        if pairs == first:
+            self._began[layer] = time.monotonic(), first
+        rate = (pairs - first) / max(time.monotonic() - began, 1e-9)
         self._progress.update(self._tasks[layer], completed=pairs, rate=f"{rate:.4g} pairs/s")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 
 from semrsm.cli.console import print_json, print_table, say, seconds_for_people
 from semrsm.compute.status import LayerStatus, RunStatus, run_status
+from semrsm.storage.run_folder import run_folder_of
 
 
 def status(
@@ -43,10 +45,17 @@ def status(
     say(_in_words(found))
 
 
+def _finish(found: RunStatus) -> str:
+    """Return the command that writes the file."""
+    out = Path(found.output)
+    beside = found.folders == [str(run_folder_of(out))]
+    return shlex.join(["semrsm", "finish", str(out), *([] if beside else found.folders)])
+
+
 def _in_words(found: RunStatus) -> str:
     missing = sum(layer.tiles_missing for layer in found.layers)
     if not missing:
-        sentence = f"all tiles are there; to write the file: semrsm finish {found.output}"
+        sentence = f"all tiles are there; to write the file: {_finish(found)}"
     elif found.pairs_per_second is None or found.seconds_left is None:
         sentence = f"{missing} tiles are missing; the rate is not known yet"
     else:

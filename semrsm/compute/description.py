@@ -9,8 +9,12 @@ from semrsm.compute.layers import LayerInput
 from semrsm.compute.options import RunOptions
 from semrsm.compute.plan import LayerPlan, RunPlan
 from semrsm.storage.activations import ActivationFile
+from semrsm.storage.address import address_of
 from semrsm.storage.labels import read_sample_ids
 from semrsm.version import __version__
+
+# Of a layer, as LayerInfo names them: what is known of its RSM before anything is matched.
+LAYER_FACTS = ("layout", "n_positions", "n_channels", "n_samples", "n_columns", "storage_mode")
 
 
 def describe_run(plan: RunPlan, options: RunOptions) -> dict[str, Any]:
@@ -35,6 +39,7 @@ def describe_run(plan: RunPlan, options: RunOptions) -> dict[str, Any]:
         "sample_ids": [ids[i] for i in first.rows.samples] if ids else None,
         "activations": _describe_file(plan.file, [p.rows for p in plans]),
         "against": plan.other and _describe_file(plan.other, [p.columns for p in plans]),
+        "against_layer": address_of(options.against)[1] if options.against else None,
     }
 
 
@@ -43,13 +48,8 @@ def _describe_layer(plan: LayerPlan) -> dict[str, Any]:
     return {
         "shape": list(plan.rows.layer.shape),
         "type": str(plan.rows.layer.dtype),
-        "layout": plan.rows.positions.layout,
-        "n_positions": plan.rows.n_positions,
-        "n_channels": plan.rows.n_channels,
-        "n_samples": plan.grid.n_rows,
-        "n_columns": plan.grid.n_columns,
-        "symmetric": plan.symmetric,
         "edge": plan.grid.edge,
+        **plan.info.facts(*LAYER_FACTS),
     }
 
 

@@ -79,7 +79,7 @@ def estimate(plan: LayerPlan, options: RunOptions) -> Estimate:
     bytes_written = n * m * (8 + 4 * len(options.kernel) + 8 * plan.work.certify)
     # Samples are made ready while pairs are matched, on the same cores.
     matching = (plan.grid.n_pairs / rate + loads * ready / plan.work.threads) / processes
-    matching += scanned * _scan_seconds(plan)
+    scanning = scanned * _scan_seconds(plan)
     finishing = _finishing_seconds(n * m, options) + 2 * bytes_written / DISK
     return Estimate(
         info=plan.info,
@@ -91,8 +91,8 @@ def estimate(plan: LayerPlan, options: RunOptions) -> Estimate:
         run_folder_bytes=sum(t.shape[0] * t.shape[1] for t in plan.grid.tiles)
         * 8 * (1 + plan.work.certify) + scanned * 24,
         pairs_per_second=rate * processes,
-        seconds=matching + finishing,
-        seconds_per_part=matching / parts if parts > 1 else None,
+        seconds=scanning + matching + finishing,
+        seconds_per_part=scanning + matching / parts if parts > 1 else None,
         solver=plan.solver,
         device=describe(plan.work.device),
     )  # fmt: skip

@@ -101,7 +101,7 @@ def _dask(address: str, remote: Remote, on_note: Callable[[str], None]) -> Team:
     if n_local:
         options = remote.options
         threads = options.threads or max(1, cores() // n_local)
-        memory = options.memory or default_memory() // n_local
+        memory = (options.memory or default_memory()) // n_local
         remote = _with(remote, threads, memory)
 
     @contextlib.contextmanager

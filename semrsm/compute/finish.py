@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from semrsm.compute.description import LAYER_FACTS
 from semrsm.compute.options import RunOptions
 from semrsm.compute.run_report import LayerReport, gap_summary, versions
 from semrsm.compute.tiled_layer import Folders, TiledLayer
@@ -140,16 +141,8 @@ def _write_strip(
 
 def _info(run: Mapping[str, Any], name: str) -> LayerInfo:
     about = run["layers"][name]
-    return LayerInfo(
-        name=name,
-        matcher=run["matcher"],
-        layout=about["layout"],
-        n_positions=about["n_positions"],
-        n_channels=about["n_channels"],
-        n_samples=about["n_samples"],
-        n_columns=about["n_columns"],
-        storage_mode="symmetric" if about["symmetric"] else "rectangular",
-    )
+    facts = {fact: about[fact] for fact in LAYER_FACTS}
+    return LayerInfo(name=name, matcher=run["matcher"], **facts)
 
 
 def _metadata(
@@ -177,8 +170,10 @@ def _metadata(
 
 def _shaping_options(run: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that shaped the tiles, whoever finishes them."""
-    names = ("matcher", "dtype", "precision", "certify", "samples", "skip_tokens", "pool")
-    return {name: run[name] for name in names} | dict(run["parameters"])
+    names = ("matcher", "dtype", "precision", "certify", "samples", "skip_tokens", "pool", "layout")
+    shaping = {name: run[name] for name in (*names, "bfloat16")}
+    against = run["against"] and run["against"]["path"]
+    return shaping | {"layer": list(run["layers"]), "against": against} | dict(run["parameters"])
 
 
 def _joined(values: Iterator[str | None]) -> str | None:

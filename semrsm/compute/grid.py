@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from semrsm.engine.matchers import Matcher
 
 LARGEST_EDGE = 1024  # samples: a tile is 8 MB then
+MOST_POSITIONS = (
+    1 << 20
+)  # of the samples of an edge: a few hundred MB, so that memory rarely cuts a tile
 AIM = 32.0  # core seconds of a tile: some seconds to half a minute on two cores
 LEAST = 1.5  # core seconds below which a tile is not made smaller to give work to more processes
 MOST = 120.0  # core seconds above which a tile is not made larger to have fewer of them
@@ -79,39 +82,53 @@ def edge_for(n: int, n_positions: int, matcher: Matcher) -> int:
     def work(edge: int) -> float:
         return min(edge, n) ** 2 * pair
 
+    largest = max(1, min(LARGEST_EDGE, MOST_POSITIONS // n_positions))
     edge = 1
-    while edge < LARGEST_EDGE and edge < n and work(2 * edge) <= AIM:
+    while 2 * edge <= largest and edge < n and work(2 * edge) <= AIM:
         edge *= 2
     while edge > 1 and n < FEW * edge and work(edge // 2) >= LEAST:
         edge //= 2
-    while edge < LARGEST_EDGE and n > MANY * edge and work(2 * edge) <= MOST:
+    while 2 * edge <= largest and n > MANY * edge and work(2 * edge) <= MOST:
         edge *= 2
     return edge
 
 
-def shard_of(grid: Grid, part: int, parts: int) -> tuple[Tile, ...]:
-    """Return one of several parts of a grid, which together hold every tile once.
+def shard_of(
+    grids: Mapping[str, Grid], pair_costs: Mapping[str, float], part: int, parts: int
+) -> dict[str, tuple[Tile, ...]]:
+    """Return one of several parts of a run, which together hold every tile of every layer once.
 
-    The tiles are taken along a curve that stays near where it was (Morton's order), so a part reads
-    few samples, and cut where the pairs done reach the part's share.
+    The tiles are taken layer by layer along a curve that stays near where it was (Morton's order), so
+    a part reads few layers and few samples, and cut where the work done reaches the part's share.
 
     Args:
-        grid: The tiles of a layer.
+        grids: The tiles of each layer.
+        pair_costs: About what a pair of each layer takes, in any unit.
         part: Which, from 1.
         parts: How many there are.
 
-    >>> grid = Grid(5, 5, symmetric=True, edge=1)
-    >>> [sum(tile.n_pairs for tile in shard_of(grid, part, 2)) for part in (1, 2)]
-    [5, 5]
+    Returns:
+        The tiles of each layer that has any in this part.
+
+    >>> grids = {"a": Grid(5, 5, symmetric=True, edge=1), "b": Grid(5, 5, symmetric=True, edge=1)}
+    >>> [{name: len(tiles) for name, tiles in shard_of(grids, {"a": 3, "b": 1}, part, 2).items()}
+    ...  for part in (1, 2)]
+    [{'a': 11}, {'a': 4, 'b': 15}]
     """
-    chosen, done = [], 0
-    for tile in sorted(grid.tiles, key=lambda tile: _morton(*grid.place(tile))):
+    ordered = [
+        (name, tile, tile.n_pairs * pair_costs[name])
+        for name, grid in grids.items()
+        for tile in sorted(grid.tiles, key=lambda tile: _morton(*grid.place(tile)))
+    ]
+    total, done = sum(cost for _, _, cost in ordered), 0.0
+    chosen: dict[str, list[Tile]] = {}
+    for name, tile, cost in ordered:
         # A tile belongs to the part in which its middle pair lies; one of no pairs may lie behind all.
-        middle = parts * (2 * done + tile.n_pairs) // (2 * grid.n_pairs or 1)
+        middle = int(parts * (done + cost / 2) / total) if total else 0
         if min(middle, parts - 1) == part - 1:
-            chosen.append(tile)
-        done += tile.n_pairs
-    return tuple(chosen)
+            chosen.setdefault(name, []).append(tile)
+        done += cost
+    return {name: tuple(tiles) for name, tiles in chosen.items()}
 
 
 def _morton(row: int, column: int) -> int:

@@ -236,6 +236,8 @@ def options_of(values: Mapping[str, Any]) -> RunOptions:
             raise SemrsmError(no_such(FIELDS, name, "option"))
         if value is not None:
             parsed[name] = FIELDS[name].metadata["parse"](value)
+    if parsed.get("workers", 1) > 1 and parsed.get("device", "auto") == "auto":
+        parsed["device"] = "cpu"  # several processes on one GPU only wait for each other
     return RunOptions(**parsed)
 
 

@@ -65,6 +65,11 @@ class LayerPlan:
         return self.work.settings.solver if self.work.matcher.solves else None
 
     @property
+    def pair_seconds(self) -> float:
+        """About what a pair takes one core; what takes hardly anything counts a little."""
+        return max(1e-9, self.work.matcher.pair_seconds(self.rows.n_positions))
+
+    @property
     def parameters(self) -> dict[str, Any]:
         """The settings that the matcher reads, by name, besides the solver."""
         return {name: getattr(self.work.settings, name) for name in self.work.matcher.parameters}

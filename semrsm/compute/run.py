@@ -22,9 +22,18 @@ from semrsm.compute.run_report import Report
 from semrsm.compute.scan import LayerScan, refuse_zeros, scan_layer
 from semrsm.compute.tiled_layer import Folders
 from semrsm.compute.worker import Task, Worker
+from semrsm.engine.tiles import Tile
 from semrsm.errors import SemrsmError
 from semrsm.storage.rsm_file import is_rsm_file, open_rsm
-from semrsm.storage.run_folder import RunFolder, TileFile, read_run, run_folder_of, start_run
+from semrsm.storage.run_folder import (
+    RunFolder,
+    TileFile,
+    read_run,
+    refuse_foreign,
+    run_folder_of,
+    run_id,
+    start_run,
+)
 from semrsm.storage.run_lock import locked
 from semrsm.storage.whole_files import check_output, remove_leftovers
 
@@ -92,25 +101,32 @@ def compute_with(
 ) -> Report:
     """Do what `compute` does, with options that are made already."""
     path = Path(options.run_folder) if options.run_folder else run_folder_of(out)
-    if _is_finished(out, path, options):
-        listener.on_note(f"{out} was finished before; only its run folder was left to remove")
-        return Report(out, [])
-    check_output(out, options.overwrite or options.shard is not None)
+    if options.shard and options.restart:
+        raise SemrsmError(
+            "--restart throws away what all shards have matched; remove the run folder yourself, then"
+            " give the shards without it"
+        )
+    refuse_foreign(path, out)
+    left = out.is_file() and is_rsm_file(out) and read_run(path) is not None
+    if not left:
+        check_output(out, options.overwrite or options.shard is not None)
     with open_plan(activations, options, n_processes(options)) as plan:
         _keep_inputs(out, plan)
         run = describe_run(plan, options)
         check_kernels(run, options)
+        if left and _was_finished(out, path, run, options):
+            listener.on_note(f"{out} was finished before; only its run folder was left to remove")
+            return Report(out, [])
+        check_output(out, options.overwrite or options.shard is not None)
         for layer in plan.layers.values():
             if hint := class_token_hint(layer.rows):
                 listener.on_note(hint)
         with _run_folder(path, run, options) as folder:
-            if options.shard is None:
-                remove_leftovers(out)
             matching = _match(str(activations), plan, run, folder, options, listener)
             if options.shard is not None:
                 return Report(out, [])
+            remove_leftovers(out)
             reports = finish_run(Folders([folder]), out, options, command, matching)
-            folder.remove()
     for report in reports:
         if report.solved_again:
             listener.on_note(
@@ -120,20 +136,22 @@ def compute_with(
     return Report(out, reports)
 
 
-def _is_finished(out: Path, path: Path, options: RunOptions) -> bool:
-    """Remove the folder of a run whose file is written, if it was stopped just before that."""
-    if options.overwrite or options.shard or not out.is_file() or not is_rsm_file(out):
+def _was_finished(out: Path, path: Path, run: Mapping[str, Any], options: RunOptions) -> bool:
+    """Remove the folder of a run whose file is written as it is asked for: it was stopped just then."""
+    if options.overwrite or options.shard or options.restart:
         return False
-    folder = read_run(path)
-    if folder is None:
-        return False
-    with open_rsm(out) as file:
-        stored = [set(layer.sigmas) for layer in file.layers().values()]
-        if file.metadata.get("run") != folder.run_id or not all(
-            set(options.kernel) <= kernels for kernels in stored
+    with locked(path), open_rsm(out) as file:
+        folder = read_run(path)
+        sigmas = [layer.sigmas for layer in file.layers().values()]
+        sigma = file.metadata.get("options", {}).get("sigma")
+        if (
+            folder is None
+            or not file.metadata.get("run") == folder.run_id == run_id(run)
+            or not all(set(options.kernel) <= set(stored) for stored in sigmas)
+            or ("rbf" in options.kernel and sigma != options.sigma)
         ):
             return False
-    folder.remove()
+        folder.remove()
     return True
 
 
@@ -146,27 +164,30 @@ def _keep_inputs(out: Path, plan: RunPlan) -> None:
 
 @contextlib.contextmanager
 def _run_folder(path: Path, run: Mapping[str, Any], options: RunOptions) -> Iterator[RunFolder]:
-    """Open or start the run; what it found stays when it fails, and is named then."""
-    new = not path.exists()
-    with locked(path, shared=options.shard is not None):
+    """Open or start the run; remove it when all is done. What it found stays when it fails."""
+    alone, new = options.shard is None, not path.exists()
+    with locked(path, shared=not alone):
         try:
             if options.restart:
                 RunFolder(path, run).clear()
             folder = start_run(path, run)
         except BaseException:
-            if new:
+            if new and alone:
                 RunFolder(path, run).remove()
             raise
         try:
+            if alone:
+                folder.remove_leftovers()
             yield folder
         except BaseException as error:
             if folder.holds_tiles():
-                error.add_note(f"what was matched is kept in {path}, and the same command goes on")
-            elif options.shard is None and (
-                isinstance(error, SemrsmError) or not folder.holds_scans()
-            ):
+                goes_on = "" if isinstance(error, SemrsmError) else ", and the same command goes on"
+                error.add_note(f"what was matched is kept in {path}{goes_on}")
+            elif alone and (isinstance(error, SemrsmError) or not folder.holds_scans()):
                 folder.remove()
             raise
+        if alone:
+            folder.remove()
 
 
 def _match(
@@ -182,11 +203,12 @@ def _match(
         (run[file] or {}).get("modified_ns") != (folder.run[file] or {}).get("modified_ns")
         for file in ("activations", "against")
     )
+    chosen = _chosen_tiles(plan, options)
     scans = {}
-    for name, layer in plan.layers.items():
-        scans[name] = scan_layer(layer, folder, again)
-        refuse_zeros(layer, scans[name], options.kernel)
-    tasks, count = _tasks(plan, scans, folder, options, listener)
+    for name in chosen:
+        scans[name] = scan_layer(plan.layers[name], folder, again)
+        refuse_zeros(plan.layers[name], scans[name], options.kernel)
+    tasks, count = _tasks(plan, chosen, scans, folder, listener)
     if tasks:
         worker = Worker(plan.layers, count.add, listener.on_note)
         teams = teams_of(activations, options, worker, listener.on_note)
@@ -194,17 +216,26 @@ def _match(
     return count.matched
 
 
+def _chosen_tiles(plan: RunPlan, options: RunOptions) -> dict[str, tuple[Tile, ...]]:
+    """Return the tiles to match by layer: all of them, or those of a shard."""
+    grids = {name: layer.grid for name, layer in plan.layers.items()}
+    if options.shard is None:
+        return {name: grid.tiles for name, grid in grids.items()}
+    costs = {name: layer.pair_seconds for name, layer in plan.layers.items()}
+    return shard_of(grids, costs, *options.shard)
+
+
 def _tasks(
     plan: RunPlan,
+    chosen: Mapping[str, tuple[Tile, ...]],
     scans: Mapping[str, LayerScan],
     folder: RunFolder,
-    options: RunOptions,
     listener: Listener,
 ) -> tuple[list[Task], Count]:
     """Return what is to be matched, and the count of what is there already."""
     tasks, count, n_tiles = [], Count(listener), 0
-    for name, layer in plan.layers.items():
-        tiles = layer.grid.tiles if not options.shard else shard_of(layer.grid, *options.shard)
+    for name, tiles in chosen.items():
+        layer = plan.layers[name]
         missing = missing_tiles(folder, name, layer.grid, tiles, listener.on_note)
         of, left = (sum(tile.n_pairs for tile in some) for some in (tiles, missing))
         count.begin(name, of - left, of)

@@ -36,7 +36,7 @@ def finish_shards(
             written; nothing is removed then.
     """
     check_output(out, options.overwrite)
-    folders = open_folders(out, paths)
+    folders = open_folders(out, list(dict.fromkeys(paths)))
     with contextlib.ExitStack() as stack:
         for folder in folders:
             stack.enter_context(locked(folder.path))
@@ -58,16 +58,17 @@ def refuse_missing(out: Path, folders: Sequence[RunFolder]) -> None:
     if not missing:
         return
     more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+    here = f", or compute them here: {command_of(out, folders[0])}" if len(folders) == 1 else ""
     raise SemrsmError(
         f"{len(missing)} tiles of {out} are missing: {', '.join(missing[:SHOWN])}{more}; give the"
-        f" commands of the shards again, or compute them here: {command_of(out, folders[0])}"
+        f" commands of the shards again{here}"
     )
 
 
 def command_of(out: Path, folder: RunFolder) -> str:
     """Return the command that computes what is missing in a run folder, and finishes it.
 
-    It names what shapes the tiles; kernels are the user's affair.
+    It names what shapes the tiles; kernels are the user's affair where the matcher leaves a choice.
     """
     run = folder.run
     words = ["semrsm", "compute", run["activations"]["path"], "-o", str(out)]
@@ -75,7 +76,8 @@ def command_of(out: Path, folder: RunFolder) -> str:
     for name in run["layers"]:
         words += ["-l", name]
     if run["against"]:
-        words += ["--against", run["against"]["path"]]
+        layer = f"::{run['against_layer']}" if run["against_layer"] else ""
+        words += ["--against", run["against"]["path"] + layer]
     words += ["-m", run["matcher"]]
     pool = run["pool"] and "x".join(map(str, run["pool"]))
     flags = {
@@ -85,6 +87,7 @@ def command_of(out: Path, folder: RunFolder) -> str:
     }
     for name, value in flags.items():
         words += [f"--{name}", str(value)] if value is not None else []
+    words += [] if run["permutation"] else ["-k", "linear"]
     words += ["--certify"] if run["certify"] else []
     words += ["--bfloat16"] if run["bfloat16"] else []
     return shlex.join(words)

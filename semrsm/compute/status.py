@@ -11,6 +11,7 @@ from typing import Any
 from semrsm.compute.grid import Grid
 from semrsm.compute.tiled_layer import grid_of
 from semrsm.errors import SemrsmError
+from semrsm.storage.rsm_file import is_rsm_file
 from semrsm.storage.run_folder import Place, RunFolder, differing, read_run, run_folder_of
 from semrsm.storage.run_lock import holder, is_locked
 
@@ -74,7 +75,7 @@ def run_status(out: Path, folders: Iterable[Path] = ()) -> RunStatus:
 
     Raises SemrsmError if there is neither a run folder nor the file.
     """
-    opened = open_folders(out, folders, missing=not out.exists())
+    opened = open_folders(out, folders, missing=not (out.is_file() and is_rsm_file(out)))
     if not opened:
         return RunStatus(str(out), [], [], None, 0.0, None, None)
     layers, times = [], []

@@ -43,27 +43,46 @@ class Folders:
             found = folder.read_tile(layer, place, tile.shape)
             if found is not None:
                 return found
+        paths = [folder.tile_path(layer, place) for folder in self.folders]
+        there = next((path for path in paths if path.exists()), paths[0])
         raise SemrsmError(
-            f"{self.folders[0].tile_path(layer, place)} is missing or damaged; give the command of"
-            " semrsm compute again, which computes it"
+            f"{there} is missing or damaged; give the command of semrsm compute again, which computes it"
         )
 
     def scan(self, layer: str, grid: Grid) -> LayerScan:
         """Return the scan of a layer; raise SemrsmError if none of the folders holds it."""
+        scans: list[LayerScan] = []
         for folder in self.folders:
             arrays = folder.read_scan(layer)
             found = None if arrays is None else scan_of(arrays, grid.n_rows, grid.n_columns)
             if found is not None:
-                return found
+                scans.append(found)
+                _refuse_other_samples(layer, folder, scans[0], found)
+        if scans:
+            return scans[0]
         raise SemrsmError(
             f"{self.folders[0].scan_path(layer)} is missing or damaged; give the command of"
             " semrsm compute again, which scans the layer"
         )
 
 
+def _refuse_other_samples(
+    layer: str, folder: RunFolder, first: LayerScan, other: LayerScan
+) -> None:
+    """Raise SemrsmError if the tiles of two folders come from different samples."""
+    for ours, theirs in ((first.rows, other.rows), (first.columns, other.columns)):
+        different = np.flatnonzero((ours.digests != theirs.digests).any(1))
+        if len(different):
+            raise SemrsmError(
+                f"{folder.path} was made from another file: its sample {int(different[0])} of {layer},"
+                " counted among those chosen, differs; match that part again from the same file"
+            )
+
+
 def grid_of(about: Mapping[str, Any]) -> Grid:
     """Return the grid of a layer as run.json describes it."""
-    return Grid(about["n_samples"], about["n_columns"], about["symmetric"], about["edge"])
+    symmetric = about["storage_mode"] == "symmetric"
+    return Grid(about["n_samples"], about["n_columns"], symmetric, about["edge"])
 
 
 class TiledLayer:

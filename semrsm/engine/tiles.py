@@ -97,8 +97,9 @@ def plan_budget(
 ) -> Budget:
     """Decide what is in work at once: whole tiles, two of them, and as many blocks kept as fit.
 
-    A quarter of the memory is for the pairs in work. How pairs are put into chunks does not depend
-    on the threads, so that a tile's numbers do not either.
+    A quarter of the memory is for the pairs in work. Where whole tiles fit, a tile's numbers depend
+    neither on the memory nor on the threads; where they are cut, products are of other sizes and may
+    round otherwise.
 
     Args:
         edge: Of a tile, in samples.

@@ -8,9 +8,12 @@ Nothing here is synced to disk: after a power failure a file may be damaged, whi
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import urllib.parse
 import zipfile
@@ -26,7 +29,7 @@ from numpy.typing import NDArray
 from semrsm.errors import SemrsmError
 from semrsm.storage.layer import DAMAGE
 from semrsm.storage.run_lock import LOCK
-from semrsm.storage.whole_files import temporary_name
+from semrsm.storage.whole_files import remove_if_left, temporary_name
 
 Place = tuple[int, int]  # row and column of a tile in the grid of its layer
 Arrays = dict[str, NDArray[Any]]
@@ -68,7 +71,7 @@ class RunFolder:
     path: Path
     run: Mapping[str, Any]
 
-    @property
+    @functools.cached_property
     def run_id(self) -> str:
         """A digest of what shapes the tiles; every tile carries it."""
         return run_id(self.run)
@@ -142,18 +145,29 @@ class RunFolder:
         return any(self.path.glob("scan/*.npz"))
 
     def clear(self) -> None:
-        """Remove what the run found so far."""
-        (self.path / "run.json").unlink(missing_ok=True)
+        """Remove what the run found so far; run.json last, so that a removal that is killed goes on."""
         for name in ("tiles", "scan"):
             shutil.rmtree(self.path / name, ignore_errors=True)
+        (self.path / "run.json").unlink(missing_ok=True)
 
     def size(self) -> int:
         """Return how many bytes the folder takes."""
         return sum(p.stat().st_size for p in self.path.rglob("*") if p.is_file())
 
     def remove(self) -> None:
-        """Remove the folder and all that is in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove what is the run's, and the folder unless something else is in it."""
+        self.clear()
+        for partial in self.path.glob(".run.json.*.partial"):
+            partial.unlink(missing_ok=True)
+        (self.path / LOCK).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
+
+    def remove_leftovers(self) -> None:
+        """Remove the temporary files of processes that have ended without removing them."""
+        for pattern in (".*.partial", "scan/.*.partial", "tiles/*/.*.partial"):
+            for partial in self.path.glob(pattern):
+                remove_if_left(partial)
 
     def _write(self, path: Path, arrays: Arrays) -> None:
         partial = temporary_name(path)
@@ -193,20 +207,33 @@ def start_run(path: Path, run: Mapping[str, Any]) -> RunFolder:
     return there
 
 
+def refuse_foreign(path: Path, out: Path) -> None:
+    """Refuse a run folder that holds something else, or the output: it is removed in the end.
+
+    Raises SemrsmError if there is something at `path` that no run has put there.
+    """
+    if path.absolute() in (out.absolute(), *out.absolute().parents):
+        raise SemrsmError(
+            f"the run folder {path} would hold the output, and is removed when that is written; name"
+            " another one with --run-folder"
+        )
+    own = re.compile(rf"{LOCK}|\.run\.json\..*\.partial")
+    if path.is_dir():
+        other = [entry.name for entry in path.iterdir() if not own.fullmatch(entry.name)]
+        if not other or (path / "run.json").exists():
+            return
+    elif not path.exists():
+        return
+    raise SemrsmError(
+        f"{path} is there and is no run folder; remove it or name another one with --run-folder"
+    )
+
+
 def _begin(folder: RunFolder) -> RunFolder:
-    """Write run.json; of two processes that begin at once the first may have written it meanwhile."""
+    """Write run.json; of two processes that begin at once both write the same."""
     partial = temporary_name(folder.path / "run.json")
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
-        if any(
-            p.name not in (LOCK, partial.name) for p in folder.path.iterdir() if p.name[0] != "."
-        ):
-            if there := read_run(folder.path):
-                return there
-            raise SemrsmError(
-                f"the folder {folder.path} is there and is no run folder; remove it or name another"
-                " one with --run-folder"
-            )
         partial.write_text(json.dumps(folder.run, indent=1))
         partial.replace(folder.path / "run.json")
         return folder
@@ -297,5 +324,14 @@ def _read_arrays(path: Path) -> Arrays | None:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in (None, errno.EINVAL):  # of a .npz whose parts lie where there is nothing
+            return None
+        raise SemrsmError(
+            f"{path} cannot be read ({error.strerror}); see to the file system, and give the command"
+            " again"
+        ) from error
     except (*DAMAGE, zipfile.BadZipFile, zlib.error, NotImplementedError):
         return None

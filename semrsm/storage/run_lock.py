@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -13,6 +14,7 @@ from semrsm.errors import SemrsmError
 from semrsm.machine import host
 
 LOCK = "lock"
+LOOKS, MOMENT = 4, 0.05  # how often, and after how many seconds, a lock is tried again
 
 
 @contextlib.contextmanager
@@ -29,7 +31,7 @@ def locked(path: Path, shared: bool = False) -> Iterator[None]:
     """
     with _open_lock(path) as stream:
         try:
-            fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            _take(stream, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         except BlockingIOError:
             raise SemrsmError(
                 f"{path} is in use by {holder(path)}; wait until it has ended, or choose another"
@@ -39,9 +41,28 @@ def locked(path: Path, shared: bool = False) -> Iterator[None]:
             pass
         else:
             _write_holder(stream, "shard" if shared else "run")
-            if not (path / LOCK).exists():
+            if not _is_in_place(stream, path / LOCK):
                 raise SemrsmError(f"the run in {path} has just ended; give the command again")
         yield
+
+
+def _take(stream: IO[bytes], kind: int) -> None:
+    """Lock a file; somebody who only looks whether it is locked has it for a moment."""
+    for _ in range(LOOKS):
+        try:
+            fcntl.flock(stream, kind | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(MOMENT)
+    fcntl.flock(stream, kind | fcntl.LOCK_NB)
+
+
+def _is_in_place(stream: IO[bytes], path: Path) -> bool:
+    """Say whether an open file is still the one at a path."""
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
+    except OSError:
+        return False
 
 
 def _write_holder(stream: IO[bytes], kind: str) -> None:

@@ -85,14 +85,19 @@ def _stem(out: Path) -> str:
 def remove_leftovers(out: Path) -> None:
     """Remove the temporary files of `out` whose processes have ended without removing them."""
     for partial in out.parent.glob(f"{_literal(_stem(out))}.*.partial"):
-        with contextlib.suppress(OSError, ValueError):
-            where, process, _ = partial.name.removesuffix(".partial").rsplit(".", 3)[1:]
-            if where == host():
-                ended = not is_running(int(process))
-            else:
-                ended = time.time() - partial.stat().st_mtime > LEFT_BEHIND
-            if ended:
-                partial.unlink()
+        remove_if_left(partial)
+
+
+def remove_if_left(partial: Path) -> None:
+    """Remove a temporary file if its process has ended, as its name says."""
+    with contextlib.suppress(OSError, ValueError):
+        where, process, _ = partial.name.removesuffix(".partial").rsplit(".", 3)[1:]
+        if where == host():
+            ended = not is_running(int(process))
+        else:
+            ended = time.time() - partial.stat().st_mtime > LEFT_BEHIND
+        if ended:
+            partial.unlink()
 
 
 def _literal(name: str) -> str:

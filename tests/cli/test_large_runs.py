@@ -144,6 +144,33 @@ def test_finishing_with_a_kernel_that_the_matcher_does_not_serve(dump: Path, out
     succeed("finish", out, "-k", "linear")
 
 
+def test_the_command_for_missing_tiles_of_a_matcher_without_matches_runs(
+    dump: Path, out: Path
+) -> None:
+    import shlex
+
+    shard(
+        dump,
+        out,
+        "1/2",
+        "-m",
+        "pool",
+        "-k",
+        "linear",
+        "--against",
+        f"{dump}::layer1",
+        "-l",
+        "layer1",
+    )
+    command = shlex.split(fail("finish", out, "-k", "linear").rsplit("compute them here: ", 1)[1])
+    succeed(*command[1:])
+
+
+def test_the_status_of_another_file(out: Path) -> None:
+    out.write_text("no RSM")
+    assert "is no run folder" in fail("status", out)
+
+
 def test_a_task_of_a_slurm_array_knows_its_part(
     dump: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

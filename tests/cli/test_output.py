@@ -182,3 +182,12 @@ def test_the_version_is_printed() -> None:
     from semrsm import __version__
 
     assert succeed("--version").stdout == f"semrsm {__version__}\n"
+
+
+def test_progress_of_a_run_that_goes_on_counts_what_it_does_itself() -> None:
+    now, lines = [1000.0], []
+    tell = LineProgress(clock=lambda: now[0], write=lines.append)
+    tell("layer1", 900, 1000)
+    now[0] += 31
+    tell("layer1", 931, 1000)
+    assert lines == ["layer1: 931 of 1000 pairs, 1 pairs/s, 1 min 9 s left"]

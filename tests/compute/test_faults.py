@@ -17,7 +17,9 @@ import pytest
 
 import semrsm
 from semrsm.compute import grid
-from semrsm.storage.run_folder import run_folder_of
+from semrsm.storage.run_folder import read_run, run_folder_of
+from semrsm.storage.run_lock import locked
+from semrsm.storage.whole_files import temporary_name
 from tests.helpers import fail, run, start, succeed, write_h5
 
 Arrays = dict[str, np.ndarray]
@@ -453,3 +455,108 @@ def test_a_disk_that_is_full_and_then_freed(
     done = succeed("compute", source, "-o", out, *OPTIONS)
     assert f"going on, {there} of 30 tiles are there" in done.stderr
     assert_equal(out, undisturbed)
+
+
+@pytest.mark.parametrize("restart", [(), ("--restart",)])
+def test_a_folder_of_somebody_else_is_refused_and_left_as_it_is(
+    restart: tuple[str, ...], source: Path, out: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    for name in ("tiles/letter", "scan/photo", ".git/HEAD", "lock"):
+        (mine / name).parent.mkdir(parents=True, exist_ok=True)
+        (mine / name).write_text("mine")
+    message = fail("compute", source, "-o", out, *OPTIONS, "--run-folder", mine, *restart)
+    assert "is no run folder" in message
+    found = {p.relative_to(mine).as_posix(): p.read_text() for p in mine.rglob("*") if p.is_file()}
+    assert found == dict.fromkeys(("tiles/letter", "scan/photo", ".git/HEAD", "lock"), "mine")
+
+
+def test_what_was_put_into_a_run_folder_stays(source: Path, out: Path, tmp_path: Path) -> None:
+    kept_run(source, out)
+    (run_folder_of(out) / "notes.txt").write_text("mine")
+    succeed("finish", out)
+    assert [path.name for path in run_folder_of(out).iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("inside", [".", "deeper"])
+def test_an_output_in_its_own_run_folder_is_refused_at_once(
+    inside: str, source: Path, tmp_path: Path
+) -> None:
+    box = tmp_path / "box"
+    (box / inside).mkdir(parents=True, exist_ok=True)
+    out = box / inside / "o.rsm.h5"
+    assert "would hold the output" in fail("compute", source, "-o", out, "--run-folder", box)
+    assert "would hold the output" in fail("compute", source, "-o", out, "--run-folder", out)
+    assert not list(box.rglob("*.h5"))
+
+
+@pytest.mark.parametrize("change", [("-m", "greedy"), ("--sigma", 3), ("-k", "linear")])
+def test_what_was_finished_otherwise_is_not_taken_for_finished(
+    change: tuple[object, ...], source: Path, out: Path
+) -> None:
+    kept_run(source, out)
+    saved = out.parent.parent / "saved"
+    shutil.copytree(run_folder_of(out), saved)
+    succeed("finish", out, "-k", "cosine", "-k", "rbf")
+    shutil.copytree(saved, run_folder_of(out))
+    assert "exists" in fail("compute", source, "-o", out, *OPTIONS, *change)
+    assert len(tiles(out)) == 30
+
+
+def test_a_run_at_work_keeps_its_folder_whoever_asks_whether_it_is_finished(
+    source: Path, out: Path
+) -> None:
+    succeed("compute", source, "-o", out, *OPTIONS)
+    kept_run(source, out)
+    with locked(run_folder_of(out)):
+        assert "in use by" in fail("compute", source, "-o", out, *OPTIONS)
+    assert len(tiles(out)) == 30
+
+
+def test_a_shard_does_not_throw_away_what_the_others_matched(source: Path, out: Path) -> None:
+    there = kept_run(source, out)
+    message = fail("compute", source, "-o", out, *OPTIONS, "--shard", "1/2", "--restart")
+    assert "other shards" in message or "all shards" in message
+    assert tiles(out) == there
+
+
+def test_shards_of_different_files_are_not_finished_together(
+    source: Path, out: Path, tmp_path: Path
+) -> None:
+    copy = changed_copy(source, tmp_path)
+    change_sample(copy, 27)
+    for part, path in enumerate((source, copy), start=1):
+        where = ("--shard", f"{part}/2", "--run-folder", tmp_path / f"part{part}")
+        succeed("compute", path, "-o", out, *OPTIONS, *where, "-l", "block1")
+    message = fail("finish", out, tmp_path / "part1", tmp_path / "part2")
+    assert "was made from another file: its sample 27 of block1" in message
+
+
+def test_a_file_system_that_fails_costs_no_tile(
+    source: Path, out: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: Arrays
+) -> None:
+    there = kept_run(source, out)
+    with monkeypatch.context() as patch:
+
+        def fail_to_read(*_: object, **__: object) -> None:
+            raise OSError(5, "Input/output error")
+
+        patch.setattr(np, "load", fail_to_read)
+        assert "cannot be read (Input/output error)" in fail("compute", source, "-o", out, *OPTIONS)
+    assert tiles(out) == there
+    succeed("compute", source, "-o", out, *OPTIONS)
+    assert_equal(out, undisturbed)
+
+
+def test_leftovers_in_a_run_folder_are_removed_by_the_next_run(source: Path, out: Path) -> None:
+    victim = kept_run(source, out)[0]
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    own = temporary_name(victim)
+    left = own.with_name(own.name.replace(f".{os.getpid()}.", f".{ended.pid}."))
+    left.write_bytes(b"half")
+    folder = read_run(run_folder_of(out))
+    assert folder is not None
+    folder.remove_leftovers()
+    assert not left.exists()
+    assert victim.exists()

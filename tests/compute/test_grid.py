@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from semrsm.compute.grid import FEW, LARGEST_EDGE, Grid, edge_for, reading_order, shard_of
 from semrsm.engine.matchers import MATCHERS
+from semrsm.engine.tiles import Tile
 
 sizes = st.integers(1, 40)
 
@@ -33,21 +34,39 @@ def test_the_tiles_hold_every_pair_once(grid: Grid) -> None:
     assert len({grid.place(tile) for tile in grid.tiles}) == len(grid.tiles)
 
 
-@given(grid=grids, parts=st.integers(1, 9))
-def test_the_parts_hold_every_tile_once_and_about_as_many_pairs(grid: Grid, parts: int) -> None:
-    shards = [shard_of(grid, part, parts) for part in range(1, parts + 1)]
-    tiles = [tile for shard in shards for tile in shard]
-    assert len(tiles) == len(grid.tiles)
-    assert set(tiles) == set(grid.tiles)
-    largest = max(tile.n_pairs for tile in grid.tiles)
+def part_of(grid: Grid, part: int, parts: int) -> tuple[Tile, ...]:
+    """Return a part of a run of one layer."""
+    return shard_of({"layer": grid}, {"layer": 1.0}, part, parts).get("layer", ())
+
+
+@given(
+    layers=st.lists(st.tuples(grids, st.sampled_from([1e-9, 1.0, 50.0])), min_size=1, max_size=3),
+    parts=st.integers(1, 9),
+)
+def test_the_parts_hold_every_tile_once_and_about_as_much_work(
+    layers: list[tuple[Grid, float]], parts: int
+) -> None:
+    named = {f"layer{k}": grid for k, (grid, _) in enumerate(layers)}
+    costs = {f"layer{k}": cost for k, (_, cost) in enumerate(layers)}
+    shards = [shard_of(named, costs, part, parts) for part in range(1, parts + 1)]
+    for name, grid in named.items():
+        tiles = [tile for shard in shards for tile in shard.get(name, ())]
+        assert len(tiles) == len(grid.tiles)
+        assert set(tiles) == set(grid.tiles)
+
+    def work(name: str, tiles: tuple[Tile, ...]) -> float:
+        return costs[name] * sum(tile.n_pairs for tile in tiles)
+
+    total = sum(work(name, grid.tiles) for name, grid in named.items())
+    largest = max(work(name, (tile,)) for name, grid in named.items() for tile in grid.tiles)
     for shard in shards:
-        share = sum(tile.n_pairs for tile in shard)
-        assert abs(share - grid.n_pairs / parts) <= largest
+        share = sum(work(name, tiles) for name, tiles in shard.items())
+        assert abs(share - total / parts) <= largest * (1 + 1e-9)
 
 
 @given(grid=grids, held=st.integers(2, 12), parts=st.integers(1, 3))
 def test_an_order_to_read_in_holds_the_same_tiles(grid: Grid, held: int, parts: int) -> None:
-    tiles = shard_of(grid, 1, parts)
+    tiles = part_of(grid, 1, parts)
     ordered = reading_order(grid, tiles, held)
     assert len(ordered) == len(tiles)
     assert set(ordered) == set(tiles)
@@ -79,7 +98,7 @@ def test_a_block_is_read_for_as_many_tiles_as_memory_allows(held: int) -> None:
 def test_a_part_reads_few_of_the_samples() -> None:
     grid = Grid(256, 256, symmetric=True, edge=1)
     for part in (1, 40, 64):
-        tiles = shard_of(grid, part, 64)
+        tiles = part_of(grid, part, 64)
         blocks = {block.start for tile in tiles for block in (tile.rows, tile.columns)}
         assert len(tiles) > 500
         assert len(blocks) < 90

@@ -21,6 +21,7 @@ from semrsm.storage.run_folder import (
     differing,
     file_name,
     read_run,
+    refuse_foreign,
     run_id,
     start_run,
 )
@@ -132,7 +133,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "o.run").mkdir()
     (tmp_path / "o.run" / "thesis.tex").write_text("all of it")
     with pytest.raises(SemrsmError, match="is no run folder"):
-        start_run(tmp_path / "o.run", RUN)
+        refuse_foreign(tmp_path / "o.run", tmp_path / "o")
     assert (tmp_path / "o.run" / "thesis.tex").read_text() == "all of it"
 
 
