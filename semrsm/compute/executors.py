@@ -212,8 +212,6 @@ def _with(remote: Remote, threads: int, memory: int | None) -> Remote:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Dask's own log to itself: what ends a run is said in a sentence."""
-    import dask
-
     loggers = [
         logging.getLogger(name)
         for name in ("distributed", "distributed.client", "tornado", "asyncio")
@@ -222,13 +220,7 @@ def _quiet() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
     try:
-        with dask.config.set(
-            {
-                "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
-                "distributed.scheduler.allowed-failures": DEATHS - 1,
-            }
-        ):
-            yield
+        yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
@@ -242,7 +234,15 @@ def _local_cluster(workers: int) -> Iterator[Any]:
 
     with (
         tempfile.TemporaryDirectory(prefix="semrsm-", ignore_cleanup_errors=True) as folder,
-        dask.config.set({"temporary-directory": folder}),
+        dask.config.set(
+            {
+                "temporary-directory": folder,
+                "distributed.scheduler.allowed-failures": DEATHS - 1,
+                "distributed.worker.profile.enabled": False,
+                # In place of Dask's own, which makes the system take back memory after every use.
+                "distributed.nanny.pre-spawn-environ": {"DASK_LOGGING__DISTRIBUTED": "critical"},
+            }
+        ),
         distributed.LocalCluster(
             n_workers=workers,
             threads_per_worker=1,

@@ -119,15 +119,22 @@ def match_tiles(
     with _at_work(teams) as members:
         _prepare(members)
         on_ready()
-        while waiting or any(member.running for member in members):
-            _give(members, waiting)
-            running = [future for member in members for future in member.running]
+        _give(members, waiting)
+        while running := [future for member in members for future in member.running]:
             # A cluster may have grown meanwhile.
             done, _ = wait(running, LOOK_AGAIN if waiting else None, FIRST_COMPLETED)
-            for member in members:
-                for future in [f for f in member.running if f in done]:
+            taken: list[tuple[Task, TileFile, bool]] = []
+            try:
+                ended = [(member, f) for member in members for f in member.running if f in done]
+                # First what is to be kept, then what may end the run.
+                for member, future in sorted(ended, key=lambda pair: _has_failed(pair[1])):
                     if future in member.running:
-                        _take(member, future, waiting, deaths, on_tile)
+                        taken += _take(member, future, waiting, deaths)
+                # Nobody waits while tiles are written.
+                _give(members, waiting)
+            finally:
+                for tile in taken:
+                    on_tile(*tile)
 
 
 @contextlib.contextmanager
@@ -162,13 +169,16 @@ def _give(members: list[_Member], waiting: deque[Task]) -> None:
             free[k] = 0
 
 
+def _has_failed(future: Future[TileFile]) -> bool:
+    return future.cancelled() or future.exception() is not None
+
+
 def _take(
     member: _Member,
     future: Future[TileFile],
     waiting: deque[Task],
     deaths: Counter[str],
-    on_tile: Callable[[Task, TileFile, bool], None],
-) -> None:
+) -> list[tuple[Task, TileFile, bool]]:
     """Take what has come of a tile: its values, an error, or the death of a process."""
     try:
         found = future.result()
@@ -180,15 +190,14 @@ def _take(
             raise _given_up(lost[0], DEATHS) from error
         waiting.extendleft(reversed(lost))
         member.begin_anew()
-        return
+        return []
     except member.team.unfit as error:
         raise SemrsmError(str(error)) from error
     except member.team.gave_up as error:
         raise _given_up(member.running[future], "several") from error
     except member.team.lost as error:
         raise _out_of_reach(error) from error
-    task = member.running.pop(future)
-    on_tile(task, found, member.team.tells_pairs)
+    return [(member.running.pop(future), found, member.team.tells_pairs)]
 
 
 def _given_up(task: Task, deaths: object) -> SemrsmError:

@@ -80,7 +80,8 @@ def process_team(remote: Remote) -> Team:
                 process.kill()
             raise
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Nothing is in work any more; Python 3.11 may stumble over a pool that it did not wait for.
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def prepare(pool: Executor) -> list[Future[None]]:
         # Where that fails, so does the first tile, and is seen to.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import select
 import signal
@@ -164,6 +165,29 @@ def test_what_a_cluster_reports_is_said_in_a_sentence(error: Exception, says: st
     with pytest.raises(SemrsmError, match=says):
         match_tiles([team], [task(0), task(1)], tiles)
     assert tiles.rows == [0]
+
+
+def test_a_tile_that_ends_the_run_costs_none_that_ended_at_the_same_time() -> None:
+    def submit(executor: Executor, task: Task) -> Future[TileFile]:
+        future = Future[TileFile]()
+        if task.place[0] == 0:
+            future.set_exception(SemrsmError("sample 3 has changed"))
+        else:
+            future.set_result(found_for(task))
+        return future
+
+    tiles = Tiles()
+    with pytest.raises(SemrsmError, match="has changed"):
+        match_tiles([fake_team(submit), fake_team(submit)], [task(row) for row in range(4)], tiles)
+    assert sorted(tiles.rows) == [1, 2, 3]
+
+
+def test_the_next_tile_is_given_before_one_is_written() -> None:
+    given: list[int] = []
+    team = dataclasses.replace(fake_process({}, given), places=lambda executor: 1)
+    seen: list[list[int]] = []
+    match_tiles([team], [task(row) for row in range(3)], lambda *_: seen.append(list(given)))
+    assert seen == [[0, 1], [0, 1, 2], [0, 1, 2]]
 
 
 def test_a_cluster_that_is_lost_before_it_has_a_tile_is_said_in_a_sentence() -> None:
