@@ -28,7 +28,7 @@ from benchmark_matchers import Case, record, write_case
 import semrsm
 
 CASES = (
-    Case("layer4", samples=24, copies=24, repeats=0),
+    Case("layer4", samples=24, copies=32, repeats=0),
     Case("layer3", samples=24, copies=8, repeats=0),
 )
 EXECUTORS: dict[str, dict[str, Any]] = {
@@ -59,10 +59,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=3)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--layer", choices=[case.layer for case in CASES])
+    arguments = parser.parse_args()
     print("layer\texecutor\tpairs\tpairs_per_second\tratio_to_threads\tseconds_of_the_call")
-    for case in CASES:
-        found = time_case(case, repeats)
+    for case in [c for c in CASES if arguments.layer in (None, c.layer)]:
+        found = time_case(case, arguments.repeats)
         threads = np.array([rate for rate, _ in found["2 threads"]])
         for name, timed in found.items():
             rates, seconds = (np.array(values) for values in zip(*timed, strict=True))

@@ -142,7 +142,8 @@ def _morton(row: int, column: int) -> int:
 def reading_order(grid: Grid, tiles: Iterable[Tile], held: int) -> list[Tile]:
     """Order tiles so that each block of samples is read for as many of them as are kept in memory.
 
-    Groups of row blocks stay in memory while the column blocks pass by, to and fro.
+    Groups of row blocks stay in memory while the column blocks pass by, to and fro. Where all blocks
+    stay, the small tiles come last, so that processes end at about the same time.
 
     Args:
         grid: The grid of the tiles.
@@ -156,4 +157,8 @@ def reading_order(grid: Grid, tiles: Iterable[Tile], held: int) -> list[Tile]:
         forth = row // group % 2 == 0
         return row // group, column if forth else -column, row if column % 2 == 0 else -row
 
-    return sorted(tiles, key=key)
+    ordered = sorted(tiles, key=key)
+    rows, columns = (-(-n // grid.edge) for n in (grid.n_rows, grid.n_columns))
+    if held >= (rows if grid.symmetric else rows + columns):
+        ordered.sort(key=lambda tile: -tile.n_pairs)
+    return ordered
