@@ -186,7 +186,7 @@ class RunOptions:
     memory: int | None = _option(
         None,
         parse_memory,
-        "Memory to stay under, such as 4GiB. (default: half of what the machine has)",
+        "Memory to stay under, such as 4GiB; with --dask, of each worker. (default: half of what there is)",
         metavar="SIZE",
     )
     dtype: str = _option(
