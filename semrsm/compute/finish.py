@@ -153,7 +153,7 @@ def _metadata(
     pairs, seconds = (sum(getattr(r, name) for r in reports) for name in ("pairs", "seconds"))
     return {
         "command": command,
-        "options": options.as_json() | _shaping_options(run),
+        "options": _options_of(run, options),
         "versions": versions(),
         "device": reports[0].device,
         "solver": reports[0].solver,
@@ -168,12 +168,19 @@ def _metadata(
     }
 
 
-def _shaping_options(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that shaped the tiles, whoever finishes them."""
+def _options_of(run: Mapping[str, Any], options: RunOptions) -> dict[str, Any]:
+    """Return the options as used: those that shaped the tiles are the run's, whoever finishes it."""
     names = ("matcher", "dtype", "precision", "certify", "samples", "skip_tokens", "pool", "layout")
-    shaping = {name: run[name] for name in (*names, "bfloat16")}
+    used = options.as_json() | {name: run[name] for name in (*names, "bfloat16")}
     against = run["against"] and run["against"]["path"]
-    return shaping | {"layer": list(run["layers"]), "against": against} | dict(run["parameters"])
+    return (
+        used
+        | dict(run["parameters"])
+        | {
+            "layer": used["layer"] or list(run["layers"]),
+            "against": used["against"] or against,
+        }
+    )
 
 
 def _joined(values: Iterator[str | None]) -> str | None:

@@ -186,7 +186,7 @@ class RunOptions:
     memory: int | None = _option(
         None,
         parse_memory,
-        "Memory to stay under, such as 4GiB; with --dask, of each worker. (default: half of what there is)",
+        "Memory to stay under, such as 4GiB; processes share it. (default: half of what there is)",
         metavar="SIZE",
     )
     dtype: str = _option(

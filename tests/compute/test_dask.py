@@ -363,7 +363,7 @@ def test_a_worker_matches_with_its_own_threads_and_half_of_its_memory(
     ("options", "threads", "memory"),
     [
         ({}, max(1, cores() // 2), default_memory() // 2),
-        ({"threads": 7, "memory": 1 << 30}, 7, 1 << 30),
+        ({"threads": 7, "memory": 1 << 30}, 7, 1 << 29),
     ],
 )
 def test_workers_of_this_machine_share_it(
