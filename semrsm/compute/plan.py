@@ -150,9 +150,7 @@ def plan_layer(
     from semrsm.engine.tiles import plan_budget
 
     work = work_of(options, rows, processes)
-    memory = options.memory or default_memory() // processes
-    if options.memory and options.dask is None:  # to a worker of Dask it is granted whole
-        memory //= processes
+    memory = (options.memory or default_memory()) // processes
     inputs = (rows,) if rows is columns else (rows, columns)
     loaded = sum(i.layer.n_bytes for i in inputs if i.layer.loaded_whole)
     n = rows.n_samples, columns.n_samples
