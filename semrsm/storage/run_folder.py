@@ -150,10 +150,6 @@ class RunFolder:
             shutil.rmtree(self.path / name, ignore_errors=True)
         (self.path / "run.json").unlink(missing_ok=True)
 
-    def size(self) -> int:
-        """Return how many bytes the folder takes."""
-        return sum(p.stat().st_size for p in self.path.rglob("*") if p.is_file())
-
     def remove(self) -> None:
         """Remove what is the run's, and the folder unless something else is in it."""
         self.clear()
