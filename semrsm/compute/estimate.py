@@ -19,6 +19,7 @@ from semrsm.storage.rsm_file import LayerInfo
 
 PROBE_SECONDS = 0.5  # of matching that are timed, after a round that is not
 LARGEST_PROBE = 512  # samples
+FEW_SAMPLES = 64  # that are read to see how long that takes: more than stay in a processor's cache
 FINISHED = 1 << 18  # entries that are finished to see how long that takes
 DISK = 500e6  # bytes a second: a disk's share of finishing, which is not measured
 
@@ -77,8 +78,10 @@ def estimate(plan: LayerPlan, options: RunOptions) -> Estimate:
     n_tiles, loads = len(plan.grid.tiles), _samples_read(plan.grid, plan.budget)
     scanned = n if plan.symmetric else n + m
     bytes_written = n * m * (8 + 4 * len(options.kernel) + 8 * plan.work.certify)
-    # Samples are made ready while pairs are matched, on the same cores.
-    matching = (plan.grid.n_pairs / rate + loads * ready / plan.work.threads) / processes
+    # Samples are made ready while pairs are matched, on the same cores; only the first are waited for.
+    first = min(loads, plan.budget.piece)
+    waited = (first + (loads - first) / plan.work.threads) * ready
+    matching = (plan.grid.n_pairs / rate + waited) / processes
     scanning = scanned * _scan_seconds(plan)
     finishing = _finishing_seconds(n * m, options) + 2 * bytes_written / DISK
     return Estimate(
@@ -159,7 +162,7 @@ def _ready_seconds(plan: LayerPlan) -> float:
     from semrsm.engine.blocks import ready
     from semrsm.engine.devices import one_thread
 
-    few = min(plan.rows.n_samples, plan.budget.piece, 16)
+    few = min(plan.rows.n_samples, plan.budget.piece, FEW_SAMPLES)
     with one_thread():
         for _ in range(2):  # the first is not counted
             began = time.perf_counter()
@@ -170,7 +173,7 @@ def _ready_seconds(plan: LayerPlan) -> float:
 
 def _scan_seconds(plan: LayerPlan) -> float:
     """Return how long a sample takes to be scanned, measured on a few."""
-    few = min(plan.rows.n_samples, 16)
+    few = min(plan.rows.n_samples, FEW_SAMPLES)
     scan(plan.rows.spread(1), 1)  # opens what is opened once
     began = time.perf_counter()
     scan(plan.rows.spread(few), few)
