@@ -239,6 +239,10 @@ def _local_cluster(workers: int) -> Iterator[Any]:
                 "temporary-directory": folder,
                 "distributed.scheduler.allowed-failures": DEATHS - 1,
                 "distributed.worker.profile.enabled": False,
+                # What Dask watches itself with takes some percent of two cores.
+                "distributed.admin.tick.interval": "1s",
+                "distributed.admin.system-monitor.interval": "10s",
+                "distributed.scheduler.work-stealing": False,
                 # In place of Dask's own, which makes the system take back memory after every use.
                 "distributed.nanny.pre-spawn-environ": {"DASK_LOGGING__DISTRIBUTED": "critical"},
             }

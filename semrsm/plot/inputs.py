@@ -16,8 +16,9 @@ from semrsm.errors import SemrsmError
 from semrsm.rsms import Rsm
 from semrsm.storage.activations import ActivationFile, open_activations
 from semrsm.storage.address import address_of
+from semrsm.storage.damage import DAMAGE
 from semrsm.storage.labels import array_named, read_labels, read_views, rows_of
-from semrsm.storage.layer import DAMAGE, Layer
+from semrsm.storage.layer import Layer
 
 READERS = {"labels": read_labels, "views": read_views}
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from semrsm.errors import SemrsmError
 from semrsm.names import no_such
+from semrsm.storage.damage import DAMAGE, remedy_of
 from semrsm.storage.formats import FORMATS, format_of
-from semrsm.storage.layer import DAMAGE, Layer, remedy_of
+from semrsm.storage.layer import Layer
 
 
 @dataclass(frozen=True)

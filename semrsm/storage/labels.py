@@ -5,8 +5,6 @@ Arrays come from HDF5, .npz or .npy files and are never unpickled; text tables a
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,8 @@ from semrsm.errors import SemrsmError
 from semrsm.names import no_such
 from semrsm.storage.activations import ActivationFile, open_activations
 from semrsm.storage.address import address_of
-from semrsm.storage.layer import DAMAGE, Layer
+from semrsm.storage.damage import DAMAGE
+from semrsm.storage.layer import Layer
 from semrsm.storage.matrices import (
     ID_HEADERS,
     ID_NAMES,
@@ -238,7 +237,7 @@ def _read_array(path: Path, name: str | None, what: str) -> tuple[NDArray[Any], 
             )
         try:
             values = np.asarray(array.rows(slice(None)))
-        except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except DAMAGE as error:
             raise SemrsmError(
                 f"{address} cannot be read ({error}): the file is damaged; save or copy it again"
             ) from error

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,23 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
+from semrsm.storage.damage import DAMAGE
 
 READABLE = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
-# What h5py, zipfile and NumPy raise for files with missing or wrong bytes.
-DAMAGE = (
-    *(OSError, ValueError, RuntimeError, KeyError, TypeError, EOFError, OverflowError),
-    *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
-)
-
-
-def remedy_of(error: Exception) -> str:
-    """Say what to do about a file that cannot be opened."""
-    if "lock file" in str(error):
-        return (
-            "another program is writing it or the file system refuses locks;"
-            " wait for it or set HDF5_USE_FILE_LOCKING=FALSE"
-        )
-    return "it is damaged or cut short; save or copy it again"
 
 
 @dataclass(frozen=True)

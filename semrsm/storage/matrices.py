@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 from semrsm.errors import SemrsmError
 from semrsm.names import no_such
 from semrsm.storage.activations import open_activations
+from semrsm.storage.damage import DAMAGE
 
 ID_NAMES = ("samples", "sample_ids", "image")  # arrays that are taken for the ids of the samples
 ID_HEADERS = (*ID_NAMES, "sample", "sample_id", "id")  # of a column of ids in a text table
@@ -74,7 +73,7 @@ def _matrix(path: Path, array: str, shape: tuple[int, ...], name: str | None) ->
         with open_activations(path) as file:
             try:
                 block = np.asarray(file.arrays[array].rows(wanted))
-            except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+            except DAMAGE as error:
                 raise SemrsmError(
                     f"{path}::{array} cannot be read ({error}): the file is damaged or cut short;"
                     " save or copy it again"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.names import no_such
-from semrsm.storage.layer import DAMAGE, remedy_of
+from semrsm.storage.damage import DAMAGE, remedy_of
 
 FORMAT = "semrsm-rsm"
 FORMAT_VERSION = "1"

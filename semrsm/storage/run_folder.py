@@ -16,8 +16,6 @@ import os
 import re
 import shutil
 import urllib.parse
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
-from semrsm.storage.layer import DAMAGE
+from semrsm.storage.damage import DAMAGE
 from semrsm.storage.run_lock import LOCK
 from semrsm.storage.whole_files import remove_if_left, temporary_name
 
@@ -329,5 +327,5 @@ def _read_arrays(path: Path) -> Arrays | None:
             f"{path} cannot be read ({error.strerror}); see to the file system, and give the command"
             " again"
         ) from error
-    except (*DAMAGE, zipfile.BadZipFile, zlib.error, NotImplementedError):
+    except DAMAGE:
         return None

@@ -1,0 +1,25 @@
+"""What damaged files look like: the one place that lists it."""
+
+from __future__ import annotations
+
+import struct
+import tokenize
+import zipfile
+import zlib
+
+# What h5py, zipfile, json and NumPy raise for files with missing or wrong bytes.
+DAMAGE = (
+    *(OSError, ValueError, RuntimeError, KeyError, TypeError, EOFError, OverflowError),
+    *(AttributeError, IndexError, NotImplementedError, RecursionError, SyntaxError),
+    *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
+)
+
+
+def remedy_of(error: Exception) -> str:
+    """Say what to do about a file that cannot be opened."""
+    if "lock file" in str(error):
+        return (
+            "another program is writing it or the file system refuses locks;"
+            " wait for it or set HDF5_USE_FILE_LOCKING=FALSE"
+        )
+    return "it is damaged or cut short; save or copy it again"
