@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from semrsm.engine import native
 from semrsm.engine.selection import select
 from semrsm.storage.rsm_file import LayerInfo
 
@@ -110,4 +111,5 @@ def versions() -> dict[str, str]:
     for package in ("semrsm", "torch", "numpy", "scipy", "h5py", "laprust", "triton"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
-    return found
+    core = native.core()
+    return found if core is None else found | {"native": core.target}

@@ -14,8 +14,8 @@ from semrsm.engine.matchers.optimal import (
     STARTS,
     Grown,
     Start,
-    grow_trees,
     match_from_start,
+    prepare_for_solver,
     start_for,
 )
 from semrsm.engine.potentials import grow
@@ -159,7 +159,7 @@ def test_real_maps(shared_data, layer, n_pairs):
     check(x, x, pairs, start_for(x.shape[1]), laprust_jv.minimise)
 
 
-@pytest.mark.parametrize(("solver", "levels"), [("scipy", 2), ("triton", 0)])
-def test_trees_are_grown_only_for_a_solver_that_starts_from_them(solver: str, levels: int) -> None:
+def test_trees_are_grown_only_for_a_solver_that_starts_from_them() -> None:
     maps = prepare(raw(3, 2, 400, 2), centred=True)
-    assert len(grow_trees(maps, Settings(solver=solver)).trees.means) == levels
+    assert len(prepare_for_solver(maps, Settings(solver="scipy")).trees.means) == 2
+    assert prepare_for_solver(maps, Settings(solver="triton")) is maps

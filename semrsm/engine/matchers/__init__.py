@@ -17,7 +17,7 @@ from semrsm.engine.matchers.coarse import group_positions, match_coarse_to_fine
 from semrsm.engine.matchers.greedy import match_greedily
 from semrsm.engine.matchers.identity import match_same_positions
 from semrsm.engine.matchers.matcher import Matcher, Matches, Settings
-from semrsm.engine.matchers.optimal import grow_trees, match_optimally
+from semrsm.engine.matchers.optimal import match_optimally, prepare_for_solver
 from semrsm.engine.matchers.shift import match_by_shift, transform_grids
 from semrsm.engine.matchers.sinkhorn import match_by_sinkhorn
 from semrsm.engine.matchers.topk_greedy import match_topk
@@ -39,7 +39,7 @@ MATCHERS: dict[str, Matcher] = {
             centred=True,
             in_chunks=True,
             solves=True,
-            prepare=grow_trees,
+            prepare=prepare_for_solver,
             match=match_optimally,
             workspace_bytes=optimal.workspace_bytes,
             prepared_bytes=optimal.prepared_bytes,
