@@ -25,6 +25,7 @@ class Maps:
         scale: (b,) float64, powers of two.
         squared_norm: (b,) float64, sum of squares of the whole map x, unscaled.
         grid: (height, width) of the positions, None where they are tokens.
+        exact: The values are those of the samples, scaled: nothing was rounded but what vanishes.
     """
 
     values: Tensor
@@ -32,6 +33,7 @@ class Maps:
     scale: Tensor
     squared_norm: Tensor
     grid: tuple[int, int] | None = None
+    exact: bool = False
 
     def __len__(self) -> int:
         return self.values.shape[0]
@@ -72,7 +74,8 @@ def prepare(
     squared_norm = squared_norms(vectors)
     if not centred:
         values = (vectors / scale.to(vectors.dtype)[:, None, None]).to(dtype)
-        return Maps(values, None, scale, squared_norm, grid)
+        exact = torch.promote_types(vectors.dtype, dtype) == dtype
+        return Maps(values, None, scale, squared_norm, grid, exact)
     values = torch.empty_like(vectors, dtype=dtype)
     mean = vectors.mean(dim=1, dtype=torch.float64) / scale[:, None]
     few = max(1, WIDENED // (vectors.shape[1] * vectors.shape[2]))

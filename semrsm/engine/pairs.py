@@ -97,7 +97,8 @@ def match_pairs(rows: Block, columns: Block, pairs: Tensor, work: Work) -> Match
     if work.certify:
         optimal = matches.permutation if work.matcher.value == "exact" else None
         bounds = bounds_of_pairs(rows.maps, columns.maps, pairs, optimal)
-        bound = unscaled(bounds, rows.maps, columns.maps, pairs).cpu()
+        # The sums of a matching are rounded too, and may lie above its value.
+        bound = torch.maximum(bounds, matched).cpu()
     return MatchedPairs(
         pairs.cpu(), matched.cpu(), matches.permutation, bound, matches.solved_again
     )
