@@ -32,7 +32,7 @@ class TileValues:
         matched: (rows, columns) float64, matched inner products. A diagonal tile of a symmetric RSM
             solves i < j, mirrors them, and has the squared norms on its diagonal.
         upper_bound: (rows, columns) float64, what no matching can exceed; None unless certified.
-        solved_again: How many pairs could not be proved optimal and were solved again in float64.
+        solved_again: How many pairs were matched again in float64: not proved optimal, or alike.
         seconds: What matching took, of all threads together, over the number of threads.
     """
 

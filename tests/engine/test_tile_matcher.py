@@ -95,7 +95,7 @@ class Made:
 
     def __call__(self, side: str, samples: range) -> Block:
         self.made.append((side, samples))
-        block = Block(samples, None, None)  # type: ignore[arg-type]
+        block = Block(samples, None, None, None)  # type: ignore[arg-type]
         self.alive.append(weakref.ref(block))
         return block
 
