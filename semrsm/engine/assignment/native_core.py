@@ -10,6 +10,7 @@ from torch import Tensor
 
 from semrsm.engine import native, potentials
 from semrsm.engine.assignment.solver import Solved
+from semrsm.engine.certificate import bounds_of_samples
 from semrsm.engine.maps import Maps
 
 ACCEPTED_GAP = 1e-7
@@ -78,26 +79,50 @@ def solve_products(rows: Packed, columns: Packed, pairs: Tensor, bounded: bool =
         rows: The block that `pairs[:, 0]` counts in.
         columns: The block that `pairs[:, 1]` counts in.
         pairs: (P, 2) int64.
-        bounded: Also bound the sums of all matchings from above.
+        bounded: Also bound the inner products of all matchings from above.
     """
-    dtype = rows.maps.values.dtype
-    _, S, C = rows.maps.values.shape
+    found = _solve(rows, columns, pairs, bounded)
+    i, j = pairs.unbind(1)
+    unproven = ~(found.gaps <= ACCEPTED_GAP * rows.norms[i] * columns.norms[j])
+    again = unproven.nonzero()[:, 0] if rows.maps.values.dtype == torch.float32 else pairs[:0, 0]
+    for k in again.tolist():
+        wide = _solve(_widened(rows, i[k]), _widened(columns, j[k]), pairs.new_zeros(1, 2), bounded)
+        found.sums[k], found.permutation[k] = wide.sums[0], wide.permutation[0]
+        if found.bounds is not None and wide.bounds is not None:
+            found.bounds[k] = wide.bounds[0]
+    bounds = None
+    if found.bounds is not None:
+        maps, norms = (rows.maps, columns.maps), (rows.norms, columns.norms)
+        bounds = bounds_of_samples(*maps, pairs, found.bounds, *norms)
+    return Solved(found.sums, found.permutation, len(again), bounds)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the core found: sums, gaps and bounds (P,) of the stored values, permutation (P, S)."""
+
+    sums: Tensor
+    gaps: Tensor
+    permutation: Tensor
+    bounds: Tensor | None
+
+
+def _solve(rows: Packed, columns: Packed, pairs: Tensor, bounded: bool) -> _Found:
+    values = rows.maps.values
+    _, S, C = values.shape
     sums, gaps = (torch.empty(len(pairs), dtype=torch.float64) for _ in range(2))
     bounds = torch.empty_like(sums) if bounded else None
     permutation = torch.empty(len(pairs), S, dtype=torch.int64)
     pairs, entropies = pairs.contiguous(), _entropies(S)
     levels = _levels(rows), _levels(columns), len(rows.levels)
     sizes = C, pairs, len(pairs), entropies, len(entropies)
-    _core().call("match", rows.maps.values, *levels, *sizes, sums, gaps, bounds, permutation)
-    i, j = pairs.unbind(1)
-    unproven = (~(gaps <= ACCEPTED_GAP * rows.norms[i] * columns.norms[j])).nonzero()[:, 0]
-    again = unproven if dtype == torch.float32 else unproven[:0]
-    if len(again):
-        wide = _widened(rows, columns, pairs[again], bounded)
-        sums[again], permutation[again] = wide.sums, wide.permutation
-        if bounds is not None and wide.bounds is not None:
-            bounds[again] = wide.bounds
-    return Solved(sums, permutation, len(again), bounds)
+    _core().call("match", values, *levels, *sizes, sums, gaps, bounds, permutation)
+    return _Found(sums, gaps, permutation, bounds)
+
+
+def _widened(block: Packed, sample: Tensor) -> Packed:
+    """Return one sample of a block in float64, where what gap is left is the rounding of float64."""
+    return prepare(replace(block.maps, values=block.maps.values[sample[None]].double()))
 
 
 def _entropies(S: int) -> Tensor:
@@ -111,26 +136,6 @@ def _levels(block: Packed) -> ctypes.Array[_Level]:
             _Level(level.data_ptr(), packed.data_ptr(), level.shape[1])
             for level, packed in zip(block.levels, block.packed, strict=True)
         )
-    )
-
-
-def _widened(rows: Packed, columns: Packed, pairs: Tensor, bounded: bool) -> Solved:
-    """Solve some pairs in float64: what gap is left then is the rounding of float64."""
-
-    def one(block: Packed, sample: int) -> Packed:
-        values = block.maps.values[sample : sample + 1].double()
-        return prepare(replace(block.maps, values=values))
-
-    first = torch.zeros(1, 2, dtype=torch.int64)
-    solved = [
-        solve_products(one(rows, i), one(columns, j), first, bounded) for i, j in pairs.tolist()
-    ]
-    bounds = [s.bounds for s in solved if s.bounds is not None]
-    return Solved(
-        torch.cat([s.sums for s in solved]),
-        torch.cat([s.permutation for s in solved]),
-        len(solved),
-        torch.cat(bounds) if bounds else None,
     )
 
 
