@@ -27,6 +27,7 @@ class _Level(ctypes.Structure):
     _fields_ = (
         ("values", ctypes.c_void_p),
         ("packed", ctypes.c_void_p),
+        ("norms", ctypes.c_void_p),
         ("n_positions", ctypes.c_long),
     )
 
@@ -39,12 +40,14 @@ class Packed:
         maps: The samples, centred.
         levels: (b, S_l, C) vectors of each level, coarsest first: means of groups, at last positions.
         packed: (b, .) the vectors of each level once more, in the order of the product.
+        position_norms: (b, S) float64, |v_s| of the stored values.
         norms: (b,) float64, |v| of the stored values.
     """
 
     maps: Maps
     levels: tuple[Tensor, ...]
     packed: tuple[Tensor, ...]
+    position_norms: Tensor
     norms: Tensor
 
 
@@ -58,8 +61,12 @@ def prepare(maps: Maps) -> Packed:
     sizes = SIZES if maps.n_positions >= TREES_FROM else ()
     means = potentials.grow(maps.values, sizes).means
     levels = tuple(level.contiguous() for level in (*means, maps.values))
-    norms = [torch.linalg.vector_norm(v, dtype=torch.float64) for v in maps.values]
-    return Packed(maps, levels, tuple(_pack(level) for level in levels), torch.stack(norms))
+    # Sample by sample: widening a block at once would triple its memory.
+    norms = torch.stack(
+        [torch.linalg.vector_norm(v, dim=1, dtype=torch.float64) for v in maps.values]
+    )
+    packed = tuple(_pack(level) for level in levels)
+    return Packed(maps, levels, packed, norms, torch.linalg.vector_norm(norms, dim=1))
 
 
 def _pack(vectors: Tensor) -> Tensor:
@@ -133,7 +140,9 @@ def _entropies(S: int) -> Tensor:
 def _levels(block: Packed) -> ctypes.Array[_Level]:
     return (_Level * len(block.levels))(
         *(
-            _Level(level.data_ptr(), packed.data_ptr(), level.shape[1])
+            _Level(
+                level.data_ptr(), packed.data_ptr(), block.position_norms.data_ptr(), level.shape[1]
+            )
             for level, packed in zip(block.levels, block.packed, strict=True)
         )
     )
@@ -142,7 +151,7 @@ def _levels(block: Packed) -> ctypes.Array[_Level]:
 def prepared_bytes(n_positions: int, n_channels: int, size: int) -> int:
     """Return what a sample takes beside its map: the map once more, and means of groups twice."""
     sizes = (1, *SIZES, *SIZES) if n_positions >= TREES_FROM else (1,)
-    return sum(n_positions // group for group in sizes) * n_channels * size + 8 * n_positions
+    return sum(n_positions // group for group in sizes) * n_channels * size + 16 * n_positions
 
 
 def workspace_bytes(n_positions: int, n_channels: int, size: int) -> int:
