@@ -128,7 +128,7 @@ def maps_of(seed: int) -> tuple[str, np.ndarray]:
     kind = list(KINDS)[seed % len(KINDS)]
     x = rng.normal(size=(ROWS + COLUMNS, rng.integers(1, 6), rng.integers(1, 4)))
     maps = np.asarray(KINDS[kind](rng, x))
-    return kind, np.ascontiguousarray(maps, rng.choice([np.float32, np.float64]))
+    return kind, np.array(maps, rng.choice([np.float32, np.float64]), order="C")
 
 
 def check_batch(seed: int, worst: dict[str, Worst]) -> list[str]:
