@@ -31,7 +31,9 @@ from semrsm.engine.pairs import MatchedPairs, Work, match_pairs
 from semrsm.engine.rounding import stored_type, unsure
 
 ROWS, COLUMNS = 4, 5  # samples of a batch: 20 pairs
-OFF = {torch.float32: 1e-7, torch.float64: 1e-13}  # of |x||y|: what an exact value may be off
+# Of |x||y|, what an exact value may be off: in float32 half a unit of either map, 1.2e-7 together,
+# which two positions may reach and many do not.
+OFF = {torch.float32: 2.0**-23, torch.float64: 1e-13}
 MORE = 2  # times as much for the others, which sum float32 products of whole maps
 GRIDS = {1: (1, 1), 2: (1, 2), 3: (3, 1), 4: (2, 2), 5: (1, 5)}
 SETTINGS = Settings(topk=2, window=2, group=2)
