@@ -11,7 +11,7 @@ from semrsm.cli.console import bytes_for_people, print_json, print_table, say
 from semrsm.engine.positions import positions_of
 from semrsm.errors import SemrsmError
 from semrsm.storage.activations import open_activations
-from semrsm.storage.layer import Layer
+from semrsm.storage.layer import Layer, told
 from semrsm.storage.rsm_file import is_rsm_file, open_rsm
 
 
@@ -99,6 +99,8 @@ def _array(layer: Layer, taken: bool) -> dict[str, Any]:
         if problem := layer.problem():
             raise SemrsmError(problem)
         positions = positions_of(layer.shape, layer.layout)
+        if gaps := layer.gaps:
+            raise SemrsmError(told(gaps))
     except SemrsmError as error:
         return row | {"computed": f"no: {error}"}
     return row | {

@@ -15,8 +15,14 @@ DAMAGE = (
 )
 
 
+class WrittenError(OSError):
+    """A file was written to since it was opened."""
+
+
 def remedy_of(error: Exception) -> str:
-    """Say what to do about a file that cannot be opened."""
+    """Say what to do about a file that cannot be opened or read."""
+    if isinstance(error, WrittenError):
+        return "what was read may be half old and half new; wait for who writes it, and begin again"
     if "lock file" in str(error):
         return (
             "another program is writing it or the file system refuses locks;"

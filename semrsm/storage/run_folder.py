@@ -118,7 +118,7 @@ class RunFolder:
             )
             if not fits or made["run"] != self.run_id or (bound is None) == self.run["certify"]:
                 return None
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, RecursionError):
             return None
         return TileFile(arrays["matched"], bound, made)
 
@@ -249,7 +249,7 @@ def read_run(path: Path) -> RunFolder | None:
         run = json.loads((path / "run.json").read_text())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SemrsmError(
             f"{path / 'run.json'} cannot be read ({error}); begin anew with --restart"
         ) from error
