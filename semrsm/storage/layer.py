@@ -163,7 +163,7 @@ def _as_float(block: NDArray[Any], bfloat16: bool) -> NDArray[np.floating]:
     if bfloat16:
         bits = block.view(np.uint16) if block.dtype.kind == "V" else block
         return (bits.astype(np.uint32) << 16).view(np.float32)
-    # Writable, as torch warns of what is mapped read-only.
+    # Writable, as torch warns of what is read-only.
     return np.require(block, np.float64 if block.dtype.itemsize == 8 else np.float32, ("C", "W"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,45 +70,40 @@ def open_npy(path: Path) -> tuple[dict[str, Layer], Callable[[], None]]:
     stream = path.open("rb")
     try:
         header = read_header(stream)
-        available = stamp_of(stream.fileno())[1] - header.size
-        layer = stored_layer(path.stem, stream, header, header.size, available)
+        layer = stored_layer(path.stem, stream, header, header.size)
     except BaseException:
         stream.close()
         raise
     return {layer.name: layer}, stream.close
 
 
-def stored_layer(
-    name: str, stream: IO[bytes], header: Header, offset: int, available: int
-) -> Layer:
-    """Return an array that lies in a file as it is.
+def stored_layer(name: str, stream: IO[bytes], header: Header, offset: int) -> Layer:
+    """Return an array that lies in an open file as it is, its values from `offset` on.
 
-    Args:
-        name: Its name.
-        stream: The open file.
-        header: What its header says.
-        offset: Where its values begin.
-        available: Bytes that there are for them.
-
-    Raises:
-        ValueError: The header says more values than there are bytes.
+    Raises ValueError if its header says more values than there are bytes.
     """
-    opened = [(stream.fileno(), stamp_of(stream.fileno()))]
+    descriptor = stream.fileno()
+    opened = [(descriptor, stamp_of(descriptor))]
     if header.dtype.hasobject:
         return Layer(name, header.shape, header.dtype, rows=refuse_objects)
-    if header.n_bytes > available:
-        raise ValueError(
-            f"{name} of shape {header.shape} and type {header.dtype} has {header.n_bytes} bytes, and"
-            f" {max(0, available)} are there"
-        )
+    refuse_longer(name, header, os.fstat(descriptor).st_size - offset)
     read = _read_columns if header.fortran and len(header.shape) > 1 else _read_rows
     return Layer(
         name,
         header.shape,
         header.dtype,
-        rows=lambda wanted: read(stream.fileno(), header, offset, wanted),
+        rows=lambda wanted: read(descriptor, header, offset, wanted),
         refuse_written=lambda: refuse_written(opened),
     )
+
+
+def refuse_longer(name: str, header: Header, available: int) -> None:
+    """Raise ValueError if a header says more values than there are bytes for."""
+    if header.n_bytes > available and not header.dtype.hasobject:
+        raise ValueError(
+            f"{name} of shape {header.shape} and type {header.dtype} has {header.n_bytes} bytes, and"
+            f" {max(0, available)} are there"
+        )
 
 
 def refuse_objects(_: slice) -> NDArray[Any]:

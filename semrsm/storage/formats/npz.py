@@ -5,12 +5,18 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from semrsm.storage.formats.npy import Header, read_header, refuse_objects, stored_layer
+from semrsm.storage.formats.npy import (
+    Header,
+    read_header,
+    refuse_longer,
+    refuse_objects,
+    stored_layer,
+)
 from semrsm.storage.input_files import (
     PIECE,
     refuse_more_than_memory,
@@ -40,39 +46,53 @@ def open_npz(path: Path) -> tuple[dict[str, Layer], Callable[[], None]]:
     return {layer.name: layer for layer in layers}, stream.close
 
 
+def read_arrays(stream: IO[bytes]) -> dict[str, NDArray[Any]]:
+    """Return all arrays of a small archive by name, their checksums checked.
+
+    Raises what DAMAGE lists if it is no such archive, or damaged.
+    """
+    archive = zipfile.ZipFile(stream)
+    members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
+    return {name_of(m): inflated(archive, m, header_of(archive, m)) for m in members}
+
+
+def name_of(member: zipfile.ZipInfo) -> str:
+    """Return the name of a member's array."""
+    return member.filename.removesuffix(".npy")
+
+
+def header_of(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Header:
+    """Return the header of a member; raise ValueError if it says more than can be in the archive."""
+    name = name_of(member)
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} is neither stored nor deflated, as NumPy saves arrays")
+    if member.file_size > LARGEST_RATIO * (member.compress_size + 1):
+        raise ValueError(
+            f"{name} is said to have {member.file_size} bytes, packed into {member.compress_size}"
+        )
+    with archive.open(member) as packed:
+        header = read_header(packed)
+    refuse_longer(name, header, member.file_size - header.size)
+    return header
+
+
 def _layer_of(
     archive: zipfile.ZipFile,
     member: zipfile.ZipInfo,
     inflate: Callable[[zipfile.ZipInfo, Header], NDArray[Any]],
 ) -> Layer:
     """Return a member as a layer: read in parts where it is stored, else inflated whole."""
-    name = member.filename.removesuffix(".npy")
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{name} is neither stored nor deflated, as NumPy saves arrays")
-    if member.file_size > LARGEST_RATIO * (member.compress_size + 1):
-        raise ValueError(
-            f"{name} is said to have {member.file_size} bytes, of which {member.compress_size} packed"
-            " ones are there"
-        )
-    with archive.open(member) as packed:
-        header = read_header(packed)
-    available = member.file_size - header.size
+    header = header_of(archive, member)
     stream = archive.fp
     assert stream is not None
-    opened = [(stream.fileno(), stamp_of(stream.fileno()))]
     if member.compress_type == zipfile.ZIP_STORED:
-        offset = _data_offset(archive, member) + header.size
-        available = min(available, opened[0][1][1] - offset)
-        return stored_layer(name, stream, header, offset, available)
+        offset = _data_offset(stream, member) + header.size
+        return stored_layer(name_of(member), stream, header, offset)
     if header.dtype.hasobject:
-        return Layer(name, header.shape, header.dtype, rows=refuse_objects)
-    if header.n_bytes > available:
-        raise ValueError(
-            f"{name} of shape {header.shape} and type {header.dtype} has {header.n_bytes} bytes, and"
-            f" {max(0, available)} are packed"
-        )
+        return Layer(name_of(member), header.shape, header.dtype, rows=refuse_objects)
+    opened = [(stream.fileno(), stamp_of(stream.fileno()))]
     return Layer(
-        name,
+        name_of(member),
         header.shape,
         header.dtype,
         rows=lambda wanted: inflate(member, header)[wanted],
@@ -81,10 +101,8 @@ def _layer_of(
     )
 
 
-def _data_offset(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
+def _data_offset(stream: IO[bytes], member: zipfile.ZipInfo) -> int:
     """Return where the bytes of a member begin: after its local header, name and extra field."""
-    stream = archive.fp
-    assert stream is not None
     stream.seek(member.header_offset + 26)
     name_bytes, extra_bytes = (int.from_bytes(stream.read(2), "little") for _ in range(2))
     return member.header_offset + 30 + name_bytes + extra_bytes
@@ -108,7 +126,9 @@ def inflated(archive: zipfile.ZipFile, member: zipfile.ZipInfo, header: Header) 
 
     Raises SemrsmError if it takes more memory than there is, ValueError if the member ends before.
     """
-    what = f"{member.filename.removesuffix('.npy')}, unpacked,"
+    if header.dtype.hasobject:
+        return refuse_objects(slice(0))
+    what = f"{name_of(member)}, unpacked,"
     refuse_more_than_memory(what, header.n_bytes, "save it uncompressed or as HDF5")
     values = np.empty(header.n_bytes, np.uint8)
     with archive.open(member) as packed:
