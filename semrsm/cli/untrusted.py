@@ -13,7 +13,7 @@ from semrsm.machine import default_memory
 from semrsm.storage.address import address_of
 from semrsm.storage.whole_read import read_whole
 
-SECONDS = 60  # of computing, for opening a file
+SECONDS = 30  # of computing, for opening a file
 BYTES_A_SECOND = 10_000_000  # that are read at least, unpacked or not
 MEMORY = 2 << 30  # bytes, for opening a file
 

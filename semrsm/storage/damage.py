@@ -7,10 +7,11 @@ import tokenize
 import zipfile
 import zlib
 
-# What h5py, zipfile, json and NumPy raise for files with missing or wrong bytes.
+# What h5py, zipfile, json and NumPy raise for files with missing or wrong bytes; MemoryError for sizes
+# that no file has.
 DAMAGE = (
     *(OSError, ValueError, RuntimeError, KeyError, TypeError, EOFError, OverflowError),
-    *(AttributeError, IndexError, NotImplementedError, RecursionError, SyntaxError),
+    *(AttributeError, IndexError, NotImplementedError, RecursionError, SyntaxError, MemoryError),
     *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
 )
 

@@ -120,7 +120,7 @@ class RunFolder:
             )
             if not fits or made["run"] != self.run_id or (bound is None) == self.run["certify"]:
                 return None
-        except (KeyError, TypeError, ValueError, RecursionError):
+        except (KeyError, TypeError, ValueError):
             return None
         return TileFile(arrays["matched"], bound, made)
 

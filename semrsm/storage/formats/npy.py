@@ -14,11 +14,13 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from semrsm.storage.damage import DAMAGE
 from semrsm.storage.input_files import read_at, refuse_written, stamp_of
 from semrsm.storage.layer import Layer
 
 LONGEST_HEADER = 10_000  # bytes; NumPy reads no longer one, but takes the memory first
 LENGTHS = {(1, 0): 2, (2, 0): 4}  # version of the header -> bytes of its length
+LONGEST_QUOTE = 100  # bytes of a header that a sentence shows
 SPAN = 1 << 20  # bytes of short columns that are read at once
 
 
@@ -53,13 +55,14 @@ def read_header(stream: IO[bytes]) -> Header:
     length = int.from_bytes(length_bytes, "little")
     if length > LONGEST_HEADER:
         raise ValueError(f"its .npy header has {length} bytes, at most {LONGEST_HEADER} are read")
-    text = io.BytesIO(length.to_bytes(4, "little") + stream.read(length))
+    content = stream.read(length)
+    text = io.BytesIO(length.to_bytes(4, "little") + content)
     try:
         with warnings.catch_warnings():  # of headers that Python 2 wrote
             warnings.simplefilter("ignore")
             shape, fortran, dtype = np.lib.format.read_array_header_2_0(text)
-    except MemoryError as error:  # the parser's word for parentheses nested too deeply
-        raise ValueError("its .npy header is nested too deeply") from error
+    except DAMAGE as error:
+        raise ValueError(f"its .npy header says {content[:LONGEST_QUOTE]!r}") from error
     if any(isinstance(axis, bool) or axis < 0 for axis in shape):
         raise ValueError(f"its .npy header says the shape {shape}")
     return Header(shape, fortran, dtype, 8 + len(length_bytes) + length)
