@@ -33,6 +33,11 @@ def read_first(wanted: bool, *addresses: str | Path | None) -> None:
     """
     paths = dict.fromkeys(address_of(address)[0] for address in addresses if address is not None)
     for path in paths if wanted else ():
-        size = path.stat().st_size if path.is_file() else 0
-        seconds = SECONDS + size // BYTES_A_SECOND
-        contained(functools.partial(read_whole, path), str(path), seconds, default_memory())
+        work = functools.partial(read_whole, path)
+        contained(work, str(path), seconds_for(path), default_memory())
+
+
+def seconds_for(path: Path) -> int:
+    """Return how long a file may be computed on that is read whole."""
+    size = path.stat().st_size if path.is_file() else 0
+    return SECONDS + size // BYTES_A_SECOND
