@@ -8,10 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from semrsm.cli.console import bytes_for_people, print_json, print_table, say
+from semrsm.cli.untrusted import MEMORY, SECONDS
+from semrsm.contained import contained
 from semrsm.engine.positions import positions_of
 from semrsm.errors import SemrsmError
 from semrsm.storage.activations import open_activations
-from semrsm.storage.layer import Layer
+from semrsm.storage.layer import Layer, told
 from semrsm.storage.rsm_file import is_rsm_file, open_rsm
 
 
@@ -24,9 +26,11 @@ def info(
 ) -> None:
     """Say what an activation or RSM file holds, and how an RSM file was made.
 
+    The file is opened in a process of its own, with limits of memory and time.
+
     Example: semrsm info dump.rsm.h5
     """
-    kind, about, rows = _rsm_file(file) if is_rsm_file(file) else _activation_file(file)
+    kind, about, rows = contained(lambda: _contents(file), str(file), SECONDS, MEMORY)
     if json:
         print_json({"file": str(file), "kind": kind, **about, "layers": rows})
         return
@@ -36,6 +40,11 @@ def info(
     for key, value in about.items():
         for name, part in value.items() if isinstance(value, dict) else [(None, value)]:
             say(f"  {key}{'.' + name if name else ''}: {_cell(part)}")
+
+
+def _contents(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+    """Return what kind of file it is, what is said of it as a whole, and of each layer."""
+    return _rsm_file(path) if is_rsm_file(path) else _activation_file(path)
 
 
 def _cell(value: Any) -> Any:
@@ -99,6 +108,8 @@ def _array(layer: Layer, taken: bool) -> dict[str, Any]:
         if problem := layer.problem():
             raise SemrsmError(problem)
         positions = positions_of(layer.shape, layer.layout)
+        if gaps := layer.gaps:
+            raise SemrsmError(told(gaps))
     except SemrsmError as error:
         return row | {"computed": f"no: {error}"}
     return row | {

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from semrsm.errors import SemrsmError
 from semrsm.names import no_such
 from semrsm.storage.activations import open_activations
-from semrsm.storage.damage import DAMAGE
+from semrsm.storage.damage import WrittenError, remedy_of
+from semrsm.storage.input_files import Stamp, read_text, refuse_written, stamp_of
 
 ID_NAMES = ("samples", "sample_ids", "image")  # arrays that are taken for the ids of the samples
 ID_HEADERS = (*ID_NAMES, "sample", "sample_id", "id")  # of a column of ids in a text table
@@ -52,6 +53,7 @@ def read_matrices(path: Path, name: str | None = None) -> list[Matrix]:
             raise SemrsmError(f"{path} is a text table and holds no '{name}'; leave ::{name} out")
         return [_matrix_of_table(path, read_cells(path))]
     with open_activations(path) as file:
+        stamp = stamp_of(path)
         found = {
             n: a
             for n, a in file.arrays.items()
@@ -64,20 +66,22 @@ def read_matrices(path: Path, name: str | None = None) -> list[Matrix]:
             raise SemrsmError(f"{path} holds no matrix of real numbers but {held}; save one")
         names = list(found) if name is None else [name]
     only = len(found) == 1 and file.format == "npy"
-    return [_matrix(path, n, found[n].shape, None if only else n) for n in names]
+    return [_matrix(path, stamp, n, found[n].shape, None if only else n) for n in names]
 
 
-def _matrix(path: Path, array: str, shape: tuple[int, ...], name: str | None) -> Matrix:
+def _matrix(
+    path: Path, stamp: Stamp, array: str, shape: tuple[int, ...], name: str | None
+) -> Matrix:
     def rows(wanted: slice) -> NDArray[np.floating]:
         # Opened anew for every block: no file stays open, whoever holds the matrix.
         with open_activations(path) as file:
             try:
-                block = np.asarray(file.arrays[array].rows(wanted))
-            except DAMAGE as error:
-                raise SemrsmError(
-                    f"{path}::{array} cannot be read ({error}): the file is damaged or cut short;"
-                    " save or copy it again"
-                ) from error
+                refuse_written([(path, stamp)])
+                block = np.asarray(file.arrays[array].take(wanted))
+            except WrittenError as error:
+                raise SemrsmError(f"{path}::{array}: {error}; {remedy_of(error)}") from error
+            except SemrsmError as error:
+                raise error.within(f"{path}::{array}") from error
         return block if block.dtype in (np.float32, np.float64) else block.astype(np.float64)
 
     return Matrix(name, (shape[0], shape[1]), None, rows)
@@ -100,7 +104,7 @@ def read_cells(path: Path) -> list[list[str]]:
     Raises SemrsmError if the file cannot be read or is no text.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
         delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
         return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except OSError as error:

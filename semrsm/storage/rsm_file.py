@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from semrsm.errors import SemrsmError
 from semrsm.names import no_such
 from semrsm.storage.damage import DAMAGE, remedy_of
+from semrsm.storage.input_files import refuse_irregular
 
 FORMAT = "semrsm-rsm"
 FORMAT_VERSION = "1"
@@ -165,6 +166,8 @@ def is_rsm_file(path: Path) -> bool:
     >>> is_rsm_file(Path("no-such-file.rsm.h5"))
     False
     """
+    if not path.is_file():  # opening a pipe would wait for ever
+        return False
     try:
         with h5py.File(path, "r") as file:
             return file.attrs.get("format") == FORMAT
@@ -176,6 +179,7 @@ def open_rsm(path: Path) -> RsmFile:
     """Open an RSM file; raise SemrsmError if it is missing, of another kind, or of a newer version."""
     if not path.exists():
         raise SemrsmError(f"{path} does not exist; check the path")
+    refuse_irregular(path)
     try:
         file = h5py.File(path, "r")
     except OSError as error:

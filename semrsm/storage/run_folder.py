@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.storage.damage import DAMAGE
+from semrsm.storage.formats.npz import read_arrays
+from semrsm.storage.input_files import refuse_irregular
 from semrsm.storage.run_lock import LOCK
 from semrsm.storage.whole_files import remove_if_left, temporary_name
 
@@ -245,11 +247,12 @@ def read_run(path: Path) -> RunFolder | None:
 
     Raises SemrsmError if there is one and it cannot be read.
     """
+    refuse_irregular(path / "run.json")
     try:
         run = json.loads((path / "run.json").read_text())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SemrsmError(
             f"{path / 'run.json'} cannot be read ({error}); begin anew with --restart"
         ) from error
@@ -316,8 +319,8 @@ def file_name(layer: str) -> str:
 def _read_arrays(path: Path) -> Arrays | None:
     """Return the arrays of a .npz, whose checksums are checked; None where it is missing or damaged."""
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        with path.open("rb") as stream:
+            return read_arrays(stream)
     except FileNotFoundError:
         return None
     except OSError as error:
