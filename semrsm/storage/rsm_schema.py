@@ -35,6 +35,7 @@ NORMS = {  # storage mode -> the squared norms of rows and columns
     "symmetric": ("squared_norm", "squared_norm"),
     "rectangular": ("row_squared_norm", "column_squared_norm"),
 }
+MEMBERS = ("matched", "upper_bound", *sorted({*sum(NORMS.values(), ())}), "rsm")  # of a layer
 
 H = TypeVar("H", h5py.Group, h5py.Dataset)
 
@@ -148,7 +149,7 @@ def _encoded(name: str) -> bytes:
 def member(group: h5py.Group, path: str, kind: type[H]) -> H:
     """Return what lies at a path below a group; no link on the way may lead elsewhere."""
     item: Any = group
-    for name in filter(None, path.split("/")):
+    for name in (name for name in path.split("/") if name not in ("", ".")):
         if not isinstance(item, h5py.Group) or not has(item, name):
             raise SemrsmError(f"'{path}' is missing; {REMEDY}")
         if item.id.links.get_info(_encoded(name)).type != h5py.h5l.TYPE_HARD:

@@ -15,12 +15,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from semrsm.errors import SemrsmError
 from semrsm.storage.rsm_checksums import digest_of, record_of, row_checksums
 from semrsm.storage.rsm_file import FORMAT, FORMAT_VERSION
 from semrsm.storage.rsm_layer import CHUNK, LayerInfo, checksums_digest
 from semrsm.storage.rsm_schema import (
     CRC,
     LAYER_ATTRIBUTES,
+    MEMBERS,
     NORMS,
     RECORD,
 )
@@ -77,7 +79,7 @@ class LayerWriter:
         self._attributes = info.facts(*(key for key in LAYER_ATTRIBUTES if key != "parameters"))
         group.attrs.update(self._attributes)
         self._about: dict[str, dict[str, Any]] = {}  # what is said of a dataset
-        self._create("matched", info.shape, "<f8")
+        self._create("matched", info.shape, "float64")
 
     def write_parameters(self, parameters: Mapping[str, Any]) -> None:
         """Record the matcher's parameters and how it was run."""
@@ -88,7 +90,7 @@ class LayerWriter:
         """Store the squared norms of the maps, (n,) each; one array serves a symmetric RSM."""
         paths = NORMS[self.info.storage_mode]
         for path, norms in dict(zip(paths, (rows, columns), strict=True)).items():
-            self._create(path, norms.shape, "<f8")
+            self._create(path, norms.shape, "float64")
             self._write(path, 0, norms)
 
     def write_matched(self, row: int, block: NDArray[np.float64]) -> None:
@@ -98,13 +100,13 @@ class LayerWriter:
     def write_upper_bound(self, row: int, block: NDArray[np.float64]) -> None:
         """Store upper bounds of the matched inner products of the rows from `row` on."""
         if "upper_bound" not in self._datasets:
-            self._create("upper_bound", self.info.shape, "<f8")
+            self._create("upper_bound", self.info.shape, "float64")
         self._write("upper_bound", row, block)
 
-    def create_kernel(self, kernel: str, sigma: float | None) -> None:
-        """Make room for the RSM of a kernel, float32."""
+    def create_kernel(self, kernel: str, sigma: float | None, dtype: str = "float32") -> None:
+        """Make room for the RSM of a kernel, float32 or float64."""
         about = {"kernel": kernel} if sigma is None else {"kernel": kernel, "sigma": float(sigma)}
-        self._create(f"rsm/{kernel}", self.info.shape, "<f4").attrs.update(about)
+        self._create(f"rsm/{kernel}", self.info.shape, dtype).attrs.update(about)
         self._about[f"rsm/{kernel}"] = about
 
     def write_kernel(self, kernel: str, row: int, block: NDArray[np.float64]) -> None:
@@ -124,7 +126,7 @@ class LayerWriter:
     def _create(self, path: str, shape: tuple[int, ...], dtype: str) -> h5py.Dataset:
         chunks = tuple(min(CHUNK, side) for side in shape) if len(shape) == 2 else shape
         self._datasets[path] = self._group.create_dataset(
-            path, shape, dtype, chunks=chunks, fletcher32=True
+            path, shape, np.dtype(dtype).newbyteorder("<"), chunks=chunks, fletcher32=True
         )
         self._checksums[path] = np.zeros(shape[0] if len(shape) == 2 else 1, np.uint32)
         return self._datasets[path]
@@ -161,7 +163,13 @@ class RsmWriter:
         self._samples = _write_record(self._file["samples"], samples)
 
     def layer(self, info: LayerInfo) -> LayerWriter:
-        """Begin a layer."""
+        """Begin a layer; raise SemrsmError if its name is where another layer has its datasets."""
+        for other in self._layers:
+            outer, inner = sorted((other, info.name), key=len)
+            if f"{inner}/".startswith(tuple(f"{outer}/{name}/" for name in MEMBERS)):
+                raise SemrsmError(
+                    f"the layers '{outer}' and '{inner}' cannot be in one RSM file; compute each alone"
+                )
         group = self._file.create_group(f"layers/{info.name}")
         self._layers[info.name] = LayerWriter(group, info, self._stream)
         return self._layers[info.name]

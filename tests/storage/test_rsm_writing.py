@@ -8,6 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
+import semrsm
+from semrsm.errors import SemrsmError
 from semrsm.storage import rsm_writer
 from semrsm.storage.rsm_checksums import row_checksums
 from semrsm.storage.rsm_file import open_rsm
@@ -96,3 +98,19 @@ def test_texts_may_be_long_and_layers_many(tmp_path: Path) -> None:
         assert all(info.parameters == {"note": command[:1000]} for info in file.layers().values())
     with h5py.File(path) as plain:
         assert command in plain.attrs["metadata"]
+
+
+@pytest.mark.parametrize("names", [("a", "a/rsm"), ("b/matched/x", "b"), ("c", "c/rsm/cosine")])
+def test_layers_whose_datasets_would_lie_in_each_other_are_refused(
+    names: tuple[str, str], tmp_path: Path
+) -> None:
+    with pytest.raises(SemrsmError, match="cannot be in one RSM file; compute each alone"):
+        write_rsm(tmp_path / "o.rsm.h5", {name: np.eye(2) for name in names})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_layers_may_lie_in_each_other(tmp_path: Path) -> None:
+    path = write_rsm(tmp_path / "o.rsm.h5", {"a": np.eye(2), "a/b": 2 * np.eye(2)}, kernels=())
+    for name, factor in (("a", 1), ("a/b", 2)):
+        rsm, _ = semrsm.read_rsm(path, name, "linear")
+        np.testing.assert_array_equal(rsm, factor * np.eye(2))
