@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from semrsm.cli.console import bytes_for_people, print_json, print_table, say
+from semrsm.compute.check_run import run_contents, run_faults
 from semrsm.engine.positions import positions_of
 from semrsm.errors import SemrsmError
 from semrsm.storage.activations import open_activations
@@ -19,21 +20,23 @@ from semrsm.storage.rsm_file import is_rsm_file, open_rsm
 def info(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="Activation file or RSM file.", show_default=False),
+        typer.Argument(
+            metavar="FILE", help="Activation file, RSM file or run folder.", show_default=False
+        ),
     ],
     check: Annotated[
         bool, typer.Option("--check", help="Read everything and say what is wrong.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what an activation or RSM file holds, and how an RSM file was made.
+    """Say what an activation file, RSM file or run folder holds, and how an RSM file was made.
 
     Example: semrsm info dump.rsm.h5 --check
     """
     if not check:
         _print(file, *_contents(file), json)
         return
-    faults = list(faults_of(file))
+    faults = list(run_faults(file) if file.is_dir() else faults_of(file))
     about: dict[str, Any] = {}
     try:
         kind, about, rows = _contents(file)
@@ -55,6 +58,8 @@ def info(
 
 def _contents(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
     """Return what kind of file it is, what is said of it as a whole, and of each layer."""
+    if (path / "run.json").exists():
+        return "run folder", {}, run_contents(path)
     return _rsm_file(path) if is_rsm_file(path) else _activation_file(path)
 
 

@@ -94,3 +94,20 @@ def test_a_file_that_cannot_be_opened(tmp_path: Path, rsm: Path) -> None:
     assert (about["kind"], about["layers"]) == ("damaged file", [])
     assert "truncated file" in about["faults"][0]
     assert "does not exist" in fail("info", tmp_path / "no.h5", "--check")
+
+
+def test_a_run_folder_is_read_too(dump: Path, tmp_path: Path) -> None:
+    out, folder = tmp_path / "o.rsm.h5", tmp_path / "o.rsm.h5.run"
+    succeed("compute", dump, "-o", out, "--layer", "a", "--shard", "1/1", "--threads", 1)
+    shown = succeed("info", folder, "--check")
+    assert shown.stdout.splitlines()[1].split("\t") == ["a", "7", "7", "optimal", "1", "1"]
+    assert "everything was read and nothing is wrong" in shown.stderr
+    tile = folder / "tiles" / "a" / "0-0.npz"
+    content = bytearray(tile.read_bytes())
+    content[len(content) // 3] ^= 255
+    tile.write_bytes(content)
+    result = run("info", folder, "--check")
+    assert result.exit_code == 1
+    assert f"semrsm: {tile} is damaged or of another run; it is made again" in result.stderr
+    (folder / "run.json").write_text("{}")
+    assert "cannot be read" in run("info", folder, "--check").stderr
