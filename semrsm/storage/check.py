@@ -11,6 +11,7 @@ import numpy as np
 
 from semrsm.errors import SemrsmError
 from semrsm.storage.activations import open_activations
+from semrsm.storage.global_heap import refuse_endless
 from semrsm.storage.layer import Layer
 from semrsm.storage.rsm_file import RsmFile, is_rsm_file, open_rsm
 from semrsm.storage.rsm_layer import StoredMatrix, row_blocks
@@ -47,19 +48,24 @@ def faults_of(path: Path) -> Iterator[str]:
 
 def _of_rsm_file(path: Path) -> Iterator[str]:
     with open_rsm(path) as file:
-        yield from _faults(path, lambda: _compare_texts(file))
-        yield from _faults(f"{path}::samples", lambda: _compare_samples(file))
+        damaged = list(_faults(path, lambda: refuse_endless(path)))
+        yield from damaged
+        with_texts = file.digests is not None and not damaged
+        if with_texts:
+            yield from _faults(path, lambda: _compare_texts(file))
+        yield from _faults(f"{path}::samples", lambda: _compare_samples(file, with_texts))
         for layer in file.layer_names():
-            yield from _of_rsm_layer(file, layer)
+            yield from _of_rsm_layer(file, layer, with_texts)
 
 
-def _of_rsm_layer(file: RsmFile, layer: str) -> Iterator[str]:
+def _of_rsm_layer(file: RsmFile, layer: str, with_texts: bool) -> Iterator[str]:
     try:
         matrices = file.matrices(layer)
     except SemrsmError as error:
         yield str(error)
         return
-    yield from _faults(f"{file.path}::{layer}", lambda: _compare_layer(file, layer))
+    if with_texts:
+        yield from _faults(f"{file.path}::{layer}", lambda: _compare_layer(file, layer))
     for matrix in matrices.values():
         yield from _of_matrix(matrix)
 
@@ -75,23 +81,21 @@ def _faults(place: object, read: Callable[[], Any]) -> Iterator[str]:
 
 def _compare_texts(file: RsmFile) -> None:
     """Compare the attributes of a file, which others read, with its record, which is read here."""
-    if file.digests is not None:
-        _refuse_other_texts(file.file, read_record(file.file), FILE_ATTRIBUTES)
+    _refuse_other_texts(file.file, read_record(file.file), FILE_ATTRIBUTES)
 
 
-def _compare_samples(file: RsmFile) -> None:
+def _compare_samples(file: RsmFile, with_texts: bool) -> None:
     ids = file.samples()
-    if ids is not None and ids != list(file.file["samples"].asstr()[:]):
+    if ids is not None and with_texts and ids != list(file.file["samples"].asstr()[:]):
         raise SemrsmError(f"the ids are not what their record says; {REMEDY}")
 
 
 def _compare_layer(file: RsmFile, layer: str) -> None:
-    if file.digests is not None:
-        group = member(file.file, f"layers/{layer}", h5py.Group)
-        record = read_record(group)
-        _refuse_other_texts(group, record["attributes"], LAYER_ATTRIBUTES)
-        for path, about in record["datasets"].items():
-            _refuse_other_texts(group[path], about, DATASET_ATTRIBUTES)
+    group = member(file.file, f"layers/{layer}", h5py.Group)
+    record = read_record(group)
+    _refuse_other_texts(group, record["attributes"], LAYER_ATTRIBUTES)
+    for path, about in record["datasets"].items():
+        _refuse_other_texts(group[path], about, DATASET_ATTRIBUTES)
 
 
 def _refuse_other_texts(

@@ -12,6 +12,7 @@ import pytest
 import semrsm
 from semrsm.errors import SemrsmError
 from semrsm.rsms import open_rsms
+from semrsm.storage.check import faults_of
 from semrsm.storage.rsm_file import open_rsm
 from tests.helpers import write_rsm
 
@@ -85,6 +86,26 @@ def test_damaged_texts_are_not_even_read(whole: Path) -> None:
         changed = content[:place] + draw.randbytes(1) + content[place + 1 :]
         assert outcome(whole, changed) == expected
     assert outcome(whole, content[:heap] + bytes(4096) + content[heap + 4096 :]) == expected
+
+
+def test_a_check_of_damaged_texts_ends(whole: Path) -> None:
+    content = whole.read_bytes()
+    heap, draw = content.index(b"GCOL"), random.Random(10)
+    assert list(faults_of(whole)) == []
+    size = int.from_bytes(content[heap + 8 : heap + 16], "little")
+    lengths, at = [], heap + 16  # where the length of each object stands
+    while at < heap + size:
+        index, length = content[at], int.from_bytes(content[at + 8 : at + 16], "little")
+        lengths.append(at + 8)
+        at += length if index == 0 else 16 + -(-length // 8) * 8
+    damages = [(place, filling) for place in lengths[::4] for filling in (bytes(8), b"\xff" * 8)]
+    damages += [(lengths[-1], bytes(8)), (heap + 8, bytes(8)), (heap, b"XXXX")]
+    damages += [(place + draw.randrange(-8, 40), draw.randbytes(1)) for place in lengths]
+    faults = 0
+    for place, filling in damages:
+        whole.write_bytes(content[:place] + filling + content[place + len(filling) :])
+        faults += bool(list(faults_of(whole)))
+    assert faults > len(damages) / 3
 
 
 def test_every_zero_word_of_the_numbers_that_becomes_ones_is_noticed(tmp_path: Path) -> None:
