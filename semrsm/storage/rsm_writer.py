@@ -175,19 +175,19 @@ class RsmWriter:
         return self._layers[info.name]
 
     def seal(self) -> None:
-        """Write what is said of the whole file; the marks that make it an RSM file come last."""
+        """Write what is said of the whole file, last: it is what makes it an RSM file."""
         layers = {name: layer.seal() for name, layer in self._layers.items()}
+        self._file.flush()
+        self._stream.check()
         about = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
             "generated_by": f"semrsm {__version__}",
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        marks = {"format_version": FORMAT_VERSION, "format": FORMAT}
         self._file.attrs.update(about | {"metadata": json.dumps(self.metadata)})
         digests = {"samples": self._samples, "layers": layers}
-        _write_record(self._file, marks | about | {"metadata": self.metadata, "digests": digests})
-        self._file.flush()
-        self._stream.check()
-        self._file.attrs.update(marks)
+        _write_record(self._file, about | {"metadata": self.metadata, "digests": digests})
 
 
 @contextlib.contextmanager
