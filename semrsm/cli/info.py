@@ -8,11 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from semrsm.cli.console import bytes_for_people, print_json, print_table, say
-from semrsm.cli.untrusted import MEMORY, SECONDS
+from semrsm.cli.untrusted import MEMORY, SECONDS, seconds_for
+from semrsm.compute.check_run import run_contents, run_faults
 from semrsm.contained import contained
 from semrsm.engine.positions import positions_of
 from semrsm.errors import SemrsmError
 from semrsm.storage.activations import open_activations
+from semrsm.storage.check import faults_of
 from semrsm.storage.layer import Layer, told
 from semrsm.storage.rsm_file import is_rsm_file, open_rsm
 
@@ -20,17 +22,63 @@ from semrsm.storage.rsm_file import is_rsm_file, open_rsm
 def info(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="Activation file or RSM file.", show_default=False),
+        typer.Argument(
+            metavar="FILE", help="Activation file, RSM file or run folder.", show_default=False
+        ),
     ],
+    check: Annotated[
+        bool, typer.Option("--check", help="Read everything and say what is wrong.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what an activation or RSM file holds, and how an RSM file was made.
+    """Say what an activation file, RSM file or run folder holds, and how an RSM file was made.
 
     The file is opened in a process of its own, with limits of memory and time.
 
-    Example: semrsm info dump.rsm.h5
+    Example: semrsm info dump.rsm.h5 --check
     """
-    kind, about, rows = contained(lambda: _contents(file), str(file), SECONDS, MEMORY)
+    if not check:
+        _print(file, *_apart(file), json)
+        return
+    faults = contained(lambda: _faults(file), str(file), seconds_for(file), MEMORY)
+    about: dict[str, Any] = {}
+    try:
+        kind, about, rows = _apart(file)
+    except SemrsmError:  # one of the faults
+        if json:
+            _print(file, "damaged file", {"faults": faults}, [], json)
+    else:
+        _print(file, kind, about | ({"faults": faults} if json else {}), rows, json)
+    if faults:
+        for fault in faults if len(faults) > 1 else []:
+            say(fault)
+        raise SemrsmError(
+            faults[0] if len(faults) == 1 else f"{file}: {len(faults)} parts are wrong, see above"
+        )
+    without = about.get("checksums") is False
+    note = "; it has no checksums, so that changed numbers cannot be told" if without else ""
+    say(f"{file}: everything was read and nothing is wrong{note}")
+
+
+def _apart(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+    """Return `_contents`, found in a child process."""
+    return contained(lambda: _contents(path), str(path), SECONDS, MEMORY)
+
+
+def _faults(path: Path) -> list[str]:
+    return list(run_faults(path) if path.is_dir() else faults_of(path))
+
+
+def _contents(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+    """Return what kind of file it is, what is said of it as a whole, and of each layer."""
+    if (path / "run.json").exists():
+        return "run folder", {}, run_contents(path)
+    return _rsm_file(path) if is_rsm_file(path) else _activation_file(path)
+
+
+def _print(
+    file: Path, kind: str, about: dict[str, Any], rows: list[dict[str, Any]], json: bool
+) -> None:
     if json:
         print_json({"file": str(file), "kind": kind, **about, "layers": rows})
         return
@@ -40,11 +88,6 @@ def info(
     for key, value in about.items():
         for name, part in value.items() if isinstance(value, dict) else [(None, value)]:
             say(f"  {key}{'.' + name if name else ''}: {_cell(part)}")
-
-
-def _contents(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
-    """Return what kind of file it is, what is said of it as a whole, and of each layer."""
-    return _rsm_file(path) if is_rsm_file(path) else _activation_file(path)
 
 
 def _cell(value: Any) -> Any:
@@ -77,6 +120,7 @@ def _rsm_file(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
         about = {
             "generated_by": file.generated_by,
             "created": file.created,
+            "checksums": file.digests is not None,
             "metadata": file.metadata,
         }
         return "RSM file", about, rows
