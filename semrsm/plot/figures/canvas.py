@@ -117,22 +117,23 @@ def render(figure: Figure, suffix: str, dpi: int = DPI) -> bytes:
     return content.getvalue()
 
 
-def save_figure(figure: Figure, path: str | Path) -> None:
+def save_figure(figure: Figure, path: str | Path, overwrite: bool = True) -> None:
     """Write a figure as PNG, PDF or SVG, told by the suffix; aside first, then renamed.
 
     Args:
         figure: Any figure.
-        path: Ends in .png, .pdf or .svg; a file that is there is replaced.
+        path: Ends in .png, .pdf or .svg.
+        overwrite: Replace a file that is there.
 
     Raises:
-        SemrsmError: The suffix is another, or the file cannot be written.
+        SemrsmError: The suffix is another, or the file cannot be written or replaced.
 
     Example:
         >>> save_figure(draw_heatmaps([Panel(rsm, "layer4")]), "layer4.pdf")  # doctest: +SKIP
     """
     path = Path(path)
     suffix = check_suffix(path)
-    write_aside(path, render(figure, suffix))
+    write_aside(path, render(figure, suffix), overwrite)
 
 
 @dataclass(frozen=True)
