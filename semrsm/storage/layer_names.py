@@ -27,7 +27,7 @@ def check_layer_name(name: str) -> None:
         )
 
 
-def _problem(name: str) -> str | None:
+def _problem(name: object) -> str | None:
     if not isinstance(name, str):
         return "is not UTF-8"
     try:

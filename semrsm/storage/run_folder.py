@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.storage.damage import DAMAGE
+from semrsm.storage.run_json import differing, problem_of, run_id, shown
 from semrsm.storage.run_lock import LOCK
 from semrsm.storage.whole_files import (
     check_name,
@@ -208,11 +209,11 @@ def start_run(path: Path, run: Mapping[str, Any]) -> RunFolder:
             if name.startswith(f"{file}."):
                 raise SemrsmError(
                     f"{run[file]['path']} is not what it was when the run in {path} began"
-                    f" ({name.removeprefix(file + '.')} {_shown(old)}, now {_shown(new)}); put the old"
+                    f" ({name.removeprefix(file + '.')} {shown(old)}, now {shown(new)}); put the old"
                     " file back, or begin anew with --restart"
                 )
         raise SemrsmError(
-            f"{path} holds a run whose {name} is {_shown(old)}, not {_shown(new)}; use what it was"
+            f"{path} holds a run whose {name} is {shown(old)}, not {shown(new)}; use what it was"
             " started with, or begin anew with --restart, which throws its tiles away"
         )
     return there
@@ -279,50 +280,11 @@ def read_run(path: Path) -> RunFolder | None:
         raise SemrsmError(
             f"{path / 'run.json'} cannot be read ({error}); begin anew with --restart"
         ) from error
-    if not isinstance(run, dict):
-        raise SemrsmError(f"{path / 'run.json'} holds no run; begin anew with --restart")
+    if problem := problem_of(run):
+        raise SemrsmError(
+            f"{path / 'run.json'} does not describe a run: {problem}; begin anew with --restart"
+        )
     return RunFolder(path, run)
-
-
-def run_id(run: Mapping[str, Any]) -> str:
-    """Return a digest of what shapes the tiles of a run; where its input lies is not part of it."""
-    content = json.dumps(comparable(run), sort_keys=True)
-    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
-
-
-def comparable(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run without what may differ between two machines that work on it."""
-    files = ("activations", "against")
-    return {key: value for key, value in run.items() if key not in files} | {
-        key: {k: v for k, v in run[key].items() if k not in ("path", "modified_ns")}
-        for key in files
-        if run.get(key)
-    }
-
-
-def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Return what differs between two runs: (name, old value, new value), names joined by dots.
-
-    >>> differing({"matcher": "greedy", "file": {"bytes": 3}}, {"matcher": "greedy", "file": {"bytes": 4}})
-    [('file.bytes', 3, 4)]
-    """
-    flat = [dict(_flat("", comparable(json.loads(json.dumps(run))))) for run in (old, new)]
-    names = dict.fromkeys([*flat[0], *flat[1]])
-    pairs = [(name, flat[0].get(name), flat[1].get(name)) for name in names]
-    return [(name, a, b) for name, a, b in pairs if a != b]
-
-
-def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(value, dict):
-        yield name, value
-        return
-    for key, inner in value.items():
-        yield from _flat(f"{name}.{key}" if name else key, inner)
-
-
-def _shown(value: Any) -> str:
-    text = "not given" if value is None else str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def file_name(layer: str) -> str:
