@@ -40,6 +40,10 @@ def ends_well(command: Callable[P, R]) -> Callable[P, R]:
         except BrokenPipeError:
             drop_stdout()
             raise typer.Exit(0) from None
+        except MemoryError as error:
+            why = f"memory ran out ({error or 'of this process'}); choose fewer samples or layers"
+            say("; ".join([f"semrsm: {why}, or have more of it", *_outcome(error)]))
+            raise typer.Exit(FAILED) from None
 
     return run
 
