@@ -14,6 +14,7 @@ import typer
 
 from semrsm.cli.console import drop_stdout, flush, say
 from semrsm.errors import SemrsmError
+from semrsm.storage.hdf5_lock import is_at_work
 from semrsm.storage.whole_files import forget_written, written
 
 P = ParamSpec("P")
@@ -21,7 +22,7 @@ R = TypeVar("R")
 
 FAILED = 1
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-AGAIN = 0.05  # seconds after which a signal that Python lost is sent once more
+AGAIN = 0.01  # seconds after which a signal is seen to that came at the wrong moment
 
 
 def ends_well(command: Callable[P, R]) -> Callable[P, R]:
@@ -78,8 +79,9 @@ def _run(commands: Callable[[], object]) -> Any:
         drop_stdout()
     except (SemrsmError, OSError) as error:  # of stdout, to which help and version are printed
         drop_stdout()
+        where = getattr(error, "filename", None)
         why = getattr(error, "strerror", None) or error
-        say("; ".join([f"semrsm: {why}", *_outcome(error)]))
+        say("; ".join([f"semrsm: {where}: {why}" if where else f"semrsm: {why}", *_outcome(error)]))
         return FAILED
     return code
 
@@ -109,6 +111,9 @@ class Terminated(BaseException):
 
 
 def _terminate(number: int, _: object) -> None:
+    if is_at_work():
+        _terminate_later(number)
+        return
     # Another one comes while temporary files are removed, and is one too many; but for Ctrl-\.
     for other in ENDING:
         if signal.getsignal(other) is _terminate:
@@ -119,11 +124,14 @@ def _terminate(number: int, _: object) -> None:
 
 def _send_again(lost: Any) -> None:
     """Raise a signal anew that came where Python drops what is raised, such as in a destructor."""
-    error = lost.exc_value
-    if not isinstance(error, Terminated):
+    if isinstance(lost.exc_value, Terminated):
+        _terminate_later(lost.exc_value.signal)
+    else:
         sys.__unraisablehook__(lost)
-        return
-    signal.signal(signal.SIGALRM, lambda *_: _terminate(error.signal, None))
+
+
+def _terminate_later(number: int) -> None:
+    signal.signal(signal.SIGALRM, lambda *_: _terminate(number, None))
     signal.setitimer(signal.ITIMER_REAL, AGAIN)
 
 

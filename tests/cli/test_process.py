@@ -42,6 +42,31 @@ def test_a_signal_that_python_loses_is_not_lost(sent: signal.Signals) -> None:
     assert (done.returncode, done.stderr) == (128 + sent, f"semrsm: {why}; no output was written\n")
 
 
+WITHIN_HDF5 = """
+import os, signal
+from h5py._objects import phil
+from semrsm.cli.process import run_process
+
+def commands():
+    with phil:
+        os.kill(os.getpid(), signal.SIGTERM)
+        for k in range(1_000_000):
+            pass
+        print("whole")
+    while True:
+        pass
+
+run_process(commands)
+"""
+
+
+def test_a_signal_waits_until_hdf5_is_in_order() -> None:
+    """What is raised inside of HDF5 may end the process with SIGSEGV."""
+    done = python(WITHIN_HDF5)
+    assert (done.returncode, done.stdout) == (143, "whole\n")
+    assert done.stderr == "semrsm: terminated; no output was written\n"
+
+
 def test_a_signal_when_all_is_said_changes_nothing() -> None:
     end = "import atexit, os; atexit.register(os.kill, os.getpid(), 15); "
     done = python(end + "from semrsm.cli.process import run_process; run_process(lambda: None)")
