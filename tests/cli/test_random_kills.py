@@ -23,6 +23,7 @@ from tests.helpers import write_h5
 NURSERY = Path(__file__).with_name("nursery.py")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
 OLDER = b"an older output"
+END = 0.02  # seconds after all is said in which signals still come
 N_LAYERS = 2
 TILES = 6 * N_LAYERS
 
@@ -90,8 +91,9 @@ def undisturbed(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> R
     for phase in PHASES:
         until(phase, nursery, out)
         times.append(time.monotonic())
+    until(lambda _: "wrote" in (folder / "stderr").read_text(), nursery, out)
+    ended = time.monotonic() + END
     assert nursery.wait() == 0
-    ended = time.monotonic()
     return Run(source, arrays_of(out), [ended - began for began in times])
 
 
