@@ -6,9 +6,10 @@ import functools
 import os
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
 import typer
 
@@ -23,6 +24,7 @@ R = TypeVar("R")
 FAILED = 1
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 AGAIN = 0.01  # seconds after which a signal is seen to that came at the wrong moment
+GRACE = 1.0  # seconds in which temporary files are removed, whatever else comes
 
 
 def ends_well(command: Callable[P, R]) -> Callable[P, R]:
@@ -36,6 +38,8 @@ def ends_well(command: Callable[P, R]) -> Callable[P, R]:
             flush()
             return result
         except SemrsmError as error:
+            if Terminated.last is not None:  # what was raised then came out as something else
+                raise Terminated.last.with_notes_of(error) from None
             say("; ".join([f"semrsm: {error}", *_outcome(error)]))
             raise typer.Exit(FAILED) from None
         except BrokenPipeError:
@@ -103,28 +107,41 @@ def _prepare() -> None:
 
 
 class Terminated(BaseException):
-    """A signal has come that ends the process; temporary files are removed on its way out."""
+    """A signal has come that ends the process; temporary files are removed on its way out.
+
+    A library may swallow it, or raise something else in its place. So the last one is known, and a
+    later signal raises it anew.
+    """
+
+    last: ClassVar[Terminated | None] = None
 
     def __init__(self, number: int) -> None:
         super().__init__()
         self.signal = number
+        self.when = time.monotonic()
+
+    def with_notes_of(self, error: BaseException) -> Terminated:
+        """Return it with what was noted on the way of the error that came in its place."""
+        for note in getattr(error, "__notes__", []):
+            self.add_note(note)
+        return self
 
 
 def _terminate(number: int, _: object) -> None:
+    last = Terminated.last
     if is_at_work():
         _terminate_later(number)
-        return
-    # Another one comes while temporary files are removed, and is one too many; but for Ctrl-\.
-    for other in ENDING:
-        if signal.getsignal(other) is _terminate:
-            end_now = other == signal.SIGQUIT != number
-            signal.signal(other, signal.SIG_DFL if end_now else signal.SIG_IGN)
-    raise Terminated(number)
+    elif last is None or time.monotonic() - last.when > GRACE:
+        if signal.getsignal(signal.SIGQUIT) is _terminate:  # Ctrl-\ ends at once what does not end
+            signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+        Terminated.last = Terminated(number)
+        raise Terminated.last
 
 
 def _send_again(lost: Any) -> None:
     """Raise a signal anew that came where Python drops what is raised, such as in a destructor."""
     if isinstance(lost.exc_value, Terminated):
+        Terminated.last = None
         _terminate_later(lost.exc_value.signal)
     else:
         sys.__unraisablehook__(lost)
@@ -145,6 +162,8 @@ def _outcome(error: BaseException) -> list[str]:
 
 def _leave(error: Terminated) -> NoReturn:
     """End the process at once: threads may be deep in a solver, waiting would look like a hang."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
     why = "interrupted" if error.signal == signal.SIGINT else "terminated"
     say("; ".join([f"semrsm: {why}", *(_outcome(error) or ["no output was written"])]))
     os._exit(128 + error.signal)
