@@ -16,7 +16,7 @@ import typer
 from semrsm.cli.console import drop_stdout, flush, say
 from semrsm.errors import SemrsmError
 from semrsm.storage.hdf5_lock import is_at_work
-from semrsm.storage.whole_files import forget_written, written
+from semrsm.storage.whole_files import forget_outputs, outputs_of_process
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,7 +32,7 @@ def ends_well(command: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        forget_written()
+        forget_outputs()
         try:
             result = command(*args, **kwargs)
             flush()
@@ -154,7 +154,7 @@ def _terminate_later(number: int) -> None:
 
 def _outcome(error: BaseException) -> list[str]:
     """Return what is there after an error: the outputs that were written, and what was noted on its way."""
-    outputs = [str(out) for out in written()]
+    outputs = [str(out) for out in outputs_of_process()]
     verb = "was" if len(outputs) == 1 else "were"
     notes: list[str] = getattr(error, "__notes__", [])
     return [*([f"{', '.join(outputs)} {verb} written"] if outputs else []), *notes]

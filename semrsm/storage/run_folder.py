@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.storage.damage import DAMAGE
-from semrsm.storage.run_json import differing, problem_of, run_id, shown
+from semrsm.storage.run_json import as_text, differing, problem_of, run_id
 from semrsm.storage.run_lock import LOCK
 from semrsm.storage.whole_files import (
     check_name,
@@ -209,11 +209,11 @@ def start_run(path: Path, run: Mapping[str, Any]) -> RunFolder:
             if name.startswith(f"{file}."):
                 raise SemrsmError(
                     f"{run[file]['path']} is not what it was when the run in {path} began"
-                    f" ({name.removeprefix(file + '.')} {shown(old)}, now {shown(new)}); put the old"
+                    f" ({name.removeprefix(file + '.')} {as_text(old)}, now {as_text(new)}); put the old"
                     " file back, or begin anew with --restart"
                 )
         raise SemrsmError(
-            f"{path} holds a run whose {name} is {shown(old)}, not {shown(new)}; use what it was"
+            f"{path} holds a run whose {name} is {as_text(old)}, not {as_text(new)}; use what it was"
             " started with, or begin anew with --restart, which throws its tiles away"
         )
     return there

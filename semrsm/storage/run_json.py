@@ -73,7 +73,7 @@ def _misfit(about: Any, keys: Mapping[str, tuple[type, ...]], where: str) -> str
         value = about.get(key)
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             wanted = {str: "text", int: "a whole number", bool: "true or false"}.get(kinds[0])
-            return f"{where}{key} is '{shown(value)}', not {wanted or 'what it must be'}"
+            return f"{where}{key} is '{as_text(value)}', not {wanted or 'what it must be'}"
     return None
 
 
@@ -113,7 +113,7 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield from _flat(f"{name}.{key}" if name else key, inner)
 
 
-def shown(value: Any) -> str:
+def as_text(value: Any) -> str:
     """Return a value as a sentence names it."""
     text = "not given" if value is None else str(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

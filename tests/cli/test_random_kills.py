@@ -97,15 +97,15 @@ def undisturbed(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> R
     return Run(source, arrays_of(out), [ended - began for began in times])
 
 
-def begun(out: Path) -> bool:
+def starts(out: Path) -> bool:
     return True
 
 
-def matched(out: Path) -> bool:
+def has_matched(out: Path) -> bool:
     return len(list(run_folder_of(out).glob("tiles/*/*.npz"))) == TILES
 
 
-def writing(out: Path) -> bool:
+def writes(out: Path) -> bool:
     return any(out.parent.glob(f".{out.name}.*.partial"))
 
 
@@ -117,7 +117,7 @@ def until(phase: Callable[[Path], bool], nursery: Nursery, out: Path) -> int | N
     return code
 
 
-PHASES = (begun, matched, writing)
+PHASES = (starts, has_matched, writes)
 
 
 def arrays_of(path: Path) -> dict[str, np.ndarray]:
