@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +25,7 @@ from semrsm.storage.rsm_schema import (
     NORMS,
     RECORD,
 )
-from semrsm.storage.whole_files import aside
+from semrsm.storage.whole_files import aside, sync_file
 from semrsm.version import __version__
 
 
@@ -203,4 +202,4 @@ def writing(out: Path, overwrite: bool = False) -> Iterator[RsmWriter]:
             yield writer
             writer.seal()
         stream.check()
-        os.fsync(stream.fileno())
+        sync_file(stream)

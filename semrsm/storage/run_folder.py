@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,24 @@ from numpy.typing import NDArray
 from semrsm.errors import SemrsmError
 from semrsm.storage.damage import DAMAGE
 from semrsm.storage.formats.npz import read_arrays
-from semrsm.storage.input_files import refuse_irregular
+from semrsm.storage.run_json import as_text, differing, problem_of, run_id
 from semrsm.storage.run_lock import LOCK
-from semrsm.storage.whole_files import remove_if_left, temporary_name
+from semrsm.storage.whole_files import (
+    check_name,
+    kind_of,
+    open_file,
+    remove_if_left,
+    temporary_name,
+)
 
 Place = tuple[int, int]  # row and column of a tile in the grid of its layer
 Arrays = dict[str, NDArray[Any]]
 
 SUFFIX = ".run"
+LONGEST_PATH, ROOM = (
+    4096,
+    400,
+)  # bytes of a path, and of what a run folder's own path is followed by
 LONGEST_NAME = (
     150  # characters of a layer's name as a folder; a longer one is cut and told by its digest
 )
@@ -43,9 +53,12 @@ LONGEST_NAME = (
 def run_folder_of(out: Path) -> Path:
     """Return where the run folder of an output is, unless it is named.
 
+    Raises SemrsmError if the output has a name that no file can have.
+
     >>> run_folder_of(Path("out.rsm.h5"))
     PosixPath('out.rsm.h5.run')
     """
+    check_name(out)
     return out.with_name(out.name + SUFFIX)
 
 
@@ -152,12 +165,16 @@ class RunFolder:
 
     def remove(self) -> None:
         """Remove what is the run's, and the folder unless something else is in it."""
-        self.clear()
-        for partial in self.path.glob(".run.json.*.partial"):
-            partial.unlink(missing_ok=True)
-        (self.path / LOCK).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self.path.rmdir()
+        try:
+            self.clear()
+            for partial in self.path.glob(".run.json.*.partial"):
+                partial.unlink(missing_ok=True)
+            (self.path / LOCK).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
+        except BaseException as error:  # a signal: what is left says nothing true of the run
+            error.add_note(f"what is left of {self.path} can be removed")
+            raise
 
     def remove_leftovers(self) -> None:
         """Remove the temporary files of processes that have ended without removing them."""
@@ -193,11 +210,11 @@ def start_run(path: Path, run: Mapping[str, Any]) -> RunFolder:
             if name.startswith(f"{file}."):
                 raise SemrsmError(
                     f"{run[file]['path']} is not what it was when the run in {path} began"
-                    f" ({name.removeprefix(file + '.')} {_shown(old)}, now {_shown(new)}); put the old"
+                    f" ({name.removeprefix(file + '.')} {as_text(old)}, now {as_text(new)}); put the old"
                     " file back, or begin anew with --restart"
                 )
         raise SemrsmError(
-            f"{path} holds a run whose {name} is {_shown(old)}, not {_shown(new)}; use what it was"
+            f"{path} holds a run whose {name} is {as_text(old)}, not {as_text(new)}; use what it was"
             " started with, or begin anew with --restart, which throws its tiles away"
         )
     return there
@@ -213,12 +230,19 @@ def refuse_foreign(path: Path, out: Path) -> None:
             f"the run folder {path} would hold the output, and is removed when that is written; name"
             " another one with --run-folder"
         )
+    check_name(path)
+    if len(os.fsencode(path)) + ROOM > LONGEST_PATH:
+        raise SemrsmError(
+            f"the run folder {path} has a path of {len(os.fsencode(path))} bytes, too long for files in"
+            " it; choose a shorter one"
+        )
     own = re.compile(rf"{LOCK}|\.run\.json\..*\.partial")
-    if path.is_dir():
+    kind = kind_of(path)
+    if kind == "folder":
         other = [entry.name for entry in path.iterdir() if not own.fullmatch(entry.name)]
         if not other or (path / "run.json").exists():
             return
-    elif not path.exists():
+    elif kind == "nothing":
         return
     raise SemrsmError(
         f"{path} is there and is no run folder; remove it or name another one with --run-folder"
@@ -230,7 +254,8 @@ def _begin(folder: RunFolder) -> RunFolder:
     partial = temporary_name(folder.path / "run.json")
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(folder.run, indent=1))
+        with partial.open("x") as stream:
+            stream.write(json.dumps(folder.run, indent=1))
         partial.replace(folder.path / "run.json")
         return folder
     except OSError as error:
@@ -247,59 +272,20 @@ def read_run(path: Path) -> RunFolder | None:
 
     Raises SemrsmError if there is one and it cannot be read.
     """
-    refuse_irregular(path / "run.json")
     try:
-        run = json.loads((path / "run.json").read_text())
+        with open_file(path / "run.json") as stream:
+            run = json.loads(stream.read())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RecursionError) as error:
         raise SemrsmError(
             f"{path / 'run.json'} cannot be read ({error}); begin anew with --restart"
         ) from error
-    if not isinstance(run, dict):
-        raise SemrsmError(f"{path / 'run.json'} holds no run; begin anew with --restart")
+    if problem := problem_of(run):
+        raise SemrsmError(
+            f"{path / 'run.json'} does not describe a run: {problem}; begin anew with --restart"
+        )
     return RunFolder(path, run)
-
-
-def run_id(run: Mapping[str, Any]) -> str:
-    """Return a digest of what shapes the tiles of a run; where its input lies is not part of it."""
-    content = json.dumps(comparable(run), sort_keys=True)
-    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
-
-
-def comparable(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run without what may differ between two machines that work on it."""
-    files = ("activations", "against")
-    return {key: value for key, value in run.items() if key not in files} | {
-        key: {k: v for k, v in run[key].items() if k not in ("path", "modified_ns")}
-        for key in files
-        if run.get(key)
-    }
-
-
-def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Return what differs between two runs: (name, old value, new value), names joined by dots.
-
-    >>> differing({"matcher": "greedy", "file": {"bytes": 3}}, {"matcher": "greedy", "file": {"bytes": 4}})
-    [('file.bytes', 3, 4)]
-    """
-    flat = [dict(_flat("", comparable(json.loads(json.dumps(run))))) for run in (old, new)]
-    names = dict.fromkeys([*flat[0], *flat[1]])
-    pairs = [(name, flat[0].get(name), flat[1].get(name)) for name in names]
-    return [(name, a, b) for name, a, b in pairs if a != b]
-
-
-def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(value, dict):
-        yield name, value
-        return
-    for key, inner in value.items():
-        yield from _flat(f"{name}.{key}" if name else key, inner)
-
-
-def _shown(value: Any) -> str:
-    text = "not given" if value is None else str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def file_name(layer: str) -> str:
@@ -319,7 +305,7 @@ def file_name(layer: str) -> str:
 def _read_arrays(path: Path) -> Arrays | None:
     """Return the arrays of a .npz, whose checksums are checked; None where it is missing or damaged."""
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             return read_arrays(stream)
     except FileNotFoundError:
         return None
