@@ -21,6 +21,7 @@ NAMES = (
     "right-to-left \u202eabc",
     "no width \u200b\ufeff",
     "-o",
+    "$x_{",
     " ",
     "x" * 300,
     "ä" * 5000,
