@@ -31,9 +31,9 @@ from semrsm.storage.run_folder import (
     read_run,
     refuse_foreign,
     run_folder_of,
-    run_id,
     start_run,
 )
+from semrsm.storage.run_json import run_id
 from semrsm.storage.run_lock import locked
 from semrsm.storage.whole_files import check_output, remove_leftovers
 
@@ -107,7 +107,7 @@ def compute_with(
             " give the shards without it"
         )
     refuse_foreign(path, out)
-    left = out.is_file() and is_rsm_file(out) and read_run(path) is not None
+    left = not options.restart and out.is_file() and is_rsm_file(out) and read_run(path) is not None
     if not left:
         check_output(out, options.overwrite or options.shard is not None)
     with open_plan(activations, options, n_processes(options)) as plan:

@@ -12,7 +12,8 @@ from semrsm.compute.grid import Grid
 from semrsm.compute.tiled_layer import grid_of
 from semrsm.errors import SemrsmError
 from semrsm.storage.rsm_file import is_rsm_file
-from semrsm.storage.run_folder import Place, RunFolder, differing, read_run, run_folder_of
+from semrsm.storage.run_folder import Place, RunFolder, read_run, run_folder_of
+from semrsm.storage.run_json import differing
 from semrsm.storage.run_lock import holder, is_locked
 
 RECENT = 64  # tiles, the last ones, that the rate is taken from

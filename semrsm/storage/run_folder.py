@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.storage.damage import DAMAGE
+from semrsm.storage.run_json import differing, run_id, run_of, text_of
 from semrsm.storage.run_lock import LOCK
 from semrsm.storage.whole_files import remove_if_left, temporary_name
 
@@ -33,6 +34,7 @@ Place = tuple[int, int]  # row and column of a tile in the grid of its layer
 Arrays = dict[str, NDArray[Any]]
 
 SUFFIX = ".run"
+TILE_NAME = re.compile(r"(\d{1,9})-(\d{1,9})\.npz", re.ASCII)
 LONGEST_NAME = (
     150  # characters of a layer's name as a folder; a longer one is cut and told by its digest
 )
@@ -83,52 +85,67 @@ class RunFolder:
         return self.path / "tiles" / file_name(layer) / f"{place[0]}-{place[1]}.npz"
 
     def read_scan(self, layer: str) -> Arrays | None:
-        """Return what a scan found; None where there is none, or a damaged one."""
-        return _read_arrays(self.scan_path(layer))
+        """Return what a scan found; None where there is none, or one that is damaged or of another run."""
+        arrays = _read_arrays(self.scan_path(layer))
+        if arrays is None or self._made(arrays, layer) is None:
+            return None
+        return {name: array for name, array in arrays.items() if name != "made"}
 
     def write_scan(self, layer: str, arrays: Arrays) -> None:
         """Store what a scan found."""
-        self._write(self.scan_path(layer), arrays)
+        self._write(self.scan_path(layer), {**arrays, "made": self._mark(layer)})
 
     def places(self, layer: str) -> dict[Place, os.stat_result]:
         """Return which tiles of a layer are there, whole or damaged, and what the system says of them."""
         found = {}
         with (
-            contextlib.suppress(FileNotFoundError),
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
             os.scandir(self.path / "tiles" / file_name(layer)) as entries,
         ):
             for entry in entries:
-                row, _, column = entry.name.removesuffix(".npz").partition("-")
-                if entry.name.endswith(".npz") and row.isdigit() and column.isdigit():
-                    with contextlib.suppress(FileNotFoundError):
-                        found[int(row), int(column)] = entry.stat()
+                if named := TILE_NAME.fullmatch(entry.name):
+                    with contextlib.suppress(OSError):  # gone by now, or a link to nowhere
+                        found[int(named[1]), int(named[2])] = entry.stat()
         return found
 
     def read_tile(self, layer: str, place: Place, shape: tuple[int, int]) -> TileFile | None:
         """Return a tile; None where there is none, or one that is damaged or of another run."""
         arrays = _read_arrays(self.tile_path(layer, place))
-        try:
-            if arrays is None:
-                return None
-            made = json.loads(str(arrays["made"]))
-            bound = arrays.get("upper_bound")
-            fits = all(
-                a.shape == shape and a.dtype == np.float64 and np.isfinite(a).all()
-                for a in (arrays["matched"], *([] if bound is None else [bound]))
-            )
-            if not fits or made["run"] != self.run_id or (bound is None) == self.run["certify"]:
-                return None
-        except (KeyError, TypeError, ValueError):
+        made = None if arrays is None else self._made(arrays, layer, place)
+        if arrays is None or made is None:
             return None
-        return TileFile(arrays["matched"], bound, made)
+        names = ("matched", "upper_bound") if self.run["certify"] else ("matched",)
+        if arrays.keys() != {*names, "made"} or not all(_fits(arrays[n], shape) for n in names):
+            return None
+        return TileFile(arrays["matched"], arrays.get("upper_bound"), made)
 
     def write_tile(self, layer: str, place: Place, tile: TileFile) -> None:
         """Store a tile."""
-        made = json.dumps({"run": self.run_id, **tile.made})
-        arrays = {"matched": tile.matched, "made": np.array(made)}
+        arrays = {"matched": tile.matched, "made": self._mark(layer, place, tile.made)}
         if tile.upper_bound is not None:
             arrays["upper_bound"] = tile.upper_bound
         self._write(self.tile_path(layer, place), arrays)
+
+    def _mark(
+        self, layer: str, place: Place | None = None, made: Mapping[str, Any] | None = None
+    ) -> NDArray[Any]:
+        """Return what tells where a scan or tile belongs, and how it was made: JSON."""
+        tile = None if place is None else list(place)
+        return np.array(
+            json.dumps({"run": self.run_id, "layer": layer, "tile": tile, **(made or {})})
+        )
+
+    def _made(
+        self, arrays: Arrays, layer: str, place: Place | None = None
+    ) -> dict[str, Any] | None:
+        """Return how a scan or tile was made; None if it is of another run, layer or place."""
+        try:
+            made = json.loads(str(arrays["made"]))
+            belongs = made["run"], made["layer"], made["tile"]
+        except (KeyError, TypeError, ValueError, RecursionError):
+            return None
+        tile = None if place is None else list(place)
+        return made if belongs == (self.run_id, layer, tile) else None
 
     def remove_tile(self, layer: str, place: Place) -> None:
         """Remove a tile, one that is damaged."""
@@ -228,7 +245,7 @@ def _begin(folder: RunFolder) -> RunFolder:
     partial = temporary_name(folder.path / "run.json")
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(folder.run, indent=1))
+        partial.write_text(text_of(folder.run))
         partial.replace(folder.path / "run.json")
         return folder
     except OSError as error:
@@ -246,52 +263,13 @@ def read_run(path: Path) -> RunFolder | None:
     Raises SemrsmError if there is one and it cannot be read.
     """
     try:
-        run = json.loads((path / "run.json").read_text())
+        return RunFolder(path, run_of((path / "run.json").read_text()))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SemrsmError(
             f"{path / 'run.json'} cannot be read ({error}); begin anew with --restart"
         ) from error
-    if not isinstance(run, dict):
-        raise SemrsmError(f"{path / 'run.json'} holds no run; begin anew with --restart")
-    return RunFolder(path, run)
-
-
-def run_id(run: Mapping[str, Any]) -> str:
-    """Return a digest of what shapes the tiles of a run; where its input lies is not part of it."""
-    content = json.dumps(comparable(run), sort_keys=True)
-    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
-
-
-def comparable(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run without what may differ between two machines that work on it."""
-    files = ("activations", "against")
-    return {key: value for key, value in run.items() if key not in files} | {
-        key: {k: v for k, v in run[key].items() if k not in ("path", "modified_ns")}
-        for key in files
-        if run.get(key)
-    }
-
-
-def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Return what differs between two runs: (name, old value, new value), names joined by dots.
-
-    >>> differing({"matcher": "greedy", "file": {"bytes": 3}}, {"matcher": "greedy", "file": {"bytes": 4}})
-    [('file.bytes', 3, 4)]
-    """
-    flat = [dict(_flat("", comparable(json.loads(json.dumps(run))))) for run in (old, new)]
-    names = dict.fromkeys([*flat[0], *flat[1]])
-    pairs = [(name, flat[0].get(name), flat[1].get(name)) for name in names]
-    return [(name, a, b) for name, a, b in pairs if a != b]
-
-
-def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(value, dict):
-        yield name, value
-        return
-    for key, inner in value.items():
-        yield from _flat(f"{name}.{key}" if name else key, inner)
 
 
 def _shown(value: Any) -> str:
@@ -311,6 +289,10 @@ def file_name(layer: str) -> str:
     if len(name) <= LONGEST_NAME:
         return name
     return f"{name[:100]}-{hashlib.blake2b(layer.encode(), digest_size=16).hexdigest()}"
+
+
+def _fits(array: NDArray[Any], shape: tuple[int, int]) -> bool:
+    return array.shape == shape and array.dtype == np.float64 and bool(np.isfinite(array).all())
 
 
 def _read_arrays(path: Path) -> Arrays | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -18,13 +19,12 @@ from semrsm.machine import host
 from semrsm.storage.run_folder import (
     RunFolder,
     TileFile,
-    differing,
     file_name,
     read_run,
     refuse_foreign,
-    run_id,
     start_run,
 )
+from semrsm.storage.run_json import differing, run_id, run_of, text_of
 from semrsm.storage.run_lock import is_locked, locked
 from semrsm.storage.whole_files import aside, remove_leftovers, temporary_name
 
@@ -142,6 +142,50 @@ def test_a_damaged_description_of_a_run_is_refused(folder: RunFolder, content: s
     (folder.path / "run.json").write_text(content)
     with pytest.raises(SemrsmError, match=r"run\.json .*--restart"):
         read_run(folder.path)
+
+
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_flipped_bit_of_a_description_is_noticed(place: float, bit: int) -> None:
+    content = bytearray(text_of(RUN).encode())
+    content[int(place * len(content))] ^= 1 << bit
+    with contextlib.suppress(ValueError):
+        assert run_of(content.decode()) == RUN  # it stood between two values
+
+
+def test_a_value_of_a_description_that_was_changed_by_hand_is_noticed(folder: RunFolder) -> None:
+    path = folder.path / "run.json"
+    path.write_text(path.read_text().replace('"optimal"', '"greedy"'))
+    with pytest.raises(SemrsmError, match=r"run\.json .*digest.*--restart"):
+        read_run(folder.path)
+
+
+def test_a_tile_or_scan_in_the_place_of_another_is_none(
+    folder: RunFolder, rng: np.random.Generator
+) -> None:
+    for layer in ("a/b", "c"):
+        folder.write_scan(layer, {"squared_norm": np.arange(3.0)})
+        folder.write_tile(layer, (0, 1), tile(rng))
+    shutil.copyfile(folder.tile_path("a/b", (0, 1)), folder.tile_path("a/b", (0, 2)))
+    shutil.copyfile(folder.tile_path("c", (0, 1)), folder.tile_path("a/b", (0, 1)))
+    shutil.copyfile(folder.scan_path("c"), folder.scan_path("a/b"))
+    assert folder.read_tile("a/b", (0, 2), (3, 4)) is None
+    assert folder.read_tile("a/b", (0, 1), (3, 4)) is None
+    assert folder.read_scan("a/b") is None
+    assert folder.read_tile("c", (0, 1), (3, 4)) is not None
+    other = RunFolder(folder.path, RUN | {"matcher": "greedy"})
+    assert other.read_scan("c") is None
+
+
+def test_what_is_no_tile_is_passed_over(folder: RunFolder, rng: np.random.Generator) -> None:
+    folder.write_tile("a/b", (0, 1), tile(rng))
+    tiles = folder.tile_path("a/b", (0, 1)).parent
+    for name in ("\u00b2-0.npz", "x-1.npz", "9" * 5000 + "-0.npz", "0-0.npz.bak", "-1-0.npz"):
+        (tiles / name[-200:]).touch()
+    (tiles / "0-2.npz").symlink_to("0-2.npz")
+    assert list(folder.places("a/b")) == [(0, 1)]
+    shutil.rmtree(tiles)
+    tiles.write_bytes(b"a file where a folder was")
+    assert folder.places("a/b") == {}
 
 
 @given(name=st.text(st.characters(codec="utf-8"), min_size=1, max_size=300))
