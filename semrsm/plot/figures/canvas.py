@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,11 +38,13 @@ STYLE = {
     "legend.fontsize": 7,
     "legend.frameon": False,
     "figure.titlesize": 10,
+    "text.parse_math": False,  # names may hold dollar signs
     "svg.fonttype": "none",  # text stays text: it can be searched and edited
     "svg.hashsalt": "semrsm",  # the same ids in every run
     "pdf.fonttype": 42,
 }
 DPI = 200
+CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 # Nothing that differs between two runs goes into a picture: the same input gives the same bytes.
 SUFFIXES: Mapping[str, Mapping[str, str | None]] = {
@@ -74,7 +78,9 @@ def style() -> Iterator[None]:
     """Draw in the style of this package for a while; the user's own settings are put back."""
     from matplotlib import style as styles
 
-    with styles.context(["default", STYLE]):
+    with styles.context(["default", STYLE]), warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box, which says enough.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
         yield
 
 
@@ -114,6 +120,8 @@ def render(figure: Figure, suffix: str, dpi: int = DPI) -> bytes:
         figure.savefig(
             content, format=suffix[1:], dpi=dpi, metadata=dict(SUFFIXES[suffix]), facecolor="white"
         )
+    if suffix == ".svg":  # which may hold no control characters, as names may
+        return CONTROL.sub("\ufffd".encode(), content.getvalue())
     return content.getvalue()
 
 

@@ -103,7 +103,11 @@ def draw_quality(trials: Sequence[Measured], title: str = "") -> Figure:
 
 
 def _draw_layer(axes: Axes, points: Sequence[_Point], matchers: Sequence[str], top: float) -> None:
+    from matplotlib.ticker import LogFormatter
+
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(LogFormatter())
+    axes.xaxis.set_minor_formatter(LogFormatter())
     axes.axhline(1, color="0.6", linewidth=0.8, linestyle="--", zorder=0)
     for point in points:
         index = matchers.index(point.matcher)
