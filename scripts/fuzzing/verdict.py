@@ -117,7 +117,8 @@ def _values(outcome: Outcome, expected: str | None) -> list[Finding]:
     values = outcome.values or ""
     if values.startswith("unreadable: "):
         return [Finding("changed number", f"{outcome.case.target.file}: {values}")]
-    if expected is None or outcome.valid or values == expected:
+    sealed = outcome.case.target.file.endswith(".run")  # with digests of its numbers
+    if expected is None or values == expected or (outcome.valid and not sealed):
         return []
     kind = " ".join(outcome.case.command.split()[:1])
     return [Finding("changed number", f"{outcome.case.target.file}, {kind}")]

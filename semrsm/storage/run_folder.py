@@ -93,7 +93,7 @@ class RunFolder:
 
     def write_scan(self, layer: str, arrays: Arrays) -> None:
         """Store what a scan found."""
-        self._write(self.scan_path(layer), {**arrays, "made": self._mark(layer)})
+        self._write(self.scan_path(layer), {**arrays, "made": self._mark(arrays, layer)})
 
     def places(self, layer: str) -> dict[Place, os.stat_result]:
         """Return which tiles of a layer are there, whole or damaged, and what the system says of them."""
@@ -121,31 +121,36 @@ class RunFolder:
 
     def write_tile(self, layer: str, place: Place, tile: TileFile) -> None:
         """Store a tile."""
-        arrays = {"matched": tile.matched, "made": self._mark(layer, place, tile.made)}
+        arrays = {"matched": tile.matched}
         if tile.upper_bound is not None:
             arrays["upper_bound"] = tile.upper_bound
-        self._write(self.tile_path(layer, place), arrays)
+        made = self._mark(arrays, layer, place, tile.made)
+        self._write(self.tile_path(layer, place), {**arrays, "made": made})
 
     def _mark(
-        self, layer: str, place: Place | None = None, made: Mapping[str, Any] | None = None
+        self,
+        arrays: Arrays,
+        layer: str,
+        place: Place | None = None,
+        made: Mapping[str, Any] | None = None,
     ) -> NDArray[Any]:
         """Return what tells where a scan or tile belongs, and how it was made: JSON."""
+        return np.array(json.dumps({**self._belonging(arrays, layer, place), **(made or {})}))
+
+    def _belonging(self, arrays: Arrays, layer: str, place: Place | None) -> dict[str, Any]:
         tile = None if place is None else list(place)
-        return np.array(
-            json.dumps({"run": self.run_id, "layer": layer, "tile": tile, **(made or {})})
-        )
+        return {"run": self.run_id, "layer": layer, "tile": tile, "digest": _digest(arrays)}
 
     def _made(
         self, arrays: Arrays, layer: str, place: Place | None = None
     ) -> dict[str, Any] | None:
-        """Return how a scan or tile was made; None if it is of another run, layer or place."""
+        """Return how a scan or tile was made; None if it belongs elsewhere, or is another one."""
         try:
             made = json.loads(str(arrays["made"]))
-            belongs = made["run"], made["layer"], made["tile"]
+            expected = self._belonging(arrays, layer, place)
+            return made if all(made[key] == expected[key] for key in expected) else None
         except (KeyError, TypeError, ValueError, RecursionError):
             return None
-        tile = None if place is None else list(place)
-        return made if belongs == (self.run_id, layer, tile) else None
 
     def remove_tile(self, layer: str, place: Place) -> None:
         """Remove a tile, one that is damaged."""
@@ -193,7 +198,8 @@ class RunFolder:
                 " folder with --run-folder"
             ) from error
         finally:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # of a folder that cannot be made
+                partial.unlink()
 
 
 def start_run(path: Path, run: Mapping[str, Any]) -> RunFolder:
@@ -289,6 +295,16 @@ def file_name(layer: str) -> str:
     if len(name) <= LONGEST_NAME:
         return name
     return f"{name[:100]}-{hashlib.blake2b(layer.encode(), digest_size=16).hexdigest()}"
+
+
+def _digest(arrays: Arrays) -> str:
+    """Return a digest of the numbers of a scan or tile."""
+    content = hashlib.blake2b(digest_size=16)
+    for name in sorted(arrays.keys() - {"made"}):
+        array = arrays[name]
+        content.update(repr((name, array.shape, array.dtype.str)).encode())
+        content.update(np.ascontiguousarray(array).tobytes())
+    return content.hexdigest()
 
 
 def _fits(array: NDArray[Any], shape: tuple[int, int]) -> bool:

@@ -176,6 +176,31 @@ def test_a_tile_or_scan_in_the_place_of_another_is_none(
     assert other.read_scan("c") is None
 
 
+def test_other_numbers_in_a_tile_or_scan_are_noticed(
+    folder: RunFolder, rng: np.random.Generator
+) -> None:
+    folder.write_scan("a/b", {"squared_norm": np.arange(3.0)})
+    folder.write_tile("a/b", (0, 1), tile(rng))
+    for path, name in (
+        (folder.scan_path("a/b"), "squared_norm"),
+        (folder.tile_path("a/b", (0, 1)), "matched"),
+    ):
+        with np.load(path) as archive:
+            arrays = dict(archive)
+        arrays[name] = np.nextafter(arrays[name], 9)
+        np.savez(path, **arrays)
+    assert folder.read_scan("a/b") is None
+    assert folder.read_tile("a/b", (0, 1), (3, 4)) is None
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(
+    folder: RunFolder, rng: np.random.Generator
+) -> None:
+    (folder.path / "tiles").write_bytes(b"a file")
+    with pytest.raises(SemrsmError, match="cannot be written"):
+        folder.write_tile("a/b", (0, 1), tile(rng))
+
+
 def test_what_is_no_tile_is_passed_over(folder: RunFolder, rng: np.random.Generator) -> None:
     folder.write_tile("a/b", (0, 1), tile(rng))
     tiles = folder.tile_path("a/b", (0, 1)).parent
