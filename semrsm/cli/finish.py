@@ -37,6 +37,8 @@ def finish(
     """
     command = shlex.join(["semrsm", *sys.argv[1:]])
     report = finish_shards(out, folders or [], options_of(given(options)), command)
+    for note in (note for layer in report.layers for note in layer.notes):
+        say(note)
     if json:
         print_json(report.as_json())
         return

@@ -133,6 +133,7 @@ def _facts(matcher: Matcher) -> list[str]:
     """Return what is true of a matcher, in a few words each."""
     facts = [f"value {matcher.value}"]
     facts += [f"--{name} (default {getattr(Settings, name)})" for name in matcher.parameters]
+    facts += ["the better of both directions"] * matcher.both_ways
     facts += ["no permutation: --kernel linear only"] * (not matcher.permutation)
     facts += ["needs a grid"] * matcher.needs_grid
     return facts

@@ -16,6 +16,7 @@ from semrsm.compute.options import RunOptions
 from semrsm.compute.run_report import LayerReport, gap_summary, versions
 from semrsm.compute.tiled_layer import Folders, TiledLayer
 from semrsm.engine.kernels import KERNELS, Finisher, finisher, refuse_unmatched
+from semrsm.engine.rounding import n_unsure, stored_type
 from semrsm.errors import SemrsmError
 from semrsm.machine import default_memory
 from semrsm.storage.rsm_file import LayerInfo
@@ -81,10 +82,12 @@ def _finish_layer(
     except SemrsmError as error:
         raise error.within(f"{run['activations']['path']}::{layer.name}") from error
     out.write_squared_norms(layer.scan.rows.squared_norm, layer.scan.columns.squared_norm)
+    types = {name: _type_of(finish, info) for name, finish in finishers.items()}
     for name, finish in finishers.items():
-        out.create_kernel(name, finish.sigma)
+        out.create_kernel(name, finish.sigma, types[name])
+    unsure = 0
     for row, matched, bound in layer.strips(memory):
-        _write_strip(out, row, matched, bound, finishers)
+        unsure += _write_strip(out, row, matched, bound, finishers)
     certificate = gap_summary(layer.gaps) if run["certify"] else None
     made = layer.made.values()
     solved_again = sum(m["solved_again"] for m in made)
@@ -99,6 +102,8 @@ def _finish_layer(
             "dtype": run["dtype"],
             "precision": run["precision"],
             "solved_again": solved_again,
+            "kernel_types": types,
+            "unsure": unsure,
             "certificate": certificate,
             "skip_tokens": run["skip_tokens"],
             "pool": run["pool"],
@@ -119,7 +124,13 @@ def _finish_layer(
         sigma=next((f.sigma for f in finishers.values() if f.sigma is not None), None),
         certificate=certificate,
         solved_again=solved_again,
+        in_float64=tuple(name for name, stored in types.items() if stored == "float64"),
+        unsure=unsure,
     )
+
+
+def _type_of(finish: Finisher, info: LayerInfo) -> str:
+    return stored_type(finish.kernel, finish.row_sq, finish.column_sq, info.n_positions)
 
 
 def _write_strip(
@@ -128,7 +139,9 @@ def _write_strip(
     matched: Floats,
     bound: Floats | None,
     finishers: Mapping[str, Finisher],
-) -> None:
+) -> int:
+    """Write a strip of a layer; return how many of its pairs have an rbf that is not sure."""
+    unsure = 0
     out.write_matched(row, matched)
     if bound is not None:
         out.write_upper_bound(row, bound)
@@ -137,6 +150,9 @@ def _write_strip(
         for first in range(0, len(matched), CHUNK):
             part = matched[first : first + CHUNK]
             out.write_kernel(name, row + first, finish(row + first, part))
+            symmetric = out.info.storage_mode == "symmetric"
+            unsure += n_unsure(finish, row + first, part, symmetric)
+    return unsure
 
 
 def _info(run: Mapping[str, Any], name: str) -> LayerInfo:

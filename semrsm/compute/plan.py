@@ -170,6 +170,11 @@ def plan_layer(
             pair_bytes=work.pair_bytes(rows.n_positions, rows.n_channels),
             threads=work.threads,
             memory=min(memory - loaded, free_memory(work.device)),
+            again_bytes=work.again_bytes(
+                rows.n_positions,
+                rows.n_channels,
+                2 * max(rows.bytes_as_read, columns.bytes_as_read),
+            ),
             largest_chunk=work.largest_chunk,
             largest_work=work.largest_work,
         )

@@ -128,11 +128,8 @@ def compute_with(
             remove_leftovers(out)
             reports = finish_run(Folders([folder]), out, options, command, matching)
     for report in reports:
-        if report.solved_again:
-            listener.on_note(
-                f"{report.layer}: {report.solved_again} pairs were not proved optimal and solved again"
-                " in float64"
-            )
+        for note in report.notes:
+            listener.on_note(note)
     return Report(out, reports)
 
 

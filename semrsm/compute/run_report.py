@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from semrsm.engine import native
 from semrsm.engine.selection import select
 from semrsm.storage.rsm_file import LayerInfo
 
@@ -31,7 +32,10 @@ class LayerReport:
         device: "cpu" or the GPU's model, or several.
         sigma: None unless the kernel rbf was computed.
         certificate: Largest, mean and 99th percentile gap; None unless certified.
-        solved_again: Pairs that were not proved optimal at first and were solved again in float64.
+        solved_again: Pairs that were matched again in float64: not proved optimal, or of maps so alike
+            that their distance would have been rounding.
+        in_float64: Kernels that float32 has no room for.
+        unsure: Pairs whose rbf may be off by more than a thousandth.
     """
 
     info: LayerInfo
@@ -43,11 +47,31 @@ class LayerReport:
     sigma: float | None
     certificate: dict[str, float] | None = None
     solved_again: int = 0
+    in_float64: tuple[str, ...] = ()
+    unsure: int = 0
 
     @property
     def layer(self) -> str:
         """Name of the layer."""
         return self.info.name
+
+    @property
+    def notes(self) -> list[str]:
+        """What else should be known of the layer, a sentence each."""
+        notes = []
+        if self.solved_again:
+            notes.append(
+                f"{self.solved_again} pairs were matched again in float64: not proved optimal, or of"
+                " maps so alike that their distance would have been rounding"
+            )
+        for kernel in self.in_float64:
+            notes.append(f"{kernel} is stored in float64, as its values leave the range of float32")
+        if self.unsure:
+            notes.append(
+                f"the rbf of {self.unsure} pairs may be off by more than 0.001: at this sigma it is"
+                " decided by less than float64 can tell of their distance; use a larger sigma"
+            )
+        return [f"{self.layer}: {note}" for note in notes]
 
     def as_row(self) -> dict[str, Any]:
         """Return what a table shows, by column."""
@@ -110,4 +134,5 @@ def versions() -> dict[str, str]:
     for package in ("semrsm", "torch", "numpy", "scipy", "h5py", "laprust", "triton"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
-    return found
+    core = native.core()
+    return found if core is None else found | {"native": core.target}

@@ -79,15 +79,23 @@ def scan_layer(plan: LayerPlan, folder: RunFolder, again: bool) -> LayerScan:
 def scan(layer: LayerInput, block: int) -> Scanned:
     """Read every sample of a layer once, `block` at a time; refuse values that are not finite."""
     from semrsm.engine.devices import one_thread
-    from semrsm.engine.maps import squared_norms
 
     norms, digests = [], []
     with one_thread():
         for start in range(0, layer.n_samples, block):
             array = layer.read(range(start, min(start + block, layer.n_samples)))
             digests.append(digests_of(array))
-            norms.append(squared_norms(layer.as_vectors(array)).numpy())
+            norms.append(_squared_norms(layer, layer.as_vectors(array), start))
     return Scanned(np.concatenate(norms), np.concatenate(digests))
+
+
+def _squared_norms(layer: LayerInput, vectors: Tensor, start: int) -> NDArray[np.float64]:
+    from semrsm.engine.maps import squared_norms
+
+    try:
+        return squared_norms(vectors, layer.samples[start : start + len(vectors)]).numpy()
+    except SemrsmError as error:
+        raise error.within(layer.address) from error
 
 
 def digests_of(array: NDArray[Any]) -> NDArray[np.uint8]:

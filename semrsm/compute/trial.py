@@ -285,15 +285,12 @@ def _run_block(runner: _Runner, vectors: torch.Tensor, places: torch.Tensor) -> 
 def _refer(vectors: torch.Tensor, places: torch.Tensor, work: Work) -> _Reference:
     """Match the pairs of a block optimally and bound them, with and without that matching."""
     from semrsm.engine.certificate import bounds_of_pairs
-    from semrsm.engine.maps import unscaled
     from semrsm.engine.pairs import match_pairs
 
     rows, columns = _ready(vectors, work)
     found = match_pairs(rows, columns, places, work)
     tight, loose = (
-        unscaled(
-            bounds_of_pairs(rows.maps, columns.maps, places, known), rows.maps, columns.maps, places
-        ).numpy()
+        bounds_of_pairs(rows.maps, columns.maps, places, known).numpy()
         for known in (found.permutation, None)
     )
     i, j = places.unbind(1)

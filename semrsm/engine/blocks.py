@@ -25,11 +25,19 @@ Source = Callable[[range], Tensor]
 
 @dataclass(frozen=True)
 class Block:
-    """Samples that are ready: their maps and what the matcher prepared from them."""
+    """Samples that are ready for matching.
+
+    Attributes:
+        samples: Which.
+        maps: Their maps.
+        prepared: What the matcher prepared from them.
+        again: Reads one of them again, counted in the block, and makes it ready in float64.
+    """
 
     samples: range
     maps: Maps
     prepared: Any
+    again: Callable[[int], Block]
 
 
 def ready(source: Source, samples: range, work: Work) -> Block:
@@ -39,7 +47,12 @@ def ready(source: Source, samples: range, work: Work) -> Block:
         if work.device.type == "cuda":
             vectors = vectors.pin_memory().to(work.device, non_blocking=True)
         maps = prepare(vectors, centred=work.matcher.centred, dtype=work.dtype, grid=work.grid)
-        return Block(samples, maps, work.matcher.prepare(maps, work.settings))
+        prepared = work.matcher.prepare(maps, work.settings)
+    return Block(samples, maps, prepared, functools.partial(_ready_again, source, samples, work))
+
+
+def _ready_again(source: Source, samples: range, work: Work, place: int) -> Block:
+    return ready(source, samples[place : place + 1], work.in_float64)
 
 
 @functools.cache

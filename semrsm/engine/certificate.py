@@ -120,11 +120,11 @@ ENTROPIES = (
 
 
 def bounds_of_pairs(rows: Maps, columns: Maps, pairs: Tensor, optimal: Tensor | None) -> Tensor:
-    """Bound the sums of every matching of some pairs from above, in float64, pair by pair.
+    """Bound the inner product of every matching of some pairs from above, in float64, pair by pair.
 
     From an optimal matching come optimal potentials, and the bound is tight up to rounding; without
-    one the potentials are those of a few Sinkhorn sweeps. What the rounding of the stored values may
-    hide is added on top, so that the bound never falls below the true optimum.
+    one the potentials are those of a few Sinkhorn sweeps. What rounding may hide is added on top, of
+    the stored values as of the sums here, so that the bound never falls below the true optimum.
 
     Args:
         rows: (a, S, C), centred or not.
@@ -133,32 +133,55 @@ def bounds_of_pairs(rows: Maps, columns: Maps, pairs: Tensor, optimal: Tensor | 
         optimal: (P, S) int64, optimal matchings; None where they are not known.
 
     Returns:
-        (P,) float64, in the units of `Matches.sums`; `maps.unscaled` gives those of the samples.
+        (P,) float64, of the samples themselves: scales and means are in it.
     """
-    bounds = [
-        _bound_of_pair(rows.values[i], columns.values[j], None if optimal is None else optimal[k])
-        for k, (i, j) in enumerate(pairs.tolist())
-    ]
-    return torch.stack(bounds)
-
-
-def _bound_of_pair(x: Tensor, y: Tensor, optimal: Tensor | None) -> Tensor:
-    """Bound sum_s <x_s, y_p(s)> over all permutations p, () float64, for (S, C) each."""
-    unit = torch.finfo(x.dtype).eps
-    x, y = x.double(), y.double()
-    mean_x, mean_y = x.mean(0), y.mean(0)
-    x, y = x - mean_x, y - mean_y
-    affinity = x @ y.T
-    if optimal is None:
-        v = reduced([x], [y], y.new_zeros(1, len(y)), ENTROPIES)[2][0]
-    else:
-        v = duals_of(affinity[None], optimal[None])[1][0]
-    u = (affinity - v).amax(1)
-    size = torch.linalg.vector_norm(x) * torch.linalg.vector_norm(y)
-    of_means = len(x) * (mean_x @ mean_y)
-    # A stored value is off by half a unit at most; by Cauchy and Schwarz a sum then by these sizes.
-    rounding = 2 * unit * (size + of_means.abs())
-    rounding = rounding + (2 * len(x) + x.shape[1]) * 2.0**-52 * (
-        u.abs().sum() + v.abs().sum() + size
+    bounds = torch.stack(
+        [
+            _bound_of_pair(rows, columns, i, j, None if optimal is None else optimal[k])
+            for k, (i, j) in enumerate(pairs.tolist())
+        ]
     )
-    return u.sum() + v.sum() + of_means + rounding
+    i, j = pairs.unbind(1)
+    # Upward, as a product that is hardly more than 0 is rounded once more.
+    bounds = (rows.scale[i] * columns.scale[j] * bounds).nextafter(bounds.new_tensor(torch.inf))
+    zero = (rows.squared_norm[i] == 0) | (columns.squared_norm[j] == 0)
+    return bounds.masked_fill(zero, 0.0)
+
+
+def _bound_of_pair(rows: Maps, columns: Maps, i: int, j: int, optimal: Tensor | None) -> Tensor:
+    """Bound sum_s <x_s, y_p(s)> over all permutations p, () float64, of the scaled samples i and j.
+
+    A scaled sample is v + mean - e, where |e| is at most half a unit of v. As the positions of v - e
+    sum to 0 but for float64, the means add S <mean, mean>, and by Cauchy and Schwarz no permutation
+    gains more than |e_x| |w| + |v| |e_y| + |e_x| |e_y| over the stored values.
+    """
+    v, w = rows.values[i].double(), columns.values[j].double()
+    S, C = v.shape
+    means, of_v, of_w = v.new_zeros(()), torch.linalg.vector_norm(v), torch.linalg.vector_norm(w)
+    size = of_v * of_w
+    error_v, error_w = _rounding(rows, of_v), _rounding(columns, of_w)
+    of_values = error_v * of_w + of_v * error_w + error_v * error_w
+    if rows.mean is not None and columns.mean is not None:
+        mean_x, mean_y = rows.mean[i], columns.mean[j]
+        means = S * (mean_x @ mean_y)
+        norm_x, norm_y = (S**0.5 * torch.linalg.vector_norm(mean) for mean in (mean_x, mean_y))
+        size = (of_v + norm_x) * (of_w + norm_y)
+    # Once more, in float64: cheap, and the potentials of maps that are not centred would be poor.
+    mean_v, mean_w = v.mean(0), w.mean(0)
+    v, w = v - mean_v, w - mean_w
+    left = (v.sum(0) @ mean_w).abs() + (mean_v @ w.sum(0)).abs()
+    affinity = v @ w.T
+    if optimal is None:
+        prices = reduced([v], [w], w.new_zeros(1, S), ENTROPIES)[2][0]
+    else:
+        prices = duals_of(affinity[None], optimal[None])[1][0]
+    u = (affinity - prices).amax(1)
+    of_sums = 2.0**-52 * (4 * S + 2 * C + 16) * (u.abs().sum() + prices.abs().sum() + size)
+    return u.sum() + prices.sum() + S * (mean_v @ mean_w) + means + left + of_values + of_sums
+
+
+def _rounding(maps: Maps, norm: Tensor) -> Tensor:
+    """Return how far the stored values of a sample, of this norm, may be from what they stand for."""
+    dtype = torch.finfo(maps.values.dtype)
+    least = (maps.n_positions * maps.n_channels) ** 0.5 * dtype.smallest_normal * dtype.eps
+    return least + (0.0 if maps.exact else 0.51 * dtype.eps) * norm

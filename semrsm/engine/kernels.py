@@ -30,6 +30,7 @@ class Kernel:
         summary: One line for help texts.
         formula: In m_ij (matched inner product) and s_i (squared norm).
         range: The values it can take.
+        bounded: They lie in that range however large the activations are.
         needs_sigma: It has a width.
         needs_norm: It divides by the norms, so no map may be zero.
         needs_permutation: It is wrong for matchers that only bound the inner product.
@@ -41,6 +42,7 @@ class Kernel:
     summary: str
     formula: str
     range: str
+    bounded: bool
     needs_sigma: bool
     needs_norm: bool
     needs_permutation: bool
@@ -113,6 +115,7 @@ KERNELS: dict[str, Kernel] = {
             summary="inner product of the matched maps",
             formula="m_ij",
             range="any number",
+            bounded=False,
             needs_sigma=False,
             needs_norm=False,
             needs_permutation=False,
@@ -123,6 +126,7 @@ KERNELS: dict[str, Kernel] = {
             summary="cosine of the matched, flattened maps",
             formula="m_ij / sqrt(s_i s_j)",
             range="[-1, 1]",
+            bounded=True,
             needs_sigma=False,
             needs_norm=True,
             needs_permutation=True,
@@ -133,6 +137,7 @@ KERNELS: dict[str, Kernel] = {
             summary="Gaussian of the distance of the matched maps",
             formula="exp(-(s_i + s_j - 2 m_ij) / (2 sigma^2))",
             range="[0, 1]",
+            bounded=True,
             needs_sigma=True,
             needs_norm=False,
             needs_permutation=True,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from semrsm.errors import SemrsmError
 
 WIDENED = 1 << 18  # numbers that are widened to float64 at a time: 2 MiB stay in the caches
 
@@ -24,14 +27,18 @@ class Maps:
         mean: (b, C) float64, same device; None where the maps are not centred.
         scale: (b,) float64, powers of two.
         squared_norm: (b,) float64, sum of squares of the whole map x, unscaled.
+        spread: (b,) float64, the same of what is stored: without the mean where that is subtracted.
         grid: (height, width) of the positions, None where they are tokens.
+        exact: The values are those of the samples, scaled: nothing was rounded but what vanishes.
     """
 
     values: Tensor
     mean: Tensor | None
     scale: Tensor
     squared_norm: Tensor
+    spread: Tensor
     grid: tuple[int, int] | None = None
+    exact: bool = False
 
     def __len__(self) -> int:
         return self.values.shape[0]
@@ -72,7 +79,8 @@ def prepare(
     squared_norm = squared_norms(vectors)
     if not centred:
         values = (vectors / scale.to(vectors.dtype)[:, None, None]).to(dtype)
-        return Maps(values, None, scale, squared_norm, grid)
+        exact = torch.promote_types(vectors.dtype, dtype) == dtype
+        return Maps(values, None, scale, squared_norm, squared_norm, grid, exact)
     values = torch.empty_like(vectors, dtype=dtype)
     mean = vectors.mean(dim=1, dtype=torch.float64) / scale[:, None]
     few = max(1, WIDENED // (vectors.shape[1] * vectors.shape[2]))
@@ -81,17 +89,35 @@ def prepare(
         values[some] = (vectors[some].double() / scale[some, None, None] - mean[some, None]).to(
             dtype
         )
-    return Maps(values, mean, scale, squared_norm, grid)
+    of_mean = vectors.shape[1] * (scale[:, None] * mean).square().sum(1)
+    return Maps(values, mean, scale, squared_norm, (squared_norm - of_mean).clamp(min=0), grid)
 
 
-def squared_norms(vectors: Tensor) -> Tensor:
+def squared_norms(vectors: Tensor, samples: Sequence[int] | None = None) -> Tensor:
     """Return the sum of squares of each map: (b, S, C) -> (b,) float64.
+
+    Args:
+        vectors: (b, S, C).
+        samples: What to call them where one is refused; None counts from 0.
+
+    Raises:
+        SemrsmError: The squares of a map overflow float64, or vanish though it is not zero.
 
     >>> squared_norms(torch.tensor([[[3.0], [4.0]]])).tolist()
     [25.0]
     """
     # Sample by sample: widening a block at once would triple its memory.
-    return torch.stack([_squared_norm(sample) for sample in vectors])
+    found = torch.stack([_squared_norm(sample) for sample in vectors])
+    smallest = torch.finfo(torch.float64).smallest_normal
+    for k in ((found < smallest) | (found == torch.inf)).nonzero()[:, 0].tolist():
+        largest = float(vectors[k].abs().max())
+        if largest:
+            how = "vanish in float64; multiply" if found[k] < 1 else "overflow float64; divide"
+            raise SemrsmError(
+                f"sample {samples[k] if samples else k} has values of at most {largest:.3g}, whose"
+                f" squares {how} the activations by a large number"
+            )
+    return found
 
 
 def _squared_norm(sample: Tensor) -> Tensor:

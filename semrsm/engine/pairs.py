@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from semrsm.engine.alike import alike, match_again
 from semrsm.engine.blocks import Block
 from semrsm.engine.certificate import bounds_of_pairs
 from semrsm.engine.maps import unscaled
-from semrsm.engine.matchers import Matcher, Settings
+from semrsm.engine.matchers import Matcher, Matches, Settings
 from semrsm.engine.products import sums_of_matched
 from semrsm.engine.tiles import LARGEST_CHUNK, LARGEST_WORK
 from semrsm.errors import SemrsmError
@@ -51,6 +52,17 @@ class Work:
         """How many bytes a chunk takes at most: on a CPU, larger ones only leave the caches."""
         return LARGEST_WORK if self.device.type == "cpu" else 16 << 30
 
+    @property
+    def in_float64(self) -> Work:
+        """The same on the CPU in float64: how a pair is matched again."""
+        return replace(
+            self,
+            device=torch.device("cpu"),
+            dtype=torch.float64,
+            precision="exact",
+            settings=replace(self.settings, solver="scipy"),
+        )
+
     def sample_bytes(self, n_positions: int, n_channels: int) -> int:
         """Return what one sample takes when it is ready for matching."""
         number = torch.finfo(self.dtype).bits // 8
@@ -64,6 +76,14 @@ class Work:
         # The float64 affinities of one pair, twice, and once more while they are reduced.
         return matching + (24 * n_positions**2 if self.certify else 0)
 
+    def again_bytes(self, n_positions: int, n_channels: int, reading_bytes: int) -> int:
+        """Return what a thread takes to match one pair again; `reading_bytes` to read a sample."""
+        if not self.matcher.permutation:
+            return 0
+        work = self.in_float64
+        sample = work.sample_bytes(n_positions, n_channels)
+        return work.pair_bytes(n_positions, n_channels) + 3 * sample + reading_bytes
+
 
 @dataclass(frozen=True)
 class MatchedPairs:
@@ -74,7 +94,7 @@ class MatchedPairs:
         matched: (P,) float64, matched inner products.
         permutation: (P, S) int64, on the device of the work; None where the matcher has none.
         upper_bound: (P,) float64; None unless certified.
-        solved_again: How many pairs could not be proved optimal and were solved again in float64.
+        solved_again: How many pairs were matched again in float64: not proved optimal, or alike.
     """
 
     pairs: Tensor
@@ -85,7 +105,10 @@ class MatchedPairs:
 
 
 def match_pairs(rows: Block, columns: Block, pairs: Tensor, work: Work) -> MatchedPairs:
-    """Match some pairs, (P, 2) int64 on the device of the work, of two blocks, in this thread."""
+    """Match some pairs, (P, 2) int64 on the device of the work, of two blocks, in this thread.
+
+    Pairs of maps that are alike are matched again, so that distances have their digits.
+    """
     matches = work.matcher.match(rows.prepared, columns.prepared, pairs, work.settings)
     sums = matches.sums
     # What takes a tile at once has summed float64 products already.
@@ -97,10 +120,42 @@ def match_pairs(rows: Block, columns: Block, pairs: Tensor, work: Work) -> Match
     if work.certify:
         optimal = matches.permutation if work.matcher.value == "exact" else None
         bounds = bounds_of_pairs(rows.maps, columns.maps, pairs, optimal)
-        bound = unscaled(bounds, rows.maps, columns.maps, pairs).cpu()
-    return MatchedPairs(
+        # The sums of a matching are rounded too, and may lie above its value.
+        bound = torch.maximum(bounds, matched).cpu()
+    found = MatchedPairs(
         pairs.cpu(), matched.cpu(), matches.permutation, bound, matches.solved_again
     )
+    # What takes a tile at once has summed float64 products of all digits, if there are no others.
+    exact = rows.maps.exact and columns.maps.exact and not work.matcher.in_chunks
+    if exact or not work.matcher.permutation:
+        return found
+    places = alike(rows.maps, columns.maps, pairs, matched)
+    return _matched_again(found, rows, columns, places, work) if len(places) else found
+
+
+def _matched_again(
+    found: MatchedPairs, rows: Block, columns: Block, places: Tensor, work: Work
+) -> MatchedPairs:
+    """Match the pairs at some places again and put what is found where it belongs."""
+    settings, one = work.in_float64.settings, torch.zeros(1, 2, dtype=torch.int64)
+    matched, permutation, bound = (
+        None if values is None else values.clone()
+        for values in (found.matched, found.permutation, found.upper_bound)
+    )
+    assert matched is not None
+    assert permutation is not None
+
+    def match(x: Block, y: Block) -> Matches:
+        return work.matcher.match(x.prepared, y.prepared, one, settings)
+
+    for pair in match_again(rows, columns, found.pairs, places, match):
+        matched[pair.place], permutation[pair.place] = pair.matched[0], pair.permutation[0]
+        if bound is not None:
+            optimal = pair.permutation if work.matcher.value == "exact" else None
+            bounds = bounds_of_pairs(pair.rows, pair.columns, one, optimal)
+            bound[pair.place] = torch.maximum(bounds, pair.matched)[0]
+    count = found.solved_again + len(places)
+    return MatchedPairs(found.pairs, matched, permutation, bound, count)
 
 
 def match_or_halve(

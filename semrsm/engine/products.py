@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -75,6 +77,27 @@ def sums_of_matched(rows: Maps, columns: Maps, pairs: Tensor, permutation: Tenso
         for (i, j), p in zip(pairs.tolist(), permutation, strict=True)
     ]
     return torch.stack(sums)
+
+
+def better_of_both_ways(
+    affinity: Tensor, match: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Match with the rows choosing, then with the columns choosing, and keep the larger sum.
+
+    So swapping the two samples changes nothing, where ties decide nothing.
+
+    Args:
+        affinity: (P, S, S).
+        match: (P, S, S) -> (P, S) int64, in which rows and columns do not play the same part.
+
+    Returns:
+        sums: (P,) float64.
+        permutation: (P, S) int64, of the rows.
+    """
+    there, back = match(affinity), match(affinity.mT.contiguous()).argsort(1)
+    of_there, of_back = sums_of(affinity, there), sums_of(affinity, back)
+    better = torch.where((of_back > of_there)[:, None], back, there)
+    return torch.maximum(of_there, of_back), better
 
 
 def best_permutations(affinity: Tensor, solver: str) -> Tensor:

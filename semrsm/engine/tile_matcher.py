@@ -32,7 +32,7 @@ class TileValues:
         matched: (rows, columns) float64, matched inner products. A diagonal tile of a symmetric RSM
             solves i < j, mirrors them, and has the squared norms on its diagonal.
         upper_bound: (rows, columns) float64, what no matching can exceed; None unless certified.
-        solved_again: How many pairs could not be proved optimal and were solved again in float64.
+        solved_again: How many pairs were matched again in float64: not proved optimal, or alike.
         seconds: What matching took, of all threads together, over the number of threads.
     """
 
@@ -125,9 +125,10 @@ class TileMatcher:
         """Match the pairs of a piece; put them, and the norms of its rows, into their part of the tile."""
         with self._borrowed(piece) as (rows, columns):
             match = functools.partial(self._match_chunk, rows, columns)
-            futures = [self._pool.submit(match, chunk) for chunk in self._chunks(piece)]
+            futures: list[Future[tuple[MatchedPairs, float]]] = []
             solved_again, seconds = 0, 0.0
             try:
+                futures += self._submitted(match, self._chunks(piece))
                 for future in as_completed(futures):
                     found, spent = future.result()
                     i, j = found.pairs.unbind(1)
@@ -140,6 +141,16 @@ class TileMatcher:
                 _drop(futures)
             norms.copy_(rows.maps.squared_norm)
         return solved_again, seconds
+
+    def _submitted(
+        self, match: Callable[[Tensor], tuple[MatchedPairs, float]], chunks: list[Tensor]
+    ) -> list[Future[tuple[MatchedPairs, float]]]:
+        try:
+            return [self._pool.submit(match, chunk) for chunk in chunks]
+        except RuntimeError as error:
+            if not self._ended.is_set():
+                raise
+            raise SemrsmError("the run has ended") from error
 
     def _match_chunk(
         self, rows: Block, columns: Block, pairs: Tensor

@@ -92,6 +92,7 @@ def plan_budget(
     pair_bytes: int,
     threads: int,
     memory: int,
+    again_bytes: int = 0,
     largest_chunk: int = LARGEST_CHUNK,
     largest_work: int = LARGEST_WORK,
 ) -> Budget:
@@ -112,6 +113,7 @@ def plan_budget(
         pair_bytes: What one pair in work takes.
         threads: How many chunks are in work at once.
         memory: In bytes.
+        again_bytes: What a thread takes besides blocks to match a pair again, instead of a chunk.
         largest_chunk: Pairs in a chunk at most.
         largest_work: Bytes that a chunk takes at most.
 
@@ -132,14 +134,15 @@ def plan_budget(
             RESULT_BYTES * pairs + 2 * tile_bytes
         )
 
-    least = block_bytes(1, 2, 1) + threads * pair_bytes
+    least = block_bytes(1, 2, 1) + threads * max(pair_bytes, again_bytes)
     what = f"one pair at a time in {threads} threads"
     require_memory(what, least, memory, "lower --threads, or --pool the maps")
     pairs = min(edge, n_rows) * min(edge, n_columns) // (2 if symmetric else 1)
     fair = -(-pairs // 16)  # a few chunks for each thread, so that all end at about the same time
     work = max(1, min(largest_work, memory // 4 // threads) // pair_bytes)
     chunk = power_of_two_up_to(max(1, min(largest_chunk, fair, work)))
-    left = memory - threads * chunk * pair_bytes
+    in_work = threads * max(chunk * pair_bytes, again_bytes)
+    left = memory - in_work
 
     def all_blocks(piece: int) -> int:
         rows, columns = -(-n_rows // piece), -(-n_columns // piece)
@@ -153,7 +156,7 @@ def plan_budget(
         tiles = 2
     room = left - block_bytes(piece, 0, tiles)
     held = max(2, min(all_blocks(piece), room // max(1, piece * sample_bytes)))
-    needed = block_bytes(piece, min(held, all_blocks(piece)), tiles) + threads * chunk * pair_bytes
+    needed = block_bytes(piece, min(held, all_blocks(piece)), tiles) + in_work
     return Budget(piece, held, tiles, chunk, needed)
 
 

@@ -92,17 +92,18 @@ class LayerWriter:
             _create_matrix(self._group, "upper_bound", self.info.shape, np.float64)
         self._write(self._group["upper_bound"], row, block)
 
-    def create_kernel(self, kernel: str, sigma: float | None) -> None:
-        """Make room for the RSM of a kernel, float32."""
+    def create_kernel(self, kernel: str, sigma: float | None, dtype: str = "float32") -> None:
+        """Make room for the RSM of a kernel, float32 or float64."""
         group = self._group.require_group("rsm")
-        dataset = _create_matrix(group, kernel, self.info.shape, np.float32)
+        dataset = _create_matrix(group, kernel, self.info.shape, np.dtype(dtype))
         dataset.attrs["kernel"] = kernel
         if sigma is not None:
             dataset.attrs["sigma"] = sigma
 
     def write_kernel(self, kernel: str, row: int, block: NDArray[np.float64]) -> None:
         """Store the rows of a kernel's RSM from `row` on."""
-        self._write(self._group["rsm"][kernel], row, block.astype(np.float32))
+        matrix = self._group["rsm"][kernel]
+        self._write(matrix, row, block.astype(matrix.dtype))
 
     def _write(self, matrix: h5py.Dataset, row: int, block: NDArray[np.floating]) -> None:
         matrix[row : row + len(block)] = block
@@ -110,7 +111,7 @@ class LayerWriter:
 
 
 def _create_matrix(
-    group: h5py.Group, name: str, shape: tuple[int, int], dtype: type
+    group: h5py.Group, name: str, shape: tuple[int, int], dtype: type | np.dtype
 ) -> h5py.Dataset:
     chunks = tuple(min(CHUNK, side) for side in shape)
     return group.create_dataset(name, shape, dtype, chunks=chunks)

@@ -1,4 +1,8 @@
+"""Pairs: certificates, precision, halves of what does not fit."""
+
+import itertools
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -61,6 +65,40 @@ def test_no_matching_exceeds_the_certificate(
             assert found.upper_bound[j, i] >= best
             assert found.upper_bound[i, j] == found.upper_bound[j, i]
     np.testing.assert_array_equal(found.upper_bound.diagonal(), found.matched.diagonal())
+
+
+def exact_best(x: torch.Tensor, y: torch.Tensor) -> Fraction:
+    """The largest sum over all permutations, in rational arithmetic."""
+    products = [
+        [
+            sum((Fraction(a) * Fraction(b) for a, b in zip(s, t, strict=True)), Fraction(0))
+            for t in y.tolist()
+        ]
+        for s in x.tolist()
+    ]
+    return max(
+        sum((row[t] for row, t in zip(products, p, strict=True)), Fraction(0))
+        for p in itertools.permutations(range(len(x)))
+    )
+
+
+@pytest.mark.parametrize("matcher", BOUNDED)
+@pytest.mark.parametrize("s", [1, 4])
+@pytest.mark.parametrize("offset", [0.0, 1.0, 1e3])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_no_exact_optimum_and_no_matched_value_exceeds_the_certificate(
+    matcher: str, s: int, offset: float, kind: torch.dtype
+) -> None:
+    rng = np.random.default_rng(7)
+    x = torch.from_numpy(rng.normal(size=(8, s, 2))).to(kind)
+    x[:4, :, 0] += offset  # so that every mean of the one half is nearly orthogonal to the other's
+    x[4:, :, 1] += offset
+    x[0, :, 1], x[4, :, 0] = 0.0, 0.0
+    found = tile_of(x, matcher, certify=True)
+    for i in range(8):
+        for j in range(i + 1, 8):
+            assert Fraction(found.upper_bound[i, j]) >= exact_best(x[i], x[j])
+            assert found.upper_bound[i, j] >= found.matched[i, j]
 
 
 @pytest.mark.parametrize("s", [1, 2, 17, 49, 63])

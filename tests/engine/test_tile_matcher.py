@@ -95,7 +95,7 @@ class Made:
 
     def __call__(self, side: str, samples: range) -> Block:
         self.made.append((side, samples))
-        block = Block(samples, None, None)  # type: ignore[arg-type]
+        block = Block(samples, None, None, None)  # type: ignore[arg-type]
         self.alive.append(weakref.ref(block))
         return block
 
@@ -167,3 +167,12 @@ def test_a_tile_in_work_ends_with_its_matcher(monkeypatch: pytest.MonkeyPatch) -
         go_on.set()
         with pytest.raises(SemrsmError, match="has ended"):
             tile.result(30)
+
+
+def test_a_tile_that_comes_after_the_end_is_refused() -> None:
+    x = maps(5, 9)
+    source = lambda samples: x[samples.start : samples.stop]  # noqa: E731
+    with TileMatcher(source, source, Work(MATCHERS["optimal"]), Budget(9, 2, 2, 4, 0)) as one:
+        pass
+    with pytest.raises(SemrsmError, match="has ended"):
+        one.match(Tile(range(9), range(9), True))

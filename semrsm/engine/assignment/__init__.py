@@ -4,41 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from torch import Tensor
 
-from semrsm.engine.assignment import laprust_jv, scipy_lsa
+from semrsm.engine.assignment import laprust_jv, native_core, scipy_lsa
+from semrsm.engine.assignment.solver import PairSolver, Solved, Solver
 from semrsm.engine.maps import Maps
 
-
-@dataclass(frozen=True)
-class Solver:
-    """An implementation of exact assignment.
-
-    Attributes:
-        name: What it is called.
-        summary: One line for help texts.
-        device: "cpu" or "cuda": where it computes.
-        available: Says whether what it needs is installed.
-        solve: (P, S, S) affinities -> (P, S) int64 permutations that maximise their sum.
-        minimise: (P, S, S) costs on the CPU -> (P, S) int64 permutations that minimise their sum.
-        solve_products: (rows, columns, pairs (P, 2)) -> sums (P,) float64, permutations (P, S) and how
-            many pairs were solved again in float64, for a solver that makes the products of the
-            maps and its start itself; else None.
-        reference: Where it comes from.
-        most_positions: The largest problem it solves; None where memory is the only limit.
-    """
-
-    name: str
-    summary: str
-    device: str
-    available: Callable[[], bool]
-    solve: Callable[[Tensor], Tensor]
-    minimise: Callable[[Tensor], Tensor]
-    solve_products: Callable[[Maps, Maps, Tensor], tuple[Tensor, Tensor, int]] | None
-    reference: str
-    most_positions: int | None = None
+__all__ = ["SOLVERS", "Solver", "choose_solver"]
 
 
 def _installed(package: str) -> Callable[[], bool]:
@@ -51,18 +24,33 @@ def _solve_with_triton(affinity: Tensor) -> Tensor:
     return solve(affinity)
 
 
-def _solve_products_with_triton(
-    rows: Maps, columns: Maps, pairs: Tensor
-) -> tuple[Tensor, Tensor, int]:
+def _match_with_triton(rows: Maps, columns: Maps, pairs: Tensor, bounded: bool) -> Solved:
     from semrsm.engine.assignment.triton_products import solve_products
 
-    return solve_products(rows, columns, pairs)
+    return Solved(*solve_products(rows, columns, pairs))
 
+
+JONKER_VOLGENANT = "Jonker & Volgenant 1987, doi:10.1007/BF02278710"
 
 # The first that is available on the device is taken. Triton is imported when it is used.
 SOLVERS: dict[str, Solver] = {
     s.name: s
     for s in (
+        Solver(
+            name="native",
+            summary="Sinkhorn potentials, then augmenting paths or cost scaling, in C++",
+            device="cpu",
+            available=native_core.available,
+            solve=native_core.solve,
+            minimise=native_core.minimise,
+            reference=f"{JONKER_VOLGENANT}; Bertsekas 1988, doi:10.1007/BF02186476",
+            pairs=PairSolver(
+                prepare=native_core.prepare,
+                match=native_core.solve_products,
+                prepared_bytes=native_core.prepared_bytes,
+                workspace_bytes=native_core.workspace_bytes,
+            ),
+        ),
         Solver(
             name="laprust",
             summary="Jonker-Volgenant in Rust; extra `fast`",
@@ -70,8 +58,7 @@ SOLVERS: dict[str, Solver] = {
             available=_installed("laprust"),
             solve=laprust_jv.solve,
             minimise=laprust_jv.minimise,
-            solve_products=None,
-            reference="Jonker & Volgenant 1987, doi:10.1007/BF02278710",
+            reference=JONKER_VOLGENANT,
         ),
         Solver(
             name="scipy",
@@ -80,7 +67,6 @@ SOLVERS: dict[str, Solver] = {
             available=lambda: True,
             solve=scipy_lsa.solve,
             minimise=scipy_lsa.minimise,
-            solve_products=None,
             reference="Crouse 2016, doi:10.1109/TAES.2016.140952",
         ),
         Solver(
@@ -90,8 +76,13 @@ SOLVERS: dict[str, Solver] = {
             available=_installed("triton"),
             solve=_solve_with_triton,
             minimise=lambda costs: _solve_with_triton(-costs),
-            solve_products=_solve_products_with_triton,
-            reference="Jonker & Volgenant 1987, doi:10.1007/BF02278710",
+            reference=JONKER_VOLGENANT,
+            pairs=PairSolver(
+                prepare=lambda maps: maps,
+                match=_match_with_triton,
+                prepared_bytes=lambda s, c, size: 0,
+                workspace_bytes=lambda s, c, size: s * (s * 4 * size + 64),
+            ),
             most_positions=4096,
         ),
     )

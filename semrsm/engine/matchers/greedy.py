@@ -7,12 +7,12 @@ from torch import Tensor
 
 from semrsm.engine.maps import Maps
 from semrsm.engine.matchers.matcher import Matches
-from semrsm.engine.products import affinities, sums_of
+from semrsm.engine.products import affinities, better_of_both_ways
 from semrsm.engine.settings import Settings
 
 
 def match_greedily(rows: Maps, columns: Maps, pairs: Tensor, settings: Settings) -> Matches:
-    """Match each pair greedily; not symmetric, as the row positions choose.
+    """Match each pair greedily, once with either sample's positions choosing; the better one counts.
 
     Args:
         rows: (a, S, C), not centred: the raw products decide who chooses first.
@@ -23,8 +23,7 @@ def match_greedily(rows: Maps, columns: Maps, pairs: Tensor, settings: Settings)
     Source: Wald et al., NeurIPS 2024, name its "greedy"; the procedure is that of `greedy_permutations`.
     """
     affinity = affinities(rows, columns, pairs)
-    permutation = greedy_permutations(affinity)
-    return Matches(sums_of(affinity, permutation), permutation)
+    return Matches(*better_of_both_ways(affinity, greedy_permutations))
 
 
 def greedy_permutations(affinity: Tensor) -> Tensor:
@@ -53,5 +52,5 @@ def greedy_permutations(affinity: Tensor) -> Tensor:
 
 
 def workspace_bytes(n_positions: int, n_channels: int, size: int, settings: Settings) -> int:
-    """Return what one pair takes: gathered vectors, affinities, and these in the order of rows."""
-    return n_positions * (2 * n_positions * size + 2 * n_channels * size + 64)
+    """Return what one pair takes: gathered vectors, affinities both ways, and these in order."""
+    return n_positions * (3 * n_positions * size + 2 * n_channels * size + 64)

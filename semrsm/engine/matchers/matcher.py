@@ -40,7 +40,9 @@ class Matcher:
         name: What it is called on the command line.
         summary: One line for help texts.
         value: How its matched inner product relates to the optimum.
-        symmetric: Swapping the two samples leaves the value as it is, where ties decide nothing.
+        both_ways: One sample would choose and the other be chosen, so each pair is matched both ways
+            and the larger value taken. Swapping the two samples leaves the value of any matcher as it
+            is, where ties decide nothing.
         permutation: It matches every position with exactly one.
         position_free: Permuting the positions of a sample leaves the value as it is, where ties
             decide nothing.
@@ -63,7 +65,7 @@ class Matcher:
     name: str
     summary: str
     value: Literal["exact", "at most the optimum", "at least the optimum"]
-    symmetric: bool
+    both_ways: bool
     permutation: bool
     position_free: bool
     centred: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,33 +59,33 @@ class Grown:
     trees: Trees
 
 
-def grow_trees(maps: Maps, settings: Settings) -> Grown:
-    """Grow the feature trees that the start needs, once for all pairs of the block.
-
-    A solver that makes its own start, as the one on the GPU does, needs none.
-    """
-    own_start = SOLVERS[settings.solver].solve_products is not None
-    sizes = () if own_start else start_for(maps.n_positions).sizes
-    return Grown(maps, potentials.grow(maps.values, sizes))
+def prepare_for_solver(maps: Maps, settings: Settings) -> Any:
+    """Make ready what the solver needs of a block: feature trees, where it makes no start of its own."""
+    solver = SOLVERS[settings.solver]
+    if solver.pairs is not None:
+        return solver.pairs.prepare(maps)
+    return Grown(maps, potentials.grow(maps.values, start_for(maps.n_positions).sizes))
 
 
-def match_optimally(rows: Grown, columns: Grown, pairs: Tensor, settings: Settings) -> Matches:
+def match_optimally(rows: Any, columns: Any, pairs: Tensor, settings: Settings) -> Matches:
     """Match pairs of samples so that the sum of their matched products is largest.
 
     The solver sees the reduced costs u + v - A >= 0 instead of the affinity A, which changes no
     optimal matching; the closer u and v are to optimal potentials, the less it has to do.
 
     Args:
-        rows: The block that `pairs[:, 0]` counts in, centred: that changes no optimum either.
-        columns: The block that `pairs[:, 1]` counts in, of the same dtype.
+        rows: What `prepare_for_solver` made of the block that `pairs[:, 0]` counts in, centred: that
+            changes no optimum either.
+        columns: The same of the block that `pairs[:, 1]` counts in, of the same dtype.
         pairs: (P, 2) int64.
         settings: `solver` names the exact solver.
 
     Source: Wald et al., NeurIPS 2024, Eqs. 4-5.
     """
     solver = SOLVERS[settings.solver]
-    if solver.solve_products is not None:
-        return Matches(*solver.solve_products(rows.maps, columns.maps, pairs))
+    if solver.pairs is not None:
+        solved = solver.pairs.match(rows, columns, pairs, False)
+        return Matches(solved.sums, solved.permutation, solved.again)
     return match_from_start(rows, columns, pairs, start_for(rows.maps.n_positions), solver.minimise)
 
 
@@ -144,11 +145,17 @@ def _runs(pairs: Tensor) -> list[tuple[int, int]]:
 
 
 def prepared_bytes(n_positions: int, n_channels: int, size: int, settings: Settings) -> int:
-    """Return what the trees of a sample take: the order of its positions and the means of groups."""
+    """Return what a sample takes: for the solver, or the order of its positions and means of groups."""
+    solver = SOLVERS[settings.solver]
+    if solver.pairs is not None:
+        return solver.pairs.prepared_bytes(n_positions, n_channels, size)
     groups = sum(n_positions // group for group in start_for(n_positions).sizes)
     return 8 * n_positions + groups * n_channels * size
 
 
 def workspace_bytes(n_positions: int, n_channels: int, size: int, settings: Settings) -> int:
     """Return what one pair takes: costs, the plan of the sweeps, the solver's copy, the products."""
+    solver = SOLVERS[settings.solver]
+    if solver.pairs is not None:
+        return solver.pairs.workspace_bytes(n_positions, n_channels, size)
     return n_positions * (n_positions * 4 * size + 64)

@@ -59,8 +59,11 @@ def identity(x: Floats, y: Floats, settings: Settings, grid: Grid) -> float:
 
 
 def greedy(x: Floats, y: Floats, settings: Settings, grid: Grid) -> float:
-    """Return the value of `greedy_permutation`."""
-    return value_of(x, y, greedy_permutation(x @ y.T))
+    """Return the larger value of `greedy_permutation`, with the positions of x or of y choosing."""
+    affinity = x @ y.T
+    return max(
+        value_of(x, y, greedy_permutation(affinity)), value_of(y, x, greedy_permutation(affinity.T))
+    )
 
 
 def topk_greedy(x: Floats, y: Floats, settings: Settings, grid: Grid) -> float:
@@ -84,11 +87,16 @@ def batch_optimal(x: Floats, y: Floats, settings: Settings, grid: Grid) -> float
 
 
 def sinkhorn(x: Floats, y: Floats, settings: Settings, grid: Grid) -> float:
+    """Return the larger value of the entropic plan, rounded greedily, with x or y as its rows."""
+    return max(_sinkhorn_of_rows(x, y, settings), _sinkhorn_of_rows(y, x, settings))
+
+
+def _sinkhorn_of_rows(x: Floats, y: Floats, settings: Settings) -> float:
     """Return the value of the entropic plan of the centred affinities, rounded greedily."""
     affinity = (x - x.mean(0)) @ (y - y.mean(0)).T
     spread = affinity.max() - affinity.min()
     if spread == 0:
-        return identity(x, y, settings, grid)
+        return value_of(x, y, list(range(len(x))))
     u, v = np.zeros(len(x)), np.zeros(len(x))
     falling = [0.25 * 0.85**k for k in range(1000) if 0.25 * 0.85**k > settings.epsilon]
     for entropy in spread * np.array([*falling, *[settings.epsilon] * 10]):

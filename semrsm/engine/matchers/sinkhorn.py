@@ -8,7 +8,7 @@ from torch import Tensor
 from semrsm.engine.maps import Maps
 from semrsm.engine.matchers.greedy import greedy_permutations
 from semrsm.engine.matchers.matcher import Matches
-from semrsm.engine.products import affinities, sums_of
+from semrsm.engine.products import affinities, better_of_both_ways
 from semrsm.engine.settings import Settings
 
 FIRST = 0.25  # of the range: an entropy that any problem is balanced with in one sweep
@@ -23,7 +23,8 @@ def match_by_sinkhorn(rows: Maps, columns: Maps, pairs: Tensor, settings: Settin
     Sweeps make the rows, then the columns of the plan sum to one. The entropy falls from a quarter
     of the range of A to `settings.epsilon` of it, then stays for ten sweeps; as many sweeps for
     every pair, so that no pair depends on those beside it. Rounding is greedy on the plan: the rows
-    in order of their largest entry each take the free column of their largest entry.
+    in order of their largest entry each take the free column of their largest entry. All of it is
+    done once more with rows and columns exchanged, and the better permutation counts.
 
     Args:
         rows: (a, S, C), centred, as the range is that of the centred affinities.
@@ -34,9 +35,11 @@ def match_by_sinkhorn(rows: Maps, columns: Maps, pairs: Tensor, settings: Settin
     Source: Cuturi, NeurIPS 2013, arXiv:1306.0895; falling entropy: Schmitzer, SIAM J. Sci. Comput.
     2019, doi:10.1137/16M1106018.
     """
-    affinity = affinities(rows, columns, pairs)
-    permutation = greedy_permutations(log_plan(affinity, settings.epsilon))
-    return Matches(sums_of(affinity, permutation), permutation)
+
+    def rounded(affinity: Tensor) -> Tensor:
+        return greedy_permutations(log_plan(affinity, settings.epsilon))
+
+    return Matches(*better_of_both_ways(affinities(rows, columns, pairs), rounded))
 
 
 def entropies(epsilon: float) -> list[float]:
@@ -74,5 +77,5 @@ def _soft_maximum(scores: Tensor, entropy: Tensor, dim: int) -> Tensor:
 
 
 def workspace_bytes(n_positions: int, n_channels: int, size: int, settings: Settings) -> int:
-    """Return what one pair takes: affinities, shifted, reduced, and the plan, in the order of rows."""
-    return n_positions * (n_positions * 4 * size + 2 * n_channels * size + 64)
+    """Return what one pair takes: affinities both ways, shifted, reduced, and the plan, in order."""
+    return n_positions * (n_positions * 5 * size + 2 * n_channels * size + 64)

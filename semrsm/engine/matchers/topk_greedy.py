@@ -8,12 +8,17 @@ from torch import Tensor
 from semrsm.engine.matchers.batch_optimal import Ordered
 from semrsm.engine.matchers.greedy import greedy_permutations
 from semrsm.engine.matchers.matcher import Matches
-from semrsm.engine.products import affinities_of_some, best_permutations, sums_of
+from semrsm.engine.products import (
+    affinities_of_some,
+    best_permutations,
+    better_of_both_ways,
+    sums_of,
+)
 from semrsm.engine.settings import Settings
 
 
 def match_topk(rows: Ordered, columns: Ordered, pairs: Tensor, settings: Settings) -> Matches:
-    """Match the `settings.topk` positions of largest norm optimally, the others greedily.
+    """Match the `settings.topk` positions of largest norm optimally, the others greedily, both ways.
 
     No match crosses the cut, and only the affinities on either side of it are computed. Of positions
     with the same norm the later ones count as larger. With S of at most `topk` the result is optimal.
@@ -38,12 +43,12 @@ def match_topk(rows: Ordered, columns: Ordered, pairs: Tensor, settings: Setting
         # Positions go up, so that greedy ties are decided by the lower one.
         x, y = (order[:, part].sort(dim=1).values for order in orders)
         affinity = affinities_of_some(rows.maps, columns.maps, pairs, x[:, None], y[:, None])[:, 0]
-        within = (
-            best_permutations(affinity, settings.solver)
-            if optimal
-            else greedy_permutations(affinity)
-        )
-        sums += sums_of(affinity, within)
+        if optimal:
+            within = best_permutations(affinity, settings.solver)
+            sums += sums_of(affinity, within)
+        else:
+            of_rest, within = better_of_both_ways(affinity, greedy_permutations)
+            sums += of_rest
         permutation.scatter_(1, x, y.gather(1, within))
     return Matches(sums, permutation)
 
@@ -52,5 +57,5 @@ def workspace_bytes(n_positions: int, n_channels: int, size: int, settings: Sett
     """Return what one pair takes: gathered vectors and the larger of its two problems."""
     top = min(settings.topk, n_positions)
     rest = n_positions - top
-    problem = max(top * top * (3 * size + 8), 2 * rest * rest * size)
+    problem = max(top * top * (3 * size + 8), 3 * rest * rest * size)
     return problem + n_positions * (2 * n_channels * size + 64)

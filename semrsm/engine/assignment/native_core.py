@@ -1,0 +1,177 @@
+"""Exact matching by the native core: products, start, solver and proof of a pair in one go."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from semrsm.engine import native, potentials
+from semrsm.engine.assignment.solver import Solved
+from semrsm.engine.maps import Maps
+
+ACCEPTED_GAP = 1e-7
+"""Of |x| |y|: a pair whose potentials leave a larger gap is solved again in float64."""
+SIZES = (16, 4)
+"""Positions in a group of the feature trees, from TREES_FROM positions on."""
+TREES_FROM = 400
+ENTROPIES = ((1500, (0.006,)), (TREES_FROM, (0.02,)), (1, (0.15, 0.04)))
+"""Of the Sinkhorn sweeps, in units of the mean reduced cost, by least number of positions. Measured on
+ResNet18 maps: the better the potentials of the trees, the smaller the entropy that improves them."""
+
+
+class _Level(ctypes.Structure):
+    _fields_ = (
+        ("values", ctypes.c_void_p),
+        ("packed", ctypes.c_void_p),
+        ("n_positions", ctypes.c_long),
+    )
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A block of samples as the core reads it.
+
+    Attributes:
+        maps: The samples, centred.
+        levels: (b, S_l, C) vectors of each level, coarsest first: means of groups, at last positions.
+        packed: (b, .) the vectors of each level once more, in the order of the product.
+        norms: (b,) float64, |v| of the stored values.
+    """
+
+    maps: Maps
+    levels: tuple[Tensor, ...]
+    packed: tuple[Tensor, ...]
+    norms: Tensor
+
+
+def available() -> bool:
+    """Say whether the core was built, and is wanted here."""
+    return native.core() is not None
+
+
+def prepare(maps: Maps) -> Packed:
+    """Make a block ready: grow the feature trees that large maps start from, and pack all levels."""
+    sizes = SIZES if maps.n_positions >= TREES_FROM else ()
+    means = potentials.grow(maps.values, sizes).means
+    levels = tuple(level.contiguous() for level in (*means, maps.values))
+    norms = [torch.linalg.vector_norm(v, dtype=torch.float64) for v in maps.values]
+    return Packed(maps, levels, tuple(_pack(level) for level in levels), torch.stack(norms))
+
+
+def _pack(vectors: Tensor) -> Tensor:
+    core = _core()
+    b, S, C = vectors.shape
+    packed = vectors.new_empty(b, core.call("packed_size", vectors, S, C))
+    core.call("pack", vectors, vectors, b, S, C, packed)
+    return packed
+
+
+def solve_products(rows: Packed, columns: Packed, pairs: Tensor, bounded: bool = False) -> Solved:
+    """Match pairs of samples optimally.
+
+    A pair whose potentials leave a gap above ACCEPTED_GAP is solved again in float64.
+
+    Args:
+        rows: The block that `pairs[:, 0]` counts in.
+        columns: The block that `pairs[:, 1]` counts in.
+        pairs: (P, 2) int64.
+        bounded: Also bound the sums of all matchings from above.
+    """
+    dtype = rows.maps.values.dtype
+    _, S, C = rows.maps.values.shape
+    sums, gaps = (torch.empty(len(pairs), dtype=torch.float64) for _ in range(2))
+    bounds = torch.empty_like(sums) if bounded else None
+    permutation = torch.empty(len(pairs), S, dtype=torch.int64)
+    pairs, entropies = pairs.contiguous(), _entropies(S)
+    levels = _levels(rows), _levels(columns), len(rows.levels)
+    sizes = C, pairs, len(pairs), entropies, len(entropies)
+    _core().call("match", rows.maps.values, *levels, *sizes, sums, gaps, bounds, permutation)
+    i, j = pairs.unbind(1)
+    unproven = (~(gaps <= ACCEPTED_GAP * rows.norms[i] * columns.norms[j])).nonzero()[:, 0]
+    again = unproven if dtype == torch.float32 else unproven[:0]
+    if len(again):
+        wide = _widened(rows, columns, pairs[again], bounded)
+        sums[again], permutation[again] = wide.sums, wide.permutation
+        if bounds is not None and wide.bounds is not None:
+            bounds[again] = wide.bounds
+    return Solved(sums, permutation, len(again), bounds)
+
+
+def _entropies(S: int) -> Tensor:
+    chosen = next(entropies for least, entropies in ENTROPIES if least <= S)
+    return torch.tensor(chosen, dtype=torch.float64)
+
+
+def _levels(block: Packed) -> ctypes.Array[_Level]:
+    return (_Level * len(block.levels))(
+        *(
+            _Level(level.data_ptr(), packed.data_ptr(), level.shape[1])
+            for level, packed in zip(block.levels, block.packed, strict=True)
+        )
+    )
+
+
+def _widened(rows: Packed, columns: Packed, pairs: Tensor, bounded: bool) -> Solved:
+    """Solve some pairs in float64: what gap is left then is the rounding of float64."""
+
+    def one(block: Packed, sample: int) -> Packed:
+        values = block.maps.values[sample : sample + 1].double()
+        return prepare(replace(block.maps, values=values))
+
+    first = torch.zeros(1, 2, dtype=torch.int64)
+    solved = [
+        solve_products(one(rows, i), one(columns, j), first, bounded) for i, j in pairs.tolist()
+    ]
+    bounds = [s.bounds for s in solved if s.bounds is not None]
+    return Solved(
+        torch.cat([s.sums for s in solved]),
+        torch.cat([s.permutation for s in solved]),
+        len(solved),
+        torch.cat(bounds) if bounds else None,
+    )
+
+
+def prepared_bytes(n_positions: int, n_channels: int, size: int) -> int:
+    """Return what a sample takes beside its map: the map once more, and means of groups twice."""
+    sizes = (1, *SIZES, *SIZES) if n_positions >= TREES_FROM else (1,)
+    return sum(n_positions // group for group in sizes) * n_channels * size + 8 * n_positions
+
+
+def workspace_bytes(n_positions: int, n_channels: int, size: int) -> int:
+    """Return what a thread takes to solve a pair: its costs, and plans or lists."""
+    return n_positions * (2 * n_positions * size + 512)
+
+
+def solve(affinity: Tensor) -> Tensor:
+    """Find the permutations that maximise sum_s affinity[k, s, p(s)].
+
+    Sinkhorn sweeps, then shortest augmenting paths, or cost scaling for large problems. Releases the
+    GIL and stays in the calling thread.
+
+    Args:
+        affinity: (k, S, S) float32 or float64 on the CPU, finite; not checked here.
+
+    Returns:
+        (k, S) int64.
+
+    >>> solve(torch.tensor([[[3.0, 1.0], [1.0, 4.0]], [[1.0, 2.0], [5.0, 1.0]]])).tolist()
+    [[0, 1], [1, 0]]
+    """
+    return minimise(-affinity)
+
+
+def minimise(costs: Tensor) -> Tensor:
+    """Find the permutations (k, S) int64 that minimise sum_s costs[k, s, p(s)]; see `solve`."""
+    k, S, _ = costs.shape
+    permutations = torch.empty(k, S, dtype=torch.int64)
+    _core().call("minimise", costs, costs.contiguous(), k, S, permutations)
+    return permutations
+
+
+def _core() -> native.Core:
+    core = native.core()
+    assert core is not None
+    return core

@@ -1,0 +1,72 @@
+"""What a solver is: the record of the table SOLVERS and what a solver of whole pairs returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from semrsm.engine.maps import Maps
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What a solver found for P pairs of samples.
+
+    Attributes:
+        sums: (P,) float64, sum_s <v_s, w_p(s)> of the stored values.
+        permutation: (P, S) int64.
+        again: How many pairs were not proved optimal at first and were solved again in float64.
+        bounds: (P,) float64, what no matching of the stored values exceeds; None where not asked for.
+    """
+
+    sums: Tensor
+    permutation: Tensor
+    again: int
+    bounds: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class PairSolver:
+    """How a solver matches samples that it is given as maps: products, start and proof are its own.
+
+    Attributes:
+        prepare: Maps -> what it needs of a block, made once for all pairs of the block.
+        match: (rows, columns, pairs (P, 2), whether bounds are wanted) -> Solved.
+        prepared_bytes: (S, C, bytes of a number) -> memory for each sample beside its map.
+        workspace_bytes: (S, C, bytes of a number) -> memory for each pair in work.
+    """
+
+    prepare: Callable[[Maps], Any]
+    match: Callable[[Any, Any, Tensor, bool], Solved]
+    prepared_bytes: Callable[[int, int, int], int]
+    workspace_bytes: Callable[[int, int, int], int]
+
+
+@dataclass(frozen=True)
+class Solver:
+    """An implementation of exact assignment.
+
+    Attributes:
+        name: What it is called.
+        summary: One line for help texts.
+        device: "cpu" or "cuda": where it computes.
+        available: Says whether what it needs is installed.
+        solve: (P, S, S) affinities -> (P, S) int64 permutations that maximise their sum.
+        minimise: (P, S, S) costs on the CPU -> (P, S) int64 permutations that minimise their sum.
+        reference: Where it comes from.
+        pairs: How it matches samples from their maps; None if it solves given problems only.
+        most_positions: The largest problem it solves; None where memory is the only limit.
+    """
+
+    name: str
+    summary: str
+    device: str
+    available: Callable[[], bool]
+    solve: Callable[[Tensor], Tensor]
+    minimise: Callable[[Tensor], Tensor]
+    reference: str
+    pairs: PairSolver | None = None
+    most_positions: int | None = None

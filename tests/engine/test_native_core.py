@@ -1,0 +1,205 @@
+"""The native core against SciPy in float64, for every kind of processor that this one can be."""
+
+import os
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
+
+from semrsm.engine import native
+from semrsm.engine.assignment import native_core
+from semrsm.engine.maps import prepare
+from semrsm.errors import SemrsmError
+
+pytestmark = pytest.mark.skipif(not native.targets(), reason="the native core was not built here")
+
+
+@pytest.fixture(params=native.TARGETS)
+def target(request, monkeypatch):
+    if request.param not in native.targets():
+        pytest.skip(f"this processor does not run {request.param}")
+    monkeypatch.setattr(native, "core", lambda: native.load(request.param))
+    return request.param
+
+
+def gaussian(rng, b, S, C):
+    return rng.normal(size=(b, S, C))
+
+
+def relu(rng, b, S, C):
+    return np.maximum(rng.normal(size=(b, S, C)), 0)
+
+
+def many_zero_positions(rng, b, S, C):
+    return relu(rng, b, S, C) * (rng.random((b, S, 1)) < 0.3)
+
+
+def small_integers(rng, b, S, C):
+    return rng.integers(0, 3, (b, S, C)).astype(float)
+
+
+def rank_one(rng, b, S, C):
+    return rng.normal(size=(b, S, 1)) * rng.normal(size=(1, 1, C))
+
+
+def duplicated(rng, b, S, C):
+    return np.repeat(rng.normal(size=(b, S // 5 + 1, C)), 5, axis=1)[:, :S]
+
+
+def zeros(rng, b, S, C):
+    return np.zeros((b, S, C))
+
+
+def tiny(rng, b, S, C):
+    return rng.normal(size=(b, S, C)) * 1e-30
+
+
+KINDS = (
+    gaussian,
+    relu,
+    many_zero_positions,
+    small_integers,
+    rank_one,
+    duplicated,
+    zeros,
+    tiny,
+)
+
+
+def optimum(x: torch.Tensor, y: torch.Tensor) -> float:
+    affinity = (x.double() @ y.double().T).numpy()
+    return affinity[linear_sum_assignment(affinity, maximize=True)].sum()
+
+
+def check(x, y, dtype, tolerance=1e-7):
+    rows, columns = (prepare(torch.from_numpy(v), centred=True, dtype=dtype) for v in (x, y))
+    pairs = torch.cartesian_prod(torch.arange(len(x)), torch.arange(len(y)))
+    packed = native_core.prepare(rows), native_core.prepare(columns)
+    solved = native_core.solve_products(*packed, pairs, bounded=True)
+    S = rows.n_positions
+    assert torch.equal(solved.permutation.sort(1).values, torch.arange(S).expand(len(pairs), S))
+    for k, (i, j) in enumerate(pairs.tolist()):
+        a, b = rows.values[i], columns.values[j]
+        size = float(a.double().norm() * b.double().norm())
+        best = optimum(a, b)
+        taken = (a.double() * b.double()[solved.permutation[k]]).sum()
+        assert abs(solved.sums[k] - taken) <= 1e-14 * size
+        assert abs(solved.sums[k] - best) <= tolerance * size
+        assert solved.bounds[k] >= best - 1e-13 * size
+        assert solved.bounds[k] <= best + 2 * tolerance * size + 1e-40  # stored values are about 1
+    return solved
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize(
+    ("S", "C"), [(1, 1), (2, 3), (3, 1), (17, 20), (49, 130), (63, 7), (100, 33)]
+)
+def test_equals_scipy_in_float64_and_proves_it(target, kind, dtype, S, C):
+    rng = np.random.default_rng(S * C)
+    x, y = kind(rng, 3, S, C), kind(rng, 2, S, C)
+    check(x, y, dtype)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(("S", "C"), [(196, 16), (257, 8), (401, 5), (784, 12)])
+def test_equals_scipy_for_larger_maps(target, kind, S, C):
+    rng = np.random.default_rng(S)
+    check(kind(rng, 1, S, C), kind(rng, 1, S, C), torch.float32)
+
+
+def test_float64_of_large_maps_leaves_no_gap():
+    rng = np.random.default_rng(5)
+    solved = check(relu(rng, 1, 500, 9), relu(rng, 1, 500, 9), torch.float64, tolerance=1e-11)
+    assert solved.again == 0
+
+
+@pytest.mark.parametrize("layer", ["layer4", "layer3", "layer2"])
+def test_equals_scipy_on_real_maps(target, layer, shared_data):
+    with h5py.File(shared_data / "resnet18_imagenet_24.h5") as file:
+        maps = file[layer][:3].astype(np.float32)
+    x = maps.reshape(*maps.shape[:2], -1).transpose(0, 2, 1)
+    solved = check(x[:1], x[1:], torch.float32)
+    assert solved.again == 0
+
+
+@pytest.mark.slow
+def test_equals_scipy_on_one_pair_of_the_largest_maps(shared_data):
+    with h5py.File(shared_data / "resnet18_imagenet_24.h5") as file:
+        maps = file["layer1"][:2].astype(np.float32)
+    x = maps.reshape(*maps.shape[:2], -1).transpose(0, 2, 1)
+    assert check(x[:1], x[1:], torch.float32).again == 0
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    S=st.integers(1, 40),
+    values=st.sampled_from([2, 5, 1000]),
+    scale=st.sampled_from([1e-20, 1.0, 1e20]),
+    double=st.booleans(),
+)
+def test_minimises_given_costs(seed, S, values, scale, double):
+    rng = np.random.default_rng(seed)
+    costs = (rng.integers(0, values, (3, S, S)) * scale).astype(
+        np.float64 if double else np.float32
+    )
+    permutations = native_core.minimise(torch.from_numpy(costs)).numpy()
+    for cost, permutation in zip(costs.astype(float), permutations, strict=True):
+        assert sorted(permutation) == list(range(S))
+        taken = cost[np.arange(S), permutation].sum()
+        best = cost[linear_sum_assignment(cost)].sum()
+        assert taken <= best + 1e-6 * scale * values * S
+
+
+@pytest.mark.parametrize("values", [3, 10_000])
+def test_minimises_large_problems(target, values):
+    rng = np.random.default_rng(values)
+    costs = rng.integers(0, values, (1, 450, 450)).astype(np.float32)
+    permutation = native_core.minimise(torch.from_numpy(costs))[0].numpy()
+    taken = costs[0][np.arange(450), permutation].sum()
+    assert taken == costs[0][linear_sum_assignment(costs[0])].sum()
+
+
+def test_the_value_does_not_depend_on_the_processor(monkeypatch):
+    rng = np.random.default_rng(1)
+    maps = prepare(torch.from_numpy(relu(rng, 6, 49, 64)).float(), centred=True)
+    pairs = torch.combinations(torch.arange(6))
+    sums = []
+    for name in native.targets():
+        monkeypatch.setattr(native, "core", lambda name=name: native.load(name))
+        packed = native_core.prepare(maps)
+        sums.append(native_core.solve_products(packed, packed, pairs).sums)
+    for other in sums[1:]:
+        assert torch.allclose(sums[0], other, rtol=1e-7, atol=0)
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_environment_chooses_a_target_or_none():
+    code = "from semrsm.engine.assignment import choose_solver as c; print(c('cpu').name)"
+    assert run(code, SEMRSM_NATIVE_TARGET="baseline").stdout == "native\n"
+    assert run(code, SEMRSM_NATIVE_TARGET="none").stdout in ("laprust\n", "scipy\n")
+
+
+def test_a_target_that_is_not_here_is_refused(monkeypatch):
+    monkeypatch.setenv(native.CHOICE, "abacus")
+    native.core.cache_clear()
+    with pytest.raises(SemrsmError, match="SEMRSM_NATIVE_TARGET=abacus: no such native core here"):
+        native.core()
+    monkeypatch.undo()
+    native.core.cache_clear()
