@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from semrsm.cli.console import ends_well, print_table, progress, say
+from semrsm.cli.console import print_table, progress, say
+from semrsm.cli.process import ends_well, run_process
 from semrsm.experiments.run import EXPERIMENTS, run_experiments
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "experiments"
@@ -38,4 +39,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(ends_well(main))
+    run_process(lambda: typer.run(ends_well(main)))

@@ -8,7 +8,6 @@ import typer
 
 from semrsm.cli.compare import compare
 from semrsm.cli.compute import compute
-from semrsm.cli.console import ends_well
 from semrsm.cli.demo import demo
 from semrsm.cli.evaluate import app as evaluate
 from semrsm.cli.finish import finish
@@ -16,6 +15,7 @@ from semrsm.cli.info import info
 from semrsm.cli.methods import methods
 from semrsm.cli.pair import pair
 from semrsm.cli.plot import plot
+from semrsm.cli.process import ends_well, run_process
 from semrsm.cli.report import report
 from semrsm.cli.status import status
 from semrsm.version import __version__
@@ -60,4 +60,4 @@ def describe(
 
 def main() -> None:
     """Run the command line."""
-    app()
+    run_process(app)

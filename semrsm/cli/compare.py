@@ -133,7 +133,7 @@ def compare(
         write_aside(out, _as_csv(records), overwrite)
         say(f"wrote {out}")
     if plot is not None:
-        save_figure(draw_comparison(records), plot)
+        save_figure(draw_comparison(records), plot, overwrite)
         say(f"wrote {plot}")
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any
 
-import typer
 from rich.console import Console
 from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -21,28 +18,95 @@ from rich.text import Text
 
 from semrsm.errors import SemrsmError
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 LOG_SECONDS = 30.0  # between two lines of progress where there is no terminal
 
-FAILED, INTERRUPTED = 1, 130
+LONGEST_SENTENCE, LEFT_OUT = 2000, " [..] "  # characters, and what stands for those cut out
+
+
+def printable(text: str) -> str:
+    r"""Return a text with everything escaped that is no visible character of its line.
+
+    Those are line ends, tabs, the escapes that command a terminal, marks that turn the direction of
+    writing, and bytes that are not UTF-8.
+
+    >>> printable("conv\n\x1b[2J"), printable("größe µ")
+    ('conv\\n\\x1b[2J', 'größe µ')
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
+
+
+def sentence(text: str) -> str:
+    """Return a text as one line that is not too long: the middle is left out where it is.
+
+    >>> len(sentence("a" * 10_000)), sentence("two\\nlines")
+    (2000, 'two\\\\nlines')
+    """
+    line = printable(text)
+    if len(line) <= LONGEST_SENTENCE:
+        return line
+    half = (LONGEST_SENTENCE - len(LEFT_OUT)) // 2
+    return f"{line[:half]}{LEFT_OUT}{line[-half:]}"
 
 
 def say(text: str) -> None:
-    """Tell a person something, on stderr, without markup."""
-    print(text, file=sys.stderr, flush=True)
+    """Tell a person something in a line on stderr, without markup; nobody listens where it is closed."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):  # the terminal may be gone, or the disk of the log full
+            print(sentence(text), file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _printing() -> Iterator[None]:
+    """Print to stdout; raise SemrsmError where it cannot be written to."""
+    if sys.stdout is None:
+        raise SemrsmError("the result cannot be printed, as stdout is closed; send it somewhere")
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has read enough
+        raise
+    except OSError as error:
+        drop_stdout()
+        raise SemrsmError(
+            f"the result cannot be printed ({error.strerror or error}); send stdout elsewhere"
+        ) from error
+
+
+def flush() -> None:
+    """Print what waits to be printed; raise SemrsmError where stdout cannot be written to."""
+    if sys.stdout is not None:
+        with _printing():
+            pass
+
+
+def drop_stdout() -> None:
+    """Let stdout lead nowhere: Python would complain once more about it when it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_json(value: Any) -> None:
     """Print plain JSON on stdout; a number that is not finite is an error, never a bare NaN."""
-    print(json.dumps(value, indent=2, allow_nan=False))
+    with _printing():
+        print(json.dumps(value, indent=2, allow_nan=False))
 
 
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None
 ) -> None:
-    """Print a table on stdout: drawn on a terminal, tab-separated with a header line elsewhere."""
+    """Print a table on stdout: drawn on a terminal, tab-separated with a header line elsewhere.
+
+    Raises SemrsmError if stdout cannot be written to.
+    """
+    with _printing():
+        _print_table(columns, rows, title)
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None) -> None:
     if not sys.stdout.isatty():
         for row in (columns, *rows):
             print("\t".join(_plain(cell) for cell in row))
@@ -82,22 +146,24 @@ def _without_shared(
 
 def _drawn(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None) -> Table:
     # Text holds no markup: a name like "[red]" is shown as it is.
-    table = Table(title=Text(title) if title else None, title_justify="left")
+    table = Table(title=Text(printable(title)) if title else None, title_justify="left")
     for index, column in enumerate(columns):
         numbers = bool(rows) and all(isinstance(row[index], (int, float)) for row in rows)
-        table.add_column(Text(column), justify="right" if numbers else "left", overflow="fold")
+        table.add_column(
+            Text(printable(column)), justify="right" if numbers else "left", overflow="fold"
+        )
     for row in rows:
         table.add_row(*(Text(_shown(cell)) for cell in row))
     return table
 
 
 def _turned(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None) -> Table:
-    first = [str(columns[0]), *(_shown(row[0]) for row in rows)]
-    table = Table(title=Text(title) if title else None, title_justify="left")
+    first = [printable(columns[0]), *(_shown(row[0]) for row in rows)]
+    table = Table(title=Text(printable(title)) if title else None, title_justify="left")
     for name in first:
         table.add_column(Text(name), overflow="fold")
     for k, column in enumerate(columns[1:], start=1):
-        table.add_row(Text(column), *(Text(_shown(row[k])) for row in rows))
+        table.add_row(Text(printable(column)), *(Text(_shown(row[k])) for row in rows))
     return table
 
 
@@ -109,12 +175,16 @@ def _width(console: Console, table: Table) -> int:
 
 def _plain(cell: Any) -> str:
     """Return a cell for machines: every digit that counts."""
-    return "" if cell is None else f"{cell:.10g}" if isinstance(cell, float) else str(cell)
+    if isinstance(cell, float):
+        return f"{cell:.10g}"
+    return "" if cell is None else printable(str(cell))
 
 
 def _shown(cell: Any) -> str:
     """Return a cell for people."""
-    return "-" if cell is None else f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+    if isinstance(cell, float):
+        return f"{cell:.4g}"
+    return "-" if cell is None else printable(str(cell))
 
 
 def bytes_for_people(n: int) -> str:
@@ -179,7 +249,7 @@ class BarProgress:
     def __call__(self, layer: str, pairs: int, of: int) -> None:
         """Take note that so many pairs of a layer are done; some may have been before this run."""
         if layer not in self._tasks:
-            self._tasks[layer] = self._progress.add_task(layer, total=of, rate="")
+            self._tasks[layer] = self._progress.add_task(printable(layer), total=of, rate="")
         began, first = self._began.setdefault(layer, (time.monotonic(), pairs))
         if pairs == first:
             self._began[layer] = time.monotonic(), first
@@ -190,7 +260,7 @@ class BarProgress:
 @contextlib.contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
     """Show how far a run is: call what this gives with (layer, pairs done, pairs in all)."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield LineProgress()
         return
     columns = (
@@ -203,56 +273,3 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
     )
     with Progress(*columns, console=Console(stderr=True)) as bars:
         yield BarProgress(bars)
-
-
-def ends_well(command: Callable[P, R]) -> Callable[P, R]:
-    """Have a command end as documented: 1 with one sentence, 130 when interrupted, no broken pipes."""
-
-    @functools.wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        for number in (signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the connection was lost
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
-                signal.signal(number, _terminate)
-        try:
-            result = command(*args, **kwargs)
-            sys.stdout.flush()
-            return result
-        except SemrsmError as error:
-            say(f"semrsm: {'; '.join([str(error), *_notes(error)])}")
-            raise typer.Exit(FAILED) from None
-        except BrokenPipeError:
-            # Whoever read has read enough; Python would complain once more when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
-        except KeyboardInterrupt as error:
-            _leave("interrupted", error, INTERRUPTED)
-        except Terminated as error:
-            _leave("terminated", error, 128 + error.signal)
-
-    return run
-
-
-class Terminated(BaseException):
-    """SIGTERM or SIGHUP has come; temporary files are removed on its way out."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.signal = number
-
-
-def _terminate(number: int, _: object) -> None:
-    # The next one comes while temporary files are removed, and is one too many.
-    signal.signal(number, signal.SIG_IGN)
-    raise Terminated(number)
-
-
-def _notes(error: BaseException) -> list[str]:
-    """Return what was noted on an error's way, such as where tiles are kept."""
-    return list(getattr(error, "__notes__", []))
-
-
-def _leave(why: str, error: BaseException, code: int) -> NoReturn:
-    """End the process at once: threads may be deep in a solver, waiting would look like a hang."""
-    with contextlib.suppress(OSError):  # the terminal may be gone
-        say("; ".join([f"semrsm: {why}", *(_notes(error) or ["nothing was written"])]))
-    os._exit(code)

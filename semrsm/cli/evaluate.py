@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from semrsm.cli.console import ends_well, print_json, print_table, say
+from semrsm.cli.console import print_json, print_table, say
+from semrsm.cli.process import ends_well
 from semrsm.compute.parsers import parse_memory
 from semrsm.engine.kernels import KERNELS
 from semrsm.evaluate.results import Evaluation, write_details

@@ -103,7 +103,7 @@ def _try(
         write_aside(out, as_csv(trials), overwrite)
         say(f"wrote {out}")
     if plot:
-        save_figure(draw_quality(trials), plot)
+        save_figure(draw_quality(trials), plot, overwrite)
         say(f"wrote {plot}")
 
 

@@ -90,7 +90,7 @@ def pair(
         np.save(content, found.matching()[0])
         write_aside(matching, content.getvalue(), overwrite)
     if plot and figure:
-        save_figure(figure, plot)
+        save_figure(figure, plot, overwrite)
     if json:
         print_json([value.as_json() for value in found.values])
     else:

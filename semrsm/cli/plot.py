@@ -94,7 +94,7 @@ def plot(
         k=k,
         title=title,
     )
-    save_figure(draw_plot(kind, inputs, options, granted), out)
+    save_figure(draw_plot(kind, inputs, options, granted), out, overwrite)
     say(f"wrote {out}")
 
 

@@ -77,5 +77,5 @@ def report(
         queries=parse_queries(queries),
         title=title,
     )
-    write_aside(out, build_report(inputs, options, table or (), granted).encode())
+    write_aside(out, build_report(inputs, options, table or (), granted).encode(), overwrite)
     say(f"wrote {out}")

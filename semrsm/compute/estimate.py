@@ -13,6 +13,7 @@ from semrsm.compute.grid import Grid
 from semrsm.compute.options import RunOptions
 from semrsm.compute.plan import LayerPlan
 from semrsm.compute.scan import scan
+from semrsm.compute.space import SCAN_BYTES, output_bytes, tile_bytes
 from semrsm.engine.kernels import KERNELS
 from semrsm.engine.tiles import Budget, Tile, power_of_two_up_to
 from semrsm.storage.rsm_file import LayerInfo
@@ -77,7 +78,7 @@ def estimate(plan: LayerPlan, options: RunOptions) -> Estimate:
     n, m = plan.shape
     n_tiles, loads = len(plan.grid.tiles), _samples_read(plan.grid, plan.budget)
     scanned = n if plan.symmetric else n + m
-    bytes_written = n * m * (8 + 4 * len(options.kernel) + 8 * plan.work.certify)
+    bytes_written = output_bytes(plan.shape, options.kernel, plan.work.certify)
     # Samples are made ready while pairs are matched, on the same cores; only the first are waited for.
     first = min(loads, plan.budget.piece)
     waited = (first + (loads - first) / plan.work.threads) * ready
@@ -91,14 +92,13 @@ def estimate(plan: LayerPlan, options: RunOptions) -> Estimate:
         bytes_needed=plan.budget.bytes_needed,
         bytes_read=(scanned + loads) * plan.rows.layer.n_bytes // plan.rows.layer.n_samples,
         bytes_written=bytes_written,
-        run_folder_bytes=sum(t.shape[0] * t.shape[1] for t in plan.grid.tiles)
-        * 8 * (1 + plan.work.certify) + scanned * 24,
+        run_folder_bytes=tile_bytes(plan.grid.tiles, plan.work.certify) + scanned * SCAN_BYTES,
         pairs_per_second=rate * processes,
         seconds=scanning + matching + finishing,
         seconds_per_part=scanning + matching / parts if parts > 1 else None,
         solver=plan.solver,
         device=describe(plan.work.device),
-    )  # fmt: skip
+    )
 
 
 def _samples_read(grid: Grid, budget: Budget) -> int:

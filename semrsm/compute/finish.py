@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from semrsm.compute.description import LAYER_FACTS
 from semrsm.compute.options import RunOptions
 from semrsm.compute.run_report import LayerReport, gap_summary, versions
+from semrsm.compute.space import require_space_for_file
 from semrsm.compute.tiled_layer import Folders, TiledLayer
 from semrsm.engine.kernels import KERNELS, Finisher, finisher, refuse_unmatched
 from semrsm.engine.rounding import n_unsure, stored_type
@@ -54,6 +55,7 @@ def finish_run(
     """
     run = folders.run
     check_kernels(run, options)
+    require_space_for_file(run, out, options.kernel)
     memory = options.memory or default_memory()
     reports = []
     with writing(out, options.overwrite) as writer:

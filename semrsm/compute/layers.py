@@ -12,6 +12,7 @@ from semrsm.engine.positions import Positions, positions_of, to_positions
 from semrsm.errors import SemrsmError
 from semrsm.storage.activations import ActivationFile
 from semrsm.storage.layer import Layer
+from semrsm.storage.layer_names import check_layer_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,11 +118,16 @@ def layer_inputs(file: ActivationFile, layer: str | None, options: RunOptions) -
         options: `layer`, `layout`, `skip_tokens`, `pool`, `samples` and `bfloat16` are used.
 
     Raises:
-        SemrsmError: A layer is missing or cannot be read as positions, the layers differ in their
-            number of samples, or `samples` leaves none.
+        SemrsmError: A layer is missing, cannot be stored under its name or cannot be read as
+            positions, the layers differ in their number of samples, or `samples` leaves none.
     """
     patterns = (layer, *options.layer) if layer else options.layer
     layers = file.select(patterns, options.bfloat16)
+    for name in layers:
+        try:
+            check_layer_name(name)
+        except SemrsmError as error:
+            raise error.within(file.path) from error
     counts = {name: found.n_samples for name, found in layers.items()}
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} {n}" for name, n in counts.items())

@@ -37,12 +37,16 @@ from semrsm.names import no_such
 
 
 def sample_range(samples: str | None, n: int) -> range:
-    """Return which of n samples are meant; raise SemrsmError if none is.
+    """Return which of n samples are meant; raise SemrsmError if none is, or some are not there.
 
     >>> sample_range("10:20:5", 100)
     range(10, 20, 5)
     """
     parts = [int(part) if part else None for part in (samples or ":").split(":")]
+    if any(part is not None and not -n <= part <= n for part in parts[:2]):
+        raise SemrsmError(
+            f"--samples {samples} reaches beyond the {n} samples that there are; choose from 0:{n}"
+        )
     chosen = range(n)[slice(*parts)]
     if not chosen:
         raise SemrsmError(f"--samples {samples} leaves none of {n} samples; choose others")

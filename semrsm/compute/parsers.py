@@ -15,6 +15,7 @@ from semrsm.names import look_up
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 LARGEST_MEMORY = 2**63
+WHOLE = r"\d{1,18}"  # a whole number that can be counted to
 
 
 def parse_names(name: str) -> Callable[[Any], tuple[str, ...]]:
@@ -86,7 +87,7 @@ def parse_pool(value: Any) -> tuple[int, int]:
     (7, 7)
     """
     text = "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    match = re.fullmatch(r"\s*(\d+)\s*[xX]\s*(\d+)\s*", text)
+    match = re.fullmatch(rf"\s*({WHOLE})\s*[xX]\s*({WHOLE})\s*", text)
     if match and int(match[1]) > 0 and int(match[2]) > 0:
         return int(match[1]), int(match[2])
     raise SemrsmError(f"pool must be HxW, such as 7x7, got {value!r}")
@@ -99,7 +100,7 @@ def parse_samples(value: Any) -> str:
     '0:100:2'
     """
     parts = str(value).split(":")
-    if len(parts) not in (2, 3) or not all(re.fullmatch(r"(-?\d+)?", part) for part in parts):
+    if len(parts) not in (2, 3) or not all(re.fullmatch(f"(-?{WHOLE})?", part) for part in parts):
         raise SemrsmError(
             f"samples must be START:STOP or START:STOP:STEP, such as 0:1000, got {value!r}"
         )
@@ -157,7 +158,7 @@ def parse_dask(value: Any) -> str:
     """
     text = str(value)
     kind, _, number = text.partition(":")
-    if not text or (kind == "local" and not (number.isdecimal() and int(number) > 0)):
+    if not text or (kind == "local" and not (re.fullmatch(WHOLE, number) and int(number) > 0)):
         raise SemrsmError(
             f"dask must be a scheduler's address such as tcp://host:8786, or local:N, got {value!r}"
         )
@@ -173,7 +174,7 @@ def parse_shard(value: Any) -> tuple[int, int]:
     if value == "auto":
         return _part_of_array()
     text = "/".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
+    match = re.fullmatch(rf"\s*({WHOLE})\s*/\s*({WHOLE})\s*", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise SemrsmError(
             f"shard must be I/N with I from 1 to N, such as 1/8 to 8/8, or auto, got {value!r}"
@@ -185,7 +186,7 @@ def _part_of_array() -> tuple[int, int]:
     """Return the place of this task in its Slurm array, from 1, and how many tasks the array has."""
     names = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT")
     texts = [os.environ.get(name, "") for name in names]
-    if not all(text.isdecimal() for text in texts):
+    if not all(re.fullmatch(WHOLE, text) for text in texts):
         raise SemrsmError(
             f"shard auto reads {', '.join(names)}, which are not set here; submit a job array with"
             " sbatch --array=1-8, or name the part: --shard 1/8"

@@ -20,6 +20,7 @@ from semrsm.compute.options import RunOptions, options_of
 from semrsm.compute.plan import RunPlan, open_plan
 from semrsm.compute.run_report import Report
 from semrsm.compute.scan import LayerScan, refuse_zeros, scan_layer
+from semrsm.compute.space import require_space_for_run
 from semrsm.compute.tiled_layer import Folders
 from semrsm.compute.worker import Task, Worker
 from semrsm.engine.tiles import Tile
@@ -35,7 +36,7 @@ from semrsm.storage.run_folder import (
 )
 from semrsm.storage.run_json import run_id
 from semrsm.storage.run_lock import locked
-from semrsm.storage.whole_files import check_output, remove_leftovers
+from semrsm.storage.whole_files import check_name, check_output, written
 
 Progress = Callable[[str, int, int], None]
 
@@ -106,6 +107,7 @@ def compute_with(
             "--restart throws away what all shards have matched; remove the run folder yourself, then"
             " give the shards without it"
         )
+    check_name(out)
     refuse_foreign(path, out)
     left = not options.restart and out.is_file() and is_rsm_file(out) and read_run(path) is not None
     if not left:
@@ -121,11 +123,14 @@ def compute_with(
         for layer in plan.layers.values():
             if hint := class_token_hint(layer.rows):
                 listener.on_note(hint)
-        with _run_folder(path, run, options) as folder:
-            matching = _match(str(activations), plan, run, folder, options, listener)
+        with _run_folder(path, run, options, out) as folder:
+            chosen = _chosen_tiles(plan, options)
+            require_space_for_run(
+                plan, chosen, folder, None if options.shard else out, options.kernel
+            )
+            matching = _match(str(activations), plan, run, folder, options, listener, chosen)
             if options.shard is not None:
                 return Report(out, [])
-            remove_leftovers(out)
             reports = finish_run(Folders([folder]), out, options, command, matching)
     for report in reports:
         for note in report.notes:
@@ -160,7 +165,9 @@ def _keep_inputs(out: Path, plan: RunPlan) -> None:
 
 
 @contextlib.contextmanager
-def _run_folder(path: Path, run: Mapping[str, Any], options: RunOptions) -> Iterator[RunFolder]:
+def _run_folder(
+    path: Path, run: Mapping[str, Any], options: RunOptions, out: Path
+) -> Iterator[RunFolder]:
     """Open or start the run; remove it when all is done. What it found stays when it fails."""
     alone, new = options.shard is None, not path.exists()
     with locked(path, shared=not alone):
@@ -177,7 +184,9 @@ def _run_folder(path: Path, run: Mapping[str, Any], options: RunOptions) -> Iter
                 folder.remove_leftovers()
             yield folder
         except BaseException as error:
-            if folder.holds_tiles():
+            if out in written():  # a signal has come since
+                error.add_note(f"its run folder {path} can be removed")
+            elif folder.holds_tiles():
                 goes_on = "" if isinstance(error, SemrsmError) else ", and the same command goes on"
                 error.add_note(f"what was matched is kept in {path}{goes_on}")
             elif alone and (isinstance(error, SemrsmError) or not folder.holds_scans()):
@@ -194,13 +203,13 @@ def _match(
     folder: RunFolder,
     options: RunOptions,
     listener: Listener,
+    chosen: Mapping[str, tuple[Tile, ...]],
 ) -> dict[str, tuple[int, float]]:
     """Scan what is not scanned, match the tiles that are missing; return pairs and seconds by layer."""
     again = any(
         (run[file] or {}).get("modified_ns") != (folder.run[file] or {}).get("modified_ns")
         for file in ("activations", "against")
     )
-    chosen = _chosen_tiles(plan, options)
     scans = {}
     for name in chosen:
         scans[name] = scan_layer(plan.layers[name], folder, again)

@@ -15,7 +15,7 @@ from semrsm.compute.tiled_layer import Folders, grid_of
 from semrsm.errors import SemrsmError
 from semrsm.storage.run_folder import RunFolder
 from semrsm.storage.run_lock import locked
-from semrsm.storage.whole_files import check_output, remove_leftovers
+from semrsm.storage.whole_files import check_output
 
 SHOWN = 6  # missing tiles that are named
 
@@ -41,7 +41,6 @@ def finish_shards(
         for folder in folders:
             stack.enter_context(locked(folder.path))
         refuse_missing(out, folders)
-        remove_leftovers(out)
         reports = finish_run(Folders(folders), out, options, command, {})
         for folder in folders:
             folder.remove()

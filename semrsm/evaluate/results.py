@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from semrsm.rsms import Rsm
-from semrsm.storage.whole_files import aside
+from semrsm.storage.whole_files import aside, sync_file
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def write_details(
     done: list[Evaluation] = []
     with (
         aside(out, overwrite) as partial,
-        partial.open("w", newline="", encoding="utf-8") as stream,
+        partial.open("x", newline="", encoding="utf-8") as stream,
     ):
         lines = csv.writer(stream, lineterminator="\n")
         for evaluation in evaluations:
@@ -76,6 +75,5 @@ def write_details(
                 lines.writerow((*about, *evaluation.columns))
             lines.writerows((*about.values(), *row) for row in evaluation.details())
             done.append(evaluation.without_details())
-        stream.flush()
-        os.fsync(stream.fileno())
+        sync_file(stream)
     return done

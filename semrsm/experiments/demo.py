@@ -15,7 +15,7 @@ from semrsm.evaluate.views import auroc, codes_of, medians, same_view_pairs
 from semrsm.plot import draw_side_by_side, order_by_views, save_figure
 from semrsm.rsms import read_rsm
 from semrsm.storage.activations import open_activations
-from semrsm.storage.whole_files import check_output
+from semrsm.storage.whole_files import check_name, check_output
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ def run_demo(
 
     Raises SemrsmError if the folder cannot be made, or a file is there and `overwrite` is not set.
     """
+    check_name(folder.absolute())
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -107,7 +108,7 @@ def run_demo(
             views,
             order=order_by_views(views, labels),
         )
-        save_figure(figure, picture)
+        save_figure(figure, picture, overwrite)
     rows.sort(key=lambda row: row.layer)
     return Demo(rows, list(chain(*files.values())))
 

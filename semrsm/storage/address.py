@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-
-def split_address(address: str | Path) -> tuple[Path, str | None]:
-    """Split `path::layer` into its parts; the layer is None where there is none.
-
-    >>> split_address("dump.h5::encoder/layer4")
-    (PosixPath('dump.h5'), 'encoder/layer4')
-    """
-    path, _, layer = str(address).partition("::")
-    return Path(path), layer.strip("/") or None
+MARK = "::"
 
 
 def address_of(address: str | Path) -> tuple[Path, str | None]:
-    """Split an address into path and layer; a file whose own name holds "::" wins."""
-    path = Path(address)
-    return (path, None) if path.exists() else split_address(address)
+    """Split `path::layer` into its parts; the layer is None where there is none.
+
+    Names of folders and files may hold "::" as well: the longest path at which there is a file is
+    meant, or else one in the innermost folder that there is.
+
+    >>> address_of("dump.h5::encoder/layer4")
+    (PosixPath('dump.h5'), 'encoder/layer4')
+    """
+    text = str(address)
+    ends = [k for k in range(len(text)) if text.startswith(MARK, k)]
+    for end in (len(text), *reversed(ends)):
+        if os.path.exists(text[:end]) and not os.path.isdir(text[:end]):
+            return _parts(text, end)
+    if os.path.isdir(text):
+        return Path(text), None
+    folder = next((k for k in _slashes(text) if os.path.isdir(text[:k])), 0)
+    return _parts(text, next((end for end in ends if end > folder), len(text)))
+
+
+def _slashes(text: str) -> list[int]:
+    return [k + 1 for k in reversed(range(len(text))) if text[k] == os.sep]
+
+
+def _parts(text: str, end: int) -> tuple[Path, str | None]:
+    return Path(text[:end]), text[end + len(MARK) :].strip("/") or None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.storage.rsm_file import FORMAT, FORMAT_VERSION, LayerInfo
-from semrsm.storage.whole_files import aside
+from semrsm.storage.whole_files import aside, sync_file
 from semrsm.version import __version__
 
 CHUNK = 256  # rows and columns of a chunk of a stored matrix: 512 KiB of float64
@@ -156,4 +155,4 @@ def writing(out: Path, overwrite: bool = False) -> Iterator[RsmWriter]:
             yield writer
             writer.seal()
         stream.check()
-        os.fsync(stream.fileno())
+        sync_file(stream)

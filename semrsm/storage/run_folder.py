@@ -26,15 +26,25 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.storage.damage import DAMAGE
-from semrsm.storage.run_json import differing, run_id, run_of, text_of
+from semrsm.storage.run_json import SEAL, differing, problem_of, run_id, sealed, shown
 from semrsm.storage.run_lock import LOCK
-from semrsm.storage.whole_files import remove_if_left, temporary_name
+from semrsm.storage.whole_files import (
+    check_name,
+    kind_of,
+    open_file,
+    remove_if_left,
+    temporary_name,
+)
 
 Place = tuple[int, int]  # row and column of a tile in the grid of its layer
 Arrays = dict[str, NDArray[Any]]
 
 SUFFIX = ".run"
 TILE_NAME = re.compile(r"(\d{1,9})-(\d{1,9})\.npz", re.ASCII)
+LONGEST_PATH, ROOM = (
+    4096,
+    400,
+)  # bytes of a path, and of what a run folder's own path is followed by
 LONGEST_NAME = (
     150  # characters of a layer's name as a folder; a longer one is cut and told by its digest
 )
@@ -43,9 +53,12 @@ LONGEST_NAME = (
 def run_folder_of(out: Path) -> Path:
     """Return where the run folder of an output is, unless it is named.
 
+    Raises SemrsmError if the output has a name that no file can have.
+
     >>> run_folder_of(Path("out.rsm.h5"))
     PosixPath('out.rsm.h5.run')
     """
+    check_name(out)
     return out.with_name(out.name + SUFFIX)
 
 
@@ -172,12 +185,16 @@ class RunFolder:
 
     def remove(self) -> None:
         """Remove what is the run's, and the folder unless something else is in it."""
-        self.clear()
-        for partial in self.path.glob(".run.json.*.partial"):
-            partial.unlink(missing_ok=True)
-        (self.path / LOCK).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self.path.rmdir()
+        try:
+            self.clear()
+            for partial in self.path.glob(".run.json.*.partial"):
+                partial.unlink(missing_ok=True)
+            (self.path / LOCK).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
+        except BaseException as error:  # a signal: what is left says nothing true of the run
+            error.add_note(f"what is left of {self.path} can be removed")
+            raise
 
     def remove_leftovers(self) -> None:
         """Remove the temporary files of processes that have ended without removing them."""
@@ -214,11 +231,11 @@ def start_run(path: Path, run: Mapping[str, Any]) -> RunFolder:
             if name.startswith(f"{file}."):
                 raise SemrsmError(
                     f"{run[file]['path']} is not what it was when the run in {path} began"
-                    f" ({name.removeprefix(file + '.')} {_shown(old)}, now {_shown(new)}); put the old"
+                    f" ({name.removeprefix(file + '.')} {shown(old)}, now {shown(new)}); put the old"
                     " file back, or begin anew with --restart"
                 )
         raise SemrsmError(
-            f"{path} holds a run whose {name} is {_shown(old)}, not {_shown(new)}; use what it was"
+            f"{path} holds a run whose {name} is {shown(old)}, not {shown(new)}; use what it was"
             " started with, or begin anew with --restart, which throws its tiles away"
         )
     return there
@@ -234,12 +251,19 @@ def refuse_foreign(path: Path, out: Path) -> None:
             f"the run folder {path} would hold the output, and is removed when that is written; name"
             " another one with --run-folder"
         )
+    check_name(path)
+    if len(os.fsencode(path)) + ROOM > LONGEST_PATH:
+        raise SemrsmError(
+            f"the run folder {path} has a path of {len(os.fsencode(path))} bytes, too long for files in"
+            " it; choose a shorter one"
+        )
     own = re.compile(rf"{LOCK}|\.run\.json\..*\.partial")
-    if path.is_dir():
+    kind = kind_of(path)
+    if kind == "folder":
         other = [entry.name for entry in path.iterdir() if not own.fullmatch(entry.name)]
         if not other or (path / "run.json").exists():
             return
-    elif not path.exists():
+    elif kind == "nothing":
         return
     raise SemrsmError(
         f"{path} is there and is no run folder; remove it or name another one with --run-folder"
@@ -251,7 +275,8 @@ def _begin(folder: RunFolder) -> RunFolder:
     partial = temporary_name(folder.path / "run.json")
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text_of(folder.run))
+        with partial.open("x") as stream:
+            stream.write(json.dumps(sealed(folder.run), indent=1))
         partial.replace(folder.path / "run.json")
         return folder
     except OSError as error:
@@ -269,18 +294,19 @@ def read_run(path: Path) -> RunFolder | None:
     Raises SemrsmError if there is one and it cannot be read.
     """
     try:
-        return RunFolder(path, run_of((path / "run.json").read_text()))
+        with open_file(path / "run.json") as stream:
+            run = json.loads(stream.read())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RecursionError) as error:
         raise SemrsmError(
             f"{path / 'run.json'} cannot be read ({error}); begin anew with --restart"
         ) from error
-
-
-def _shown(value: Any) -> str:
-    text = "not given" if value is None else str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    if problem := problem_of(run):
+        raise SemrsmError(
+            f"{path / 'run.json'} does not describe a run: {problem}; begin anew with --restart"
+        )
+    return RunFolder(path, {key: value for key, value in run.items() if key != SEAL})
 
 
 def file_name(layer: str) -> str:
@@ -314,7 +340,7 @@ def _fits(array: NDArray[Any], shape: tuple[int, int]) -> bool:
 def _read_arrays(path: Path) -> Arrays | None:
     """Return the arrays of a .npz, whose checksums are checked; None where it is missing or damaged."""
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+        with open_file(path) as stream, np.load(stream, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         return None

@@ -1,4 +1,4 @@
-"""What a run is, as run.json holds it: sealed with a digest, and compared with another run."""
+"""run.json: what shapes the tiles of a run, how two of them differ, and what a damaged one lacks."""
 
 from __future__ import annotations
 
@@ -7,27 +7,82 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+NOTHING = type(None)
 SEAL = "digest"  # the key of the digest of all the rest
 
+# Key -> what it may hold, as FORMAT.md says.
+KEYS: Mapping[str, tuple[type, ...]] = {
+    "semrsm": (str,),
+    "matcher": (str,),
+    "permutation": (bool,),
+    "parameters": (dict,),
+    "dtype": (str,),
+    "precision": (str,),
+    "certify": (bool,),
+    "samples": (str, NOTHING),
+    "layout": (str, NOTHING),
+    "bfloat16": (bool,),
+    "skip_tokens": (int,),
+    "pool": (list, NOTHING),
+    "layers": (dict,),
+    "sample_ids": (list, NOTHING),
+    "activations": (dict,),
+    "against": (dict, NOTHING),
+    "against_layer": (str, NOTHING),
+}
+LAYER_KEYS: Mapping[str, tuple[type, ...]] = {
+    "layout": (str,),
+    "n_positions": (int,),
+    "n_channels": (int,),
+    "n_samples": (int,),
+    "n_columns": (int,),
+    "storage_mode": (str,),
+    "edge": (int,),
+}
+FILE_KEYS: Mapping[str, tuple[type, ...]] = {"path": (str,), "bytes": (int,), "fingerprint": (str,)}
+MOST_TILES = 10_000_000  # of a layer
 
-def text_of(run: Mapping[str, Any]) -> str:
-    """Return the text of run.json: a run and its digest."""
-    return json.dumps({**run, SEAL: _digest(run)}, indent=1)
 
+def problem_of(run: Any) -> str | None:
+    """Say in a clause what is wrong with the content of a run.json; None if nothing is.
 
-def run_of(text: str) -> dict[str, Any]:
-    """Return the run that run.json holds.
-
-    Raises ValueError if the text is no JSON, or not what `text_of` made; RecursionError if it is
-    nested without end.
-
-    >>> run_of(text_of({"matcher": "greedy"}))
-    {'matcher': 'greedy'}
+    >>> problem_of([]), problem_of({"semrsm": 1})
+    ('it holds no object', "semrsm is '1', not text")
     """
-    run = json.loads(text)
-    if not isinstance(run, dict) or run.pop(SEAL, None) != _digest(run):
-        raise ValueError("its digest is missing or another one")
-    return run
+    if not isinstance(run, dict):
+        return "it holds no object"
+    if problem := _misfit(run, KEYS, ""):
+        return problem
+    for key in ("activations", "against"):
+        if run[key] is not None and (problem := _misfit(run[key], FILE_KEYS, f"{key}.")):
+            return problem
+    if not run["layers"]:
+        return "it names no layer"
+    for name, about in run["layers"].items():
+        if problem := _misfit(about, LAYER_KEYS, f"layers.{name}."):
+            return problem
+        sides = [about[key] for key in ("n_samples", "n_columns", "edge")]
+        if min(sides) < 1 or (sides[0] // sides[2] + 1) * (sides[1] // sides[2] + 1) > MOST_TILES:
+            return f"layers.{name} has {sides[0]} x {sides[1]} pairs in tiles of {sides[2]}"
+    if run.get(SEAL) != sealed(run)[SEAL]:
+        return "its digest is missing or another one"
+    return None
+
+
+def sealed(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of run.json: a run, and a digest of it."""
+    return {**run, SEAL: _digest({key: value for key, value in run.items() if key != SEAL})}
+
+
+def _misfit(about: Any, keys: Mapping[str, tuple[type, ...]], where: str) -> str | None:
+    if not isinstance(about, dict):
+        return f"{where[:-1]} is no object"
+    for key, kinds in keys.items():
+        value = about.get(key)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            wanted = {str: "text", int: "a whole number", bool: "true or false"}.get(kinds[0])
+            return f"{where}{key} is '{shown(value)}', not {wanted or 'what it must be'}"
+    return None
 
 
 def run_id(run: Mapping[str, Any]) -> str:
@@ -68,3 +123,9 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         return
     for key, inner in value.items():
         yield from _flat(f"{name}.{key}" if name else key, inner)
+
+
+def shown(value: Any) -> str:
+    """Return a value as a sentence names it."""
+    text = "not given" if value is None else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

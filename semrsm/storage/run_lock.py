@@ -12,8 +12,10 @@ from typing import IO
 
 from semrsm.errors import SemrsmError
 from semrsm.machine import host
+from semrsm.storage.whole_files import open_file
 
 LOCK = "lock"
+LONGEST_HOLDER = 1000  # bytes
 LOOKS, MOMENT = 4, 0.05  # how often, and after how many seconds, a lock is tried again
 
 
@@ -75,7 +77,7 @@ def _write_holder(stream: IO[bytes], kind: str) -> None:
 def _open_lock(path: Path) -> IO[bytes]:
     try:
         path.mkdir(parents=True, exist_ok=True)
-        return (path / LOCK).open("ab", buffering=0)
+        return open_file(path / LOCK, "ab", os.O_NOFOLLOW)
     except OSError as error:
         raise SemrsmError(
             f"the run folder {path} cannot be made ({error.strerror or error}); name another one"
@@ -86,7 +88,8 @@ def _open_lock(path: Path) -> IO[bytes]:
 def holder(path: Path) -> str:
     """Say which process wrote its name into a run folder's lock last."""
     try:
-        where, process, kind = (path / LOCK).read_text().split()
+        with open_file(path / LOCK) as stream:
+            where, process, kind = stream.read(LONGEST_HOLDER).decode().split()
     except (OSError, ValueError):
         return "another process"
     return f"process {process} on {where}" + (" (a shard)" if kind == "shard" else "")
@@ -95,7 +98,7 @@ def holder(path: Path) -> str:
 def is_locked(path: Path) -> bool:
     """Say whether a process is at work on a run folder; False where the file system has no locks."""
     try:
-        with (path / LOCK).open("r+") as stream:
+        with open_file(path / LOCK, flags=os.O_RDWR | os.O_NOFOLLOW) as stream:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

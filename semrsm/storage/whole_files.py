@@ -3,83 +3,223 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
+import shutil
+import stat
 import time
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO, Any
 
 from semrsm.errors import SemrsmError
 from semrsm.machine import host, is_running
 
 LEFT_BEHIND = 7 * 24 * 3600.0  # seconds after which another machine's temporary file is a leftover
 
+LONGEST_NAME = 255  # bytes of a file's name, on every file system in use
+LONGEST_STEM = 100  # bytes of an output's name that its temporary names begin with
+
+KINDS: Mapping[str, Callable[[int], bool]] = {
+    "file": stat.S_ISREG,
+    "folder": stat.S_ISDIR,
+    "device": lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
+    "pipe": stat.S_ISFIFO,
+    "socket": stat.S_ISSOCK,
+}
+# What a file system answers that cannot sync a file, rather than failing to.
+CANNOT_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+
 _counter = itertools.count()
+_renamed: dict[Path, Path] = {}  # outputs of this process, and the temporary names that they had
 
 
 def check_output(out: Path, overwrite: bool) -> None:
     """Refuse an output that could not be written or must not be replaced.
 
-    Raises SemrsmError if it exists and `overwrite` is not set, or if its folder is missing,
-    is no folder or cannot be written to.
+    A link is followed: what it leads to is meant.
+
+    Raises SemrsmError if its name cannot be that of a file, if it is a folder, a device, a pipe or a
+    socket, if it exists and `overwrite` is not set, or if its folder is missing, is no folder or
+    cannot be written to.
     """
-    if out.is_dir():
+    check_name(out)
+    kind = kind_of(out)
+    if kind == "folder":
         raise SemrsmError(f"{out} is a folder; name a file in it with -o")
-    if out.exists() and not overwrite:
+    if kind not in ("file", "nothing"):
+        raise SemrsmError(f"{out} is a {kind}, which is not written to; name a file")
+    if kind == "file" and not overwrite:
         raise SemrsmError(
             f"{out} exists; replace it with --overwrite or choose another name with -o"
         )
-    if not out.parent.is_dir():
+    folder = _target(out).parent
+    if kind_of(folder) != "folder":
+        raise SemrsmError(f"the folder {folder} does not exist; make it first or choose another -o")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise SemrsmError(f"the folder {folder} is not writable; choose another -o")
+
+
+def check_name(path: Path) -> None:
+    """Refuse a name that no file can have, or that no text can hold.
+
+    Raises SemrsmError if there is none, it is no UTF-8, holds control characters or is longer than
+    names may be.
+    """
+    if path.name in ("", ".."):
+        raise SemrsmError(f"{path} is a folder; name a file in it")
+    try:
+        length = len(path.name.encode())
+    except UnicodeEncodeError:
+        raise SemrsmError(f"the name {path.name} is not UTF-8; choose another one") from None
+    if any(unicodedata.category(character) == "Cc" for character in path.name):
+        raise SemrsmError(f"the name {path.name} holds control characters; choose another one")
+    if length > LONGEST_NAME:
         raise SemrsmError(
-            f"the folder {out.parent} does not exist; make it first or choose another -o"
+            f"the name {path.name} has {length} bytes, and names may have {LONGEST_NAME}; choose a"
+            " shorter one"
         )
-    if not os.access(out.parent, os.W_OK | os.X_OK):
-        raise SemrsmError(f"the folder {out.parent} is not writable; choose another -o")
+
+
+def kind_of(path: Path) -> str:
+    """Return what is at a path, links followed: "file", "folder", "device", …, or "nothing".
+
+    Raises SemrsmError if the system does not tell.
+
+    >>> kind_of(Path("/dev/null"))
+    'device'
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "nothing"
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise SemrsmError(f"{path} cannot be used ({why}); choose another name") from error
+    return next((kind for kind, is_one in KINDS.items() if is_one(mode)), "special file")
+
+
+def open_file(path: Path, mode: str = "rb", flags: int = 0) -> IO[Any]:
+    """Open a file as `open` does, unbuffered where bytes are written; never wait at a pipe.
+
+    Args:
+        path: Where it is.
+        mode: "rb", or "ab" to append or make it.
+        flags: More for os.open, such as os.O_NOFOLLOW.
+
+    Raises OSError if it cannot be opened or is no file.
+    """
+    flags |= os.O_NONBLOCK | (os.O_RDWR | os.O_APPEND | os.O_CREAT if mode == "ab" else os.O_RDONLY)
+    descriptor = os.open(path, flags, 0o666)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no file", str(path))
+        return open(descriptor, mode, buffering=0 if mode == "ab" else -1)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _target(out: Path) -> Path:
+    """Return the file that an output means: itself, or what a link in its place leads to."""
+    return Path(os.path.realpath(out)) if out.is_symlink() else out
+
+
+def require_space(needs: Sequence[tuple[str, Path, int]]) -> None:
+    """Refuse what finds no room on its disk, before it is made.
+
+    A file system that does not say how much is free, or says none, is taken at its word when it is
+    written to.
+
+    Args:
+        needs: What is to be written, the folder it goes to, and its bytes; those on one disk add up.
+
+    Raises SemrsmError with the bytes needed and free.
+    """
+    disks: dict[int, list[tuple[str, Path, int]]] = {}
+    for need in needs:
+        with contextlib.suppress(OSError):
+            disks.setdefault(need[1].stat().st_dev, []).append(need)
+    for parts in disks.values():
+        folder, needed = parts[0][1], sum(n_bytes for _, _, n_bytes in parts)
+        with contextlib.suppress(OSError):
+            free = shutil.disk_usage(folder).free
+            if 0 < free < needed:
+                what = " and ".join(name for name, _, n_bytes in parts if n_bytes)
+                raise SemrsmError(
+                    f"there is no room for {what}: {needed:,} bytes are needed in {folder} and {free:,}"
+                    " are free; free space or choose another folder"
+                )
 
 
 @contextlib.contextmanager
 def aside(out: Path, overwrite: bool = True) -> Iterator[Path]:
-    """Give a temporary name in the folder of `out`; what the block put on disk there is then renamed.
+    """Give a temporary name beside `out`, where nothing stands; what the block put there is then renamed.
 
-    When the block fails, the temporary file is removed and an older `out` is left as it was.
+    The block opens it exclusively ("x"). When the block fails, the temporary file is removed and an
+    older `out` is left as it was. What earlier processes left of `out` is removed first.
 
     Raises SemrsmError as `check_output` does, and when the disk is full or the file cannot be written.
     """
     check_output(out, overwrite)
-    partial = temporary_name(out)
+    target = _target(out)
+    remove_leftovers(target)
+    partial = temporary_name(target)
     try:
         yield partial
         check_output(out, overwrite)
-        partial.replace(out)
-        sync_folder(out.parent)
+        _renamed[out] = partial
+        partial.replace(target)
+        sync_folder(target.parent)
     except OSError as error:
+        _renamed.pop(out, None)
         raise SemrsmError(
             f"{out} cannot be written ({error.strerror or error}); free space or choose another -o"
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        if os.path.lexists(partial):
+            _renamed.pop(out, None)
+            partial.unlink(missing_ok=True)
+
+
+def written() -> list[Path]:
+    """Return the outputs that this process has written, asked at any moment.
+
+    A signal may come just when a file is renamed: it is whole and in its place if the temporary name
+    is gone.
+    """
+    return [out for out, partial in _renamed.items() if not os.path.lexists(partial)]
+
+
+def forget_written() -> None:
+    """Forget which outputs were written: another command begins."""
+    _renamed.clear()
 
 
 def write_aside(out: Path, content: bytes, overwrite: bool = True) -> None:
     """Write a whole file at once, as `aside` does."""
     with aside(out, overwrite) as partial, partial.open("xb") as stream:
         stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+        sync_file(stream)
 
 
 def temporary_name(out: Path) -> Path:
-    """Return a name beside `out` that no other process has: with this host, process and a count.
+    """Return a free name beside `out` that no other process has: with this host, process and a count.
 
     Processes in containers may share their numbers, so the host is told from others by more than
-    its name.
+    its name. What an earlier process of the same number left is stepped over.
     """
-    return out.with_name(f"{_stem(out)}.{host()}.{os.getpid()}.{next(_counter)}.partial")
+    while True:
+        name = f"{_stem(out)}.{host()}.{os.getpid()}.{next(_counter)}.partial"
+        if not os.path.lexists(partial := out.with_name(name)):
+            return partial
 
 
 def _stem(out: Path) -> str:
     """Return how the temporary names of an output begin; a name may not be longer than 255 bytes."""
-    return f".{out.name}"[:100]
+    return os.fsencode(f".{out.name}")[:LONGEST_STEM].decode(errors="ignore")
 
 
 def remove_leftovers(out: Path) -> None:
@@ -103,6 +243,19 @@ def remove_if_left(partial: Path) -> None:
 def _literal(name: str) -> str:
     """Return a glob that matches a name and nothing else."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def sync_file(stream: IO[bytes] | IO[str]) -> None:
+    """Have the system put a file on disk, where the file system can; it is whole to readers either way.
+
+    Raises OSError if it fails to, as on a full disk.
+    """
+    stream.flush()
+    try:
+        os.fsync(stream.fileno())
+    except OSError as error:
+        if error.errno not in CANNOT_SYNC:
+            raise
 
 
 def sync_folder(folder: Path) -> None:

@@ -46,6 +46,7 @@ def begin(source: Path, out: Path, *args: object, **options: object) -> subproce
         (signal.SIGINT, 130, True),
         (signal.SIGTERM, 143, True),
         (signal.SIGHUP, 129, True),
+        (signal.SIGQUIT, 131, True),
         (signal.SIGKILL, -9, True),
         pytest.param(signal.SIGINT, 130, False, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, 143, False, marks=pytest.mark.slow),

@@ -25,6 +25,10 @@ from tests.helpers import fail, run, start, succeed, write_h5
 Arrays = dict[str, np.ndarray]
 OPTIONS = ("-k", "cosine", "-k", "rbf", "--threads", 1)
 EDGE = 8  # of the tiles of most tests: so small a run would be one tile
+# As if the disk filled up later: a run asks for room before it starts.
+ROOM_UNKNOWN = (
+    "import shutil, types; shutil.disk_usage = lambda path: types.SimpleNamespace(free=0)"
+)
 SMALL_TILES = f"from semrsm.compute import grid; grid.LARGEST_EDGE = {EDGE}"
 
 
@@ -465,7 +469,7 @@ def test_a_disk_that_is_full_and_then_freed(
     out = small_disk / "out" / "o.rsm.h5"
     out.parent.mkdir()
     (small_disk / "filling").write_bytes(bytes(filled))
-    process = start("compute", source, "-o", out, *OPTIONS, before=SMALL_TILES)
+    process = start("compute", source, "-o", out, *OPTIONS, before=f"{SMALL_TILES}; {ROOM_UNKNOWN}")
     message = process.communicate(timeout=60)[1]
     assert process.returncode == 1
     assert "No space left on device" in message

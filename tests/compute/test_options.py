@@ -36,7 +36,10 @@ def test_samples_mean_what_python_means(
     text = ":".join("" if part is None else str(part) for part in (start, stop, step))
     samples = options_of({"samples": text}).samples
     expected = range(n)[start:stop:step]
-    if expected:
+    if any(part is not None and abs(part) > n for part in (start, stop)):
+        with pytest.raises(SemrsmError, match=f"beyond the {n} samples"):
+            sample_range(samples, n)
+    elif expected:
         assert sample_range(samples, n) == expected
     else:
         with pytest.raises(SemrsmError, match="leaves none"):

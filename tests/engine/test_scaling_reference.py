@@ -12,7 +12,9 @@ def total(costs, permutation):
     return costs[np.arange(len(costs)), permutation].sum()
 
 
-@given(seed=st.integers(0, 2**32 - 1), S=st.integers(1, 40), scale=st.sampled_from([1e-20, 1, 1e20]))
+@given(
+    seed=st.integers(0, 2**32 - 1), S=st.integers(1, 40), scale=st.sampled_from([1e-20, 1, 1e20])
+)
 def test_is_optimal(seed, S, scale):
     costs = np.random.default_rng(seed).normal(size=(S, S)) * scale
     best = total(costs, linear_sum_assignment(costs)[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -24,16 +25,18 @@ from semrsm.storage.run_folder import (
     refuse_foreign,
     start_run,
 )
-from semrsm.storage.run_json import differing, run_id, run_of, text_of
+from semrsm.storage.run_json import differing, problem_of, run_id, sealed
 from semrsm.storage.run_lock import is_locked, locked
 from semrsm.storage.whole_files import aside, remove_leftovers, temporary_name
 
+LAYER = {"n_positions": 1, "n_channels": 2, "n_samples": 7, "n_columns": 7, "edge": 4}
 RUN = {
-    "matcher": "optimal",
-    "certify": False,
-    "layers": {"a/b": {"edge": 4}},
+    **{"semrsm": "0", "matcher": "optimal", "permutation": True, "parameters": {}},
+    **{"dtype": "float32", "precision": "exact", "certify": False, "bfloat16": False},
+    **{"samples": None, "layout": None, "skip_tokens": 0, "pool": None, "sample_ids": None},
+    "layers": {"a/b": {"layout": "nd", "storage_mode": "symmetric", **LAYER}},
     "activations": {"path": "/here/a.h5", "bytes": 9, "modified_ns": 1, "fingerprint": "f"},
-    "against": None,
+    **{"against": None, "against_layer": None},
 }
 
 
@@ -122,7 +125,7 @@ def test_another_run_is_refused_with_what_differs(folder: RunFolder) -> None:
     with pytest.raises(SemrsmError, match=r"matcher is optimal, not greedy; .* --restart"):
         start_run(folder.path, RUN | {"matcher": "greedy"})
     with pytest.raises(SemrsmError, match=r"layers\.a/b\.edge is 4, not 8"):
-        start_run(folder.path, RUN | {"layers": {"a/b": {"edge": 8}}})
+        start_run(folder.path, RUN | {"layers": {"a/b": RUN["layers"]["a/b"] | {"edge": 8}}})
     changed = RUN | {"activations": RUN["activations"] | {"bytes": 10}}
     with pytest.raises(SemrsmError, match=r"/here/a\.h5 is not what it was .*bytes 9, now 10"):
         start_run(folder.path, changed)
@@ -146,10 +149,11 @@ def test_a_damaged_description_of_a_run_is_refused(folder: RunFolder, content: s
 
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_flipped_bit_of_a_description_is_noticed(place: float, bit: int) -> None:
-    content = bytearray(text_of(RUN).encode())
+    content = bytearray(json.dumps(sealed(RUN), indent=1).encode())
     content[int(place * len(content))] ^= 1 << bit
     with contextlib.suppress(ValueError):
-        assert run_of(content.decode()) == RUN  # it stood between two values
+        run = json.loads(content.decode())
+        assert problem_of(run) or run == sealed(RUN)  # the bit stood between two values
 
 
 def test_a_value_of_a_description_that_was_changed_by_hand_is_noticed(folder: RunFolder) -> None:
@@ -211,6 +215,54 @@ def test_what_is_no_tile_is_passed_over(folder: RunFolder, rng: np.random.Genera
     shutil.rmtree(tiles)
     tiles.write_bytes(b"a file where a folder was")
     assert folder.places("a/b") == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"matcher": 5}, "matcher is '5', not text"),
+        ({"matcher": None}, "matcher is 'not given'"),
+        ({"certify": "no"}, "certify is 'no', not true or false"),
+        ({"skip_tokens": True}, "skip_tokens is 'True'"),
+        ({"layers": []}, "layers is"),
+        ({"layers": {}}, "no layer"),
+        ({"layers": {"a": None}}, "layers.a is no object"),
+        ({"layers": {"a": LAYER}}, "layers.a.layout is"),
+        ({"activations": None}, "activations is"),
+        ({"against": {}}, r"against\.path is"),
+        *(
+            ({"layers": {"a": RUN["layers"]["a/b"] | {"edge": edge, "n_samples": n}}}, f"{n} x 7")
+            for edge, n in ((0, 7), (-1, 7), (4, 0), (1, 10**30))
+        ),
+    ],
+)
+def test_a_description_that_misses_something_is_refused(
+    change: dict[str, object], says: str, folder: RunFolder
+) -> None:
+    """Or status and finish would stumble over it, or look for tiles for ever."""
+    (folder.path / "run.json").write_text(json.dumps(RUN | change))
+    with pytest.raises(SemrsmError, match=rf"run\.json does not describe a run: .*{says}"):
+        read_run(folder.path)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"a":' * 100_000])
+def test_a_deep_description_is_refused(content: str, folder: RunFolder) -> None:
+    (folder.path / "run.json").write_text(content)
+    with pytest.raises(SemrsmError, match=r"run\.json cannot be read"):
+        read_run(folder.path)
+
+
+@pytest.mark.parametrize("name", ["run.json", "tiles/a%2Fb/0-0.npz", "scan/a%2Fb.npz"])
+def test_a_pipe_in_a_run_folder_is_not_waited_for(name: str, folder: RunFolder) -> None:
+    path = folder.path / name
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(path)
+    if name == "run.json":
+        with pytest.raises(SemrsmError, match="it is no file"):
+            read_run(folder.path)
+    assert folder.read_tile("a/b", (0, 0), (3, 4)) is None
+    assert folder.read_scan("a/b") is None
 
 
 @given(name=st.text(st.characters(codec="utf-8"), min_size=1, max_size=300))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,13 +37,13 @@ STYLE = {
     "legend.fontsize": 7,
     "legend.frameon": False,
     "figure.titlesize": 10,
-    "text.parse_math": False,  # names may hold dollar signs
+    "text.parse_math": False,  # names are not formulas: one dollar sign too many would end the drawing
     "svg.fonttype": "none",  # text stays text: it can be searched and edited
     "svg.hashsalt": "semrsm",  # the same ids in every run
     "pdf.fonttype": 42,
 }
 DPI = 200
-CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+NOT_IN_XML = bytes(set(range(32)) - set(b"\t\n\r"))  # characters that make an SVG no XML
 
 # Nothing that differs between two runs goes into a picture: the same input gives the same bytes.
 SUFFIXES: Mapping[str, Mapping[str, str | None]] = {
@@ -120,27 +119,28 @@ def render(figure: Figure, suffix: str, dpi: int = DPI) -> bytes:
         figure.savefig(
             content, format=suffix[1:], dpi=dpi, metadata=dict(SUFFIXES[suffix]), facecolor="white"
         )
-    if suffix == ".svg":  # which may hold no control characters, as names may
-        return CONTROL.sub("\ufffd".encode(), content.getvalue())
-    return content.getvalue()
+    return (
+        content.getvalue() if suffix != ".svg" else content.getvalue().translate(None, NOT_IN_XML)
+    )
 
 
-def save_figure(figure: Figure, path: str | Path) -> None:
+def save_figure(figure: Figure, path: str | Path, overwrite: bool = True) -> None:
     """Write a figure as PNG, PDF or SVG, told by the suffix; aside first, then renamed.
 
     Args:
         figure: Any figure.
-        path: Ends in .png, .pdf or .svg; a file that is there is replaced.
+        path: Ends in .png, .pdf or .svg.
+        overwrite: Replace a file that is there.
 
     Raises:
-        SemrsmError: The suffix is another, or the file cannot be written.
+        SemrsmError: The suffix is another, or the file cannot be written or replaced.
 
     Example:
         >>> save_figure(draw_heatmaps([Panel(rsm, "layer4")]), "layer4.pdf")  # doctest: +SKIP
     """
     path = Path(path)
     suffix = check_suffix(path)
-    write_aside(path, render(figure, suffix))
+    write_aside(path, render(figure, suffix), overwrite)
 
 
 @dataclass(frozen=True)

@@ -106,8 +106,8 @@ def _draw_layer(axes: Axes, points: Sequence[_Point], matchers: Sequence[str], t
     from matplotlib.ticker import LogFormatter
 
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(LogFormatter())
-    axes.xaxis.set_minor_formatter(LogFormatter())
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
     axes.axhline(1, color="0.6", linewidth=0.8, linestyle="--", zorder=0)
     for point in points:
         index = matchers.index(point.matcher)

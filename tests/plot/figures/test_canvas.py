@@ -46,7 +46,7 @@ def test_any_text_is_drawn_as_it_is_and_without_a_word(tmp_path: Path, title, ca
 def test_control_characters_do_not_break_an_svg(tmp_path: Path):
     save_figure(figure_with_text("a\x1b[31mb"), tmp_path / "a.svg")
     texts = ElementTree.parse(tmp_path / "a.svg").getroot().itertext()
-    assert "a\ufffd[31mb" in "".join(texts)
+    assert "a[31mb" in "".join(texts)
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a", "missing/a.png"])

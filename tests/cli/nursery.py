@@ -1,0 +1,28 @@
+"""Starts commands quickly: a process that has everything imported, and forks one for each line it reads.
+
+A line is JSON: [arguments, file for stdout, file for stderr]. It answers with the process's number, and
+when that has ended with its exit code, negative where a signal ended it.
+"""
+
+import gc
+import json
+import os
+import sys
+
+import semrsm.cli
+import semrsm.engine.tile_matcher
+from semrsm.compute import grid
+
+grid.LARGEST_EDGE = 8  # small tiles
+gc.freeze()  # or each process looks through all of this when it ends
+
+for line in sys.stdin:
+    arguments, stdout, stderr = json.loads(line)
+    process = os.fork()
+    if not process:
+        for number, path in enumerate((os.devnull, stdout, stderr)):
+            os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
+        sys.argv = ["semrsm", *arguments]
+        semrsm.cli.main()
+    print(process, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
