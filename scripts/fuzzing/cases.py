@@ -47,6 +47,11 @@ class Case:
         """Say whether no mutation may change what comes out; a status tells of time."""
         return self.target.numbers and not self.command.startswith("status")
 
+    def is_libhdf5s_affair(self) -> bool:
+        """Say whether damaged HDF5 of others is read in the process itself, not in a child first."""
+        contained = self.command.startswith("info") or "--untrusted" in self.command
+        return self.target.foreign and not contained
+
 
 def case_of(seed: int, number: int, only: str = "") -> Case:
     """Return a case; the same for the same seed and number.

@@ -145,14 +145,13 @@ def _be_child(case: Case, work: Path, folder: Path, before: Before | None) -> No
 
 def _limit() -> None:
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    limits = {
-        resource.RLIMIT_AS: size + ADDRESSES,
-        resource.RLIMIT_CPU: CPU_SECONDS,
-        resource.RLIMIT_FSIZE: LARGEST_FILE,
-        resource.RLIMIT_CORE: 0,
-    }
-    for which, limit in limits.items():
+    for which, limit in (
+        (resource.RLIMIT_AS, size + ADDRESSES),
+        (resource.RLIMIT_FSIZE, LARGEST_FILE),
+        (resource.RLIMIT_CORE, 0),
+    ):
         resource.setrlimit(which, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))  # SIGXCPU, then SIGKILL
 
 
 def _write_values(reports: Path, folder: Path) -> None:

@@ -153,7 +153,7 @@ def _count(summary: Summary, outcome: Outcome, found: Sequence[Finding]) -> None
     ended = f"exit {outcome.code}" if outcome.signal is None else f"signal {outcome.signal}"
     summary.codes[ended] += 1
     for finding in found:
-        apart = outcome.case.target.foreign and finding.kind in APART
+        apart = outcome.case.is_libhdf5s_affair() and finding.kind in APART
         (summary.apart if apart else summary.causes)[finding] += 1
         summary.first.setdefault(finding, outcome.case.name)
 

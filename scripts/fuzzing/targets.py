@@ -22,7 +22,8 @@ class Target:
         edit: What changes its structure.
         commands: Command lines; {f} is the mutated file and {v} the folder of valid ones.
         numbers: No mutation of it may change a number that comes out.
-        foreign: HDF5 that others wrote: what libhdf5 does to damaged bytes of it is counted apart.
+        foreign: HDF5 that others wrote: what libhdf5 does to damaged bytes of it is counted apart,
+            unless a command reads it in a child first.
         weight: How often it is taken.
     """
 
