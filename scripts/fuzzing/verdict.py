@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fuzzing.children import MOST_MEMORY, UNPREPARED, Outcome
 
-LONGEST_LINE = 1000  # characters of a sentence
+LONGEST_LINE = 2100  # characters of a sentence: console.LONGEST_SENTENCE, and what stands before it
 LONGEST_USAGE = 4000  # of what is said of wrong usage, which may name all that is right
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 WARNING = re.compile(r"^\S+\.py:\d+: \w*Warning", re.MULTILINE)
