@@ -55,9 +55,10 @@ def _another_name(file: h5py.File, rng: Rng) -> tuple[str, bool]:
     old, new = pick(rng, _objects(file)), pick(rng, (*NAMES, "twice", "samples", "labels"))
     parent = pick(rng, ("", old.rpartition("/")[0]))
     new = f"{parent}/{new}".strip("/") or "x"
+    item = file[old]
     if new in file:
         del file[new]
-    file[new] = file[old]
+    file[new] = item
     return f"{old} also named {new[:40]!r}", "rsm" in old or new == "samples"
 
 

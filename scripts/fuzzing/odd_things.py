@@ -94,6 +94,7 @@ def other_shape(array: NDArray[Any], rng: np.random.Generator) -> tuple[NDArray[
             lambda: array.reshape((1,) * 28 + shape),
         ),
     )()
+    made = np.asarray(made, array.dtype)
     return made, f"shape {made.shape} for {shape}"
 
 
