@@ -110,7 +110,8 @@ def splice(path: Path, rng: Rng) -> Mutation:
     at = _place(max(1, len(data)), rng)
     parts = pick(rng, ((other[:at], data[at:]), (data[:at], other[at:])))
     path.write_bytes(b"".join(parts))
-    return Mutation(f"spliced with another file at {at}")
+    whole = at == 0 or at >= len(other)  # what results may be the other file, with something behind
+    return Mutation(f"spliced with another file at {at}", whole)
 
 
 def replace(path: Path, rng: Rng) -> Mutation:

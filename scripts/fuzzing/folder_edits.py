@@ -56,7 +56,7 @@ def edit_layout(folder: Path, rng: Rng) -> Mutation:
     elif what == "stray":
         shutil.copyfile(a, b.with_name(pick(rng, STRAY)))
     elif what == "rename":
-        new = pick(rng, NAMES)[:200].replace("/", "").replace("..", "x")
+        new = pick(rng, NAMES)[:100].replace("/", "").replace("..", "x")
         directory.rename(directory.with_name(new))
     elif what == "no folder":
         shutil.rmtree(directory)

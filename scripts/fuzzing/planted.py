@@ -99,7 +99,7 @@ def kinds_found(folder: Path, fault: Planted, expected: str) -> set[str]:
     return {finding.kind for finding in found}
 
 
-COMMAND = RSM.commands[2]
+COMMAND = next(command for command in RSM.commands if command.startswith("@read"))
 
 
 def report(folder: Path) -> int:

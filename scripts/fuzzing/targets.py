@@ -55,9 +55,15 @@ LAYERS = (
     "plot {v}/identity.rsm.h5 -o out.png -l layer2 --kind retrieved --images {f}::images --queries 0",
     "plot {v}/identity.rsm.h5 -o out.svg -l layer2 --labels {f}::labels",
 )
+UNTRUSTED = (
+    "compute {f} -o out.rsm.h5 -m identity --threads 1 --untrusted",
+    "evaluate retrieval {v}/identity.rsm.h5 --labels {f}::labels --untrusted",
+    "plot {v}/identity.rsm.h5 -o out.svg -l layer2 --views {f}::views --untrusted",
+)
 RSM = (
     "info {f}",
     "info {f} --json",
+    "info {f} --check",
     "@read {f} layer2",
     "@read {f} layer2",
     "status {f} --json",
@@ -84,6 +90,7 @@ TABLE = (
 )
 FOLDER = (
     "status {f}",
+    "info {f}.run --check",
     "finish {f} -k cosine -k linear -k rbf",
     "finish {f} --json",
     "compute {v}/acts.h5 -o {f} -m greedy --certify --threads 1",
@@ -101,16 +108,17 @@ LABELS = (
 
 TARGETS: tuple[Target, ...] = (
     Target("optimal.rsm.h5", edit_hdf5, RSM, numbers=True, weight=8),
-    Target("certified.rsm.h5", edit_hdf5, RSM[:6], numbers=True, weight=2),
-    Target("rectangular.rsm.h5", edit_hdf5, RSM[:5], numbers=True, weight=2),
-    Target("acts.h5", edit_hdf5, LAYERS, foreign=True, weight=5),
-    Target("latest.h5", edit_hdf5, LAYERS, foreign=True, weight=3),
+    Target("certified.rsm.h5", edit_hdf5, RSM[:7], numbers=True, weight=2),
+    Target("rectangular.rsm.h5", edit_hdf5, RSM[:6], numbers=True, weight=2),
+    Target("acts.h5", edit_hdf5, (*LAYERS, *UNTRUSTED), foreign=True, weight=5),
+    Target("latest.h5", edit_hdf5, (*LAYERS, *UNTRUSTED), foreign=True, weight=3),
     Target("acts.npz", edit_npz, LAYERS, weight=3),
     Target("small.npz", edit_npz, LAYERS, weight=3),
     Target("acts.npy", edit_npy, ACTIVATIONS, weight=2),
     Target("fortran.npy", edit_npy, ACTIVATIONS, weight=1),
     Target("matrix.npy", edit_npy, MATRIX, weight=1),
     Target("matrix.npz", edit_npz, MATRIX, weight=1),
+    Target("matrix.h5", edit_hdf5, MATRIX, foreign=True, weight=1),
     Target("matrix.csv", edit_csv, WITH_IDS, weight=2),
     Target("labels.csv", edit_csv, LABELS, weight=2),
     Target("views.csv", edit_csv, _evaluate("--views {f} --json -k cosine", "views"), weight=1),

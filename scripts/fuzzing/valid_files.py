@@ -98,6 +98,7 @@ def make(folder: Path) -> None:
     np.save(folder / "fortran.npy", np.asfortranarray(made["layer2"]))
     np.save(folder / "matrix.npy", _similarities(made))
     np.savez(folder / "matrix.npz", matrix=_similarities(made), samples=made["samples"])
+    _write_hdf5(folder / "matrix.h5", {"matrix": _similarities(made), "samples": made["samples"]})
     _write_tables(folder, made)
     ticks = (tick / 1024 for tick in itertools.count())
     with mock.patch("time.perf_counter", side_effect=ticks):
