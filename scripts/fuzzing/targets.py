@@ -58,7 +58,7 @@ LAYERS = (
 UNTRUSTED = (
     "compute {f} -o out.rsm.h5 -m identity --threads 1 --untrusted",
     "evaluate retrieval {v}/identity.rsm.h5 --labels {f}::labels --untrusted",
-    "plot {v}/identity.rsm.h5 -o out.svg -l layer2 --views {f}::views --untrusted",
+    "plot {v}/identity.rsm.h5 -o out.svg -l layer2 --labels {f}::labels --untrusted",
 )
 RSM = (
     "info {f}",
