@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # a minute of two cores
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "fuzz"
 
 
@@ -29,7 +30,6 @@ def test_a_case_is_the_same_again(tmp_path: Path) -> None:
     assert case_of(5, 4, "b").splitlines()[0] != first.splitlines()[0]
 
 
-@pytest.mark.slow
 def test_planted_faults_are_seen(tmp_path: Path) -> None:
     done = fuzz("--self-test", "--folder", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -37,7 +37,6 @@ def test_planted_faults_are_seen(tmp_path: Path) -> None:
     assert "OVERLOOKED" not in done.stdout
 
 
-@pytest.mark.slow
 def test_damaged_files_end_in_results_or_one_sentence(tmp_path: Path) -> None:
     done = fuzz("--seed", 20241, "--cases", 600, "--folder", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
