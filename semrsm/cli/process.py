@@ -6,22 +6,25 @@ import functools
 import os
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
 import typer
 
 from semrsm.cli.console import drop_stdout, flush, say
 from semrsm.errors import SemrsmError
-from semrsm.storage.whole_files import forget_written, written
+from semrsm.storage.hdf5_lock import is_at_work
+from semrsm.storage.whole_files import forget_outputs, outputs_of_process
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 FAILED = 1
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-AGAIN = 0.05  # seconds after which a signal that Python lost is sent once more
+AGAIN = 0.01  # seconds after which a signal is seen to that came at the wrong moment
+GRACE = 1.0  # seconds in which temporary files are removed, whatever else comes
 
 
 def ends_well(command: Callable[P, R]) -> Callable[P, R]:
@@ -29,12 +32,14 @@ def ends_well(command: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        forget_written()
+        forget_outputs()
         try:
             result = command(*args, **kwargs)
             flush()
             return result
         except SemrsmError as error:
+            if Terminated.last is not None:  # what was raised then came out as something else
+                raise Terminated.last.with_notes_of(error) from None
             say("; ".join([f"semrsm: {error}", *_outcome(error)]))
             raise typer.Exit(FAILED) from None
         except BrokenPipeError:
@@ -78,8 +83,9 @@ def _run(commands: Callable[[], object]) -> Any:
         drop_stdout()
     except (SemrsmError, OSError) as error:  # of stdout, to which help and version are printed
         drop_stdout()
+        where = getattr(error, "filename", None)
         why = getattr(error, "strerror", None) or error
-        say("; ".join([f"semrsm: {why}", *_outcome(error)]))
+        say("; ".join([f"semrsm: {where}: {why}" if where else f"semrsm: {why}", *_outcome(error)]))
         return FAILED
     return code
 
@@ -101,35 +107,54 @@ def _prepare() -> None:
 
 
 class Terminated(BaseException):
-    """A signal has come that ends the process; temporary files are removed on its way out."""
+    """A signal has come that ends the process; temporary files are removed on its way out.
+
+    A library may swallow it, or raise something else in its place. So the last one is known, and a
+    later signal raises it anew.
+    """
+
+    last: ClassVar[Terminated | None] = None
 
     def __init__(self, number: int) -> None:
         super().__init__()
         self.signal = number
+        self.when = time.monotonic()
+
+    def with_notes_of(self, error: BaseException) -> Terminated:
+        """Return it with what was noted on the way of the error that came in its place."""
+        for note in getattr(error, "__notes__", []):
+            self.add_note(note)
+        return self
 
 
 def _terminate(number: int, _: object) -> None:
-    # Another one comes while temporary files are removed, and is one too many; but for Ctrl-\.
-    for other in ENDING:
-        if signal.getsignal(other) is _terminate:
-            end_now = other == signal.SIGQUIT != number
-            signal.signal(other, signal.SIG_DFL if end_now else signal.SIG_IGN)
-    raise Terminated(number)
+    last = Terminated.last
+    if is_at_work():
+        _terminate_later(number)
+    elif last is None or time.monotonic() - last.when > GRACE:
+        if signal.getsignal(signal.SIGQUIT) is _terminate:  # Ctrl-\ ends at once what does not end
+            signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+        Terminated.last = Terminated(number)
+        raise Terminated.last
 
 
 def _send_again(lost: Any) -> None:
     """Raise a signal anew that came where Python drops what is raised, such as in a destructor."""
-    error = lost.exc_value
-    if not isinstance(error, Terminated):
+    if isinstance(lost.exc_value, Terminated):
+        Terminated.last = None
+        _terminate_later(lost.exc_value.signal)
+    else:
         sys.__unraisablehook__(lost)
-        return
-    signal.signal(signal.SIGALRM, lambda *_: _terminate(error.signal, None))
+
+
+def _terminate_later(number: int) -> None:
+    signal.signal(signal.SIGALRM, lambda *_: _terminate(number, None))
     signal.setitimer(signal.ITIMER_REAL, AGAIN)
 
 
 def _outcome(error: BaseException) -> list[str]:
     """Return what is there after an error: the outputs that were written, and what was noted on its way."""
-    outputs = [str(out) for out in written()]
+    outputs = [str(out) for out in outputs_of_process()]
     verb = "was" if len(outputs) == 1 else "were"
     notes: list[str] = getattr(error, "__notes__", [])
     return [*([f"{', '.join(outputs)} {verb} written"] if outputs else []), *notes]
@@ -137,6 +162,8 @@ def _outcome(error: BaseException) -> list[str]:
 
 def _leave(error: Terminated) -> NoReturn:
     """End the process at once: threads may be deep in a solver, waiting would look like a hang."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
     why = "interrupted" if error.signal == signal.SIGINT else "terminated"
     say("; ".join([f"semrsm: {why}", *(_outcome(error) or ["no output was written"])]))
     os._exit(128 + error.signal)

@@ -36,7 +36,7 @@ from semrsm.storage.run_folder import (
 )
 from semrsm.storage.run_json import run_id
 from semrsm.storage.run_lock import locked
-from semrsm.storage.whole_files import check_name, check_output, written
+from semrsm.storage.whole_files import check_name, check_output, outputs_of_process
 
 Progress = Callable[[str, int, int], None]
 
@@ -184,7 +184,7 @@ def _run_folder(
                 folder.remove_leftovers()
             yield folder
         except BaseException as error:
-            if out in written():  # a signal has come since
+            if out in outputs_of_process():  # a signal has come since
                 error.add_note(f"its run folder {path} can be removed")
             elif folder.holds_tiles():
                 goes_on = "" if isinstance(error, SemrsmError) else ", and the same command goes on"

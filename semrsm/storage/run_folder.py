@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.storage.damage import DAMAGE
-from semrsm.storage.run_json import SEAL, differing, problem_of, run_id, sealed, shown
+from semrsm.storage.run_json import DIGEST, as_text, differing, problem_of, run_id, with_digest
 from semrsm.storage.run_lock import LOCK
 from semrsm.storage.whole_files import (
     check_name,
@@ -231,11 +231,11 @@ def start_run(path: Path, run: Mapping[str, Any]) -> RunFolder:
             if name.startswith(f"{file}."):
                 raise SemrsmError(
                     f"{run[file]['path']} is not what it was when the run in {path} began"
-                    f" ({name.removeprefix(file + '.')} {shown(old)}, now {shown(new)}); put the old"
+                    f" ({name.removeprefix(file + '.')} {as_text(old)}, now {as_text(new)}); put the old"
                     " file back, or begin anew with --restart"
                 )
         raise SemrsmError(
-            f"{path} holds a run whose {name} is {shown(old)}, not {shown(new)}; use what it was"
+            f"{path} holds a run whose {name} is {as_text(old)}, not {as_text(new)}; use what it was"
             " started with, or begin anew with --restart, which throws its tiles away"
         )
     return there
@@ -276,7 +276,7 @@ def _begin(folder: RunFolder) -> RunFolder:
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         with partial.open("x") as stream:
-            stream.write(json.dumps(sealed(folder.run), indent=1))
+            stream.write(json.dumps(with_digest(folder.run), indent=1))
         partial.replace(folder.path / "run.json")
         return folder
     except OSError as error:
@@ -306,7 +306,7 @@ def read_run(path: Path) -> RunFolder | None:
         raise SemrsmError(
             f"{path / 'run.json'} does not describe a run: {problem}; begin anew with --restart"
         )
-    return RunFolder(path, {key: value for key, value in run.items() if key != SEAL})
+    return RunFolder(path, {key: value for key, value in run.items() if key != DIGEST})
 
 
 def file_name(layer: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 NOTHING = type(None)
-SEAL = "digest"  # the key of the digest of all the rest
+DIGEST = "digest"  # the key of the digest of all the rest
 
 # Key -> what it may hold, as FORMAT.md says.
 KEYS: Mapping[str, tuple[type, ...]] = {
@@ -64,14 +64,14 @@ def problem_of(run: Any) -> str | None:
         sides = [about[key] for key in ("n_samples", "n_columns", "edge")]
         if min(sides) < 1 or (sides[0] // sides[2] + 1) * (sides[1] // sides[2] + 1) > MOST_TILES:
             return f"layers.{name} has {sides[0]} x {sides[1]} pairs in tiles of {sides[2]}"
-    if run.get(SEAL) != sealed(run)[SEAL]:
+    if run.get(DIGEST) != with_digest(run)[DIGEST]:
         return "its digest is missing or another one"
     return None
 
 
-def sealed(run: Mapping[str, Any]) -> dict[str, Any]:
+def with_digest(run: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of run.json: a run, and a digest of it."""
-    return {**run, SEAL: _digest({key: value for key, value in run.items() if key != SEAL})}
+    return {**run, DIGEST: _digest({key: value for key, value in run.items() if key != DIGEST})}
 
 
 def _misfit(about: Any, keys: Mapping[str, tuple[type, ...]], where: str) -> str | None:
@@ -81,7 +81,7 @@ def _misfit(about: Any, keys: Mapping[str, tuple[type, ...]], where: str) -> str
         value = about.get(key)
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             wanted = {str: "text", int: "a whole number", bool: "true or false"}.get(kinds[0])
-            return f"{where}{key} is '{shown(value)}', not {wanted or 'what it must be'}"
+            return f"{where}{key} is '{as_text(value)}', not {wanted or 'what it must be'}"
     return None
 
 
@@ -125,7 +125,7 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield from _flat(f"{name}.{key}" if name else key, inner)
 
 
-def shown(value: Any) -> str:
+def as_text(value: Any) -> str:
     """Return a value as a sentence names it."""
     text = "not given" if value is None else str(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -33,7 +33,7 @@ KINDS: Mapping[str, Callable[[int], bool]] = {
 CANNOT_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 
 _counter = itertools.count()
-_renamed: dict[Path, Path] = {}  # outputs of this process, and the temporary names that they had
+_outputs: dict[Path, Path] = {}  # outputs of this process, and the temporary names that they had
 
 
 def check_output(out: Path, overwrite: bool) -> None:
@@ -170,32 +170,32 @@ def aside(out: Path, overwrite: bool = True) -> Iterator[Path]:
     try:
         yield partial
         check_output(out, overwrite)
-        _renamed[out] = partial
+        _outputs[out] = partial
         partial.replace(target)
         sync_folder(target.parent)
     except OSError as error:
-        _renamed.pop(out, None)
+        _outputs.pop(out, None)
         raise SemrsmError(
             f"{out} cannot be written ({error.strerror or error}); free space or choose another -o"
         ) from error
     finally:
         if os.path.lexists(partial):
-            _renamed.pop(out, None)
+            _outputs.pop(out, None)
             partial.unlink(missing_ok=True)
 
 
-def written() -> list[Path]:
+def outputs_of_process() -> list[Path]:
     """Return the outputs that this process has written, asked at any moment.
 
     A signal may come just when a file is renamed: it is whole and in its place if the temporary name
     is gone.
     """
-    return [out for out, partial in _renamed.items() if not os.path.lexists(partial)]
+    return [out for out, partial in _outputs.items() if not os.path.lexists(partial)]
 
 
-def forget_written() -> None:
+def forget_outputs() -> None:
     """Forget which outputs were written: another command begins."""
-    _renamed.clear()
+    _outputs.clear()
 
 
 def write_aside(out: Path, content: bytes, overwrite: bool = True) -> None:

@@ -7,6 +7,7 @@ when that has ended with its exit code, negative where a signal ended it.
 import gc
 import json
 import os
+import signal
 import sys
 
 import semrsm.cli
@@ -14,6 +15,9 @@ import semrsm.engine.tile_matcher
 from semrsm.compute import grid
 
 grid.LARGEST_EDGE = 8  # small tiles
+for ending in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):  # whoever started this ignores some
+    signal.signal(ending, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 gc.freeze()  # or each process looks through all of this when it ends
 
 for line in sys.stdin:

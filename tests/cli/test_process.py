@@ -42,6 +42,80 @@ def test_a_signal_that_python_loses_is_not_lost(sent: signal.Signals) -> None:
     assert (done.returncode, done.stderr) == (128 + sent, f"semrsm: {why}; no output was written\n")
 
 
+WITHIN_HDF5 = """
+import os, signal
+from h5py._objects import phil
+from semrsm.cli.process import run_process
+
+def commands():
+    with phil:
+        os.kill(os.getpid(), signal.SIGTERM)
+        for k in range(1_000_000):
+            pass
+        print("whole")
+    while True:
+        pass
+
+run_process(commands)
+"""
+
+
+def test_a_signal_waits_until_hdf5_is_in_order() -> None:
+    """What is raised inside of HDF5 may end the process with SIGSEGV."""
+    done = python(WITHIN_HDF5)
+    assert (done.returncode, done.stdout) == (143, "whole\n")
+    assert done.stderr == "semrsm: terminated; no output was written\n"
+
+
+TAKEN = """
+import os, signal
+from semrsm.cli.process import ends_well, run_process
+from semrsm.errors import SemrsmError
+
+@ends_well
+def command():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        str()
+    except BaseException:
+        error = SemrsmError("the tile is damaged")
+        error.add_note("the rest is kept")
+        raise error
+
+run_process(command)
+"""
+
+
+def test_an_error_that_a_library_makes_of_a_signal_is_taken_for_the_signal() -> None:
+    done = python(TAKEN)
+    assert (done.returncode, done.stderr) == (143, "semrsm: terminated; the rest is kept\n")
+
+
+SWALLOWED = """
+import os, signal, time
+from semrsm.cli import process
+
+def commands():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        str()
+    except BaseException:
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)  # too early: files may be removed just now
+    process.Terminated.last.when -= 10
+    os.kill(os.getpid(), signal.SIGINT)
+    while True:
+        pass
+
+process.run_process(commands)
+"""
+
+
+def test_a_later_signal_ends_what_swallowed_the_first() -> None:
+    done = python(SWALLOWED)
+    assert (done.returncode, done.stderr) == (130, "semrsm: interrupted; no output was written\n")
+
+
 def test_a_signal_when_all_is_said_changes_nothing() -> None:
     end = "import atexit, os; atexit.register(os.kill, os.getpid(), 15); "
     done = python(end + "from semrsm.cli.process import run_process; run_process(lambda: None)")

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +23,9 @@ from tests.helpers import write_h5
 NURSERY = Path(__file__).with_name("nursery.py")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
 OLDER = b"an older output"
-N_LAYERS = 4
-TILES = 15 * N_LAYERS
+END = 0.02  # seconds after all is said in which signals still come
+N_LAYERS = 2
+TILES = 6 * N_LAYERS
 
 
 class Nursery:
@@ -67,12 +68,11 @@ def nursery() -> Iterator[Nursery]:
 
 @dataclass(frozen=True)
 class Run:
-    """A command, what it makes when nothing happens to it, and how long that takes."""
+    """A command, what it makes when nothing happens to it, and the seconds left to it in each phase."""
 
     source: Path
     arrays: dict[str, np.ndarray]
-    seconds: float
-    finishing: float
+    seconds: Sequence[float]
 
     def command(self, out: Path, older: bool) -> tuple[object, ...]:
         kernels = ("-k", "linear", "-k", "cosine", "-k", "rbf", "--threads", 1)
@@ -83,24 +83,41 @@ class Run:
 def undisturbed(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Run:
     rng = np.random.default_rng(20241)
     folder = tmp_path_factory.mktemp("undisturbed")
-    x = rng.normal(size=(40, 4, 7, 7)).astype(np.float32)
+    x = rng.normal(size=(24, 4, 7, 7)).astype(np.float32)
     source = write_h5(folder / "a.h5", **{f"layer{k}": x + k for k in range(N_LAYERS)})
     out = folder / "o.rsm.h5"
-    nursery.start(folder, *Run(source, {}, 0, 0).command(out, older=False))
-    began = time.monotonic()
-    until_matched(nursery, out)
-    matched = time.monotonic()
+    nursery.start(folder, *Run(source, {}, []).command(out, older=False))
+    times = []
+    for phase in PHASES:
+        until(phase, nursery, out)
+        times.append(time.monotonic())
+    until(lambda _: "wrote" in (folder / "stderr").read_text(), nursery, out)
+    ended = time.monotonic() + END
     assert nursery.wait() == 0
-    ended = time.monotonic()
-    return Run(source, arrays_of(out), ended - began, ended - matched)
+    return Run(source, arrays_of(out), [ended - began for began in times])
 
 
-def until_matched(nursery: Nursery, out: Path) -> int | None:
-    """Return once all tiles are there, or the exit code if the command has ended before."""
+def starts(out: Path) -> bool:
+    return True
+
+
+def has_matched(out: Path) -> bool:
+    return len(list(run_folder_of(out).glob("tiles/*/*.npz"))) == TILES
+
+
+def writes(out: Path) -> bool:
+    return any(out.parent.glob(f".{out.name}.*.partial"))
+
+
+def until(phase: Callable[[Path], bool], nursery: Nursery, out: Path) -> int | None:
+    """Return once a command has come so far, or its exit code if it has ended before."""
     code = None
-    while code is None and len(list(run_folder_of(out).glob("tiles/*/*.npz"))) < TILES:
+    while code is None and not phase(out):
         code = nursery.wait(0.001)
     return code
+
+
+PHASES = (starts, has_matched, writes)
 
 
 def arrays_of(path: Path) -> dict[str, np.ndarray]:
@@ -152,20 +169,20 @@ def check(sent: signal.Signals, code: int, out: Path, older: bool, run: Run) -> 
 
 def kill(nursery: Nursery, run: Run, folder: Path, rng: np.random.Generator) -> str:
     """Send a run a signal at a random moment; return how it ended."""
-    out, older, late = folder / "out" / "o.rsm.h5", bool(rng.integers(2)), bool(rng.integers(2))
+    out, older, phase = folder / "out" / "o.rsm.h5", bool(rng.integers(2)), rng.integers(3)
     sent = SIGNALS[rng.integers(len(SIGNALS))]
     out.parent.mkdir(parents=True)
     if older:
         out.write_bytes(OLDER)
     process = nursery.start(folder, *run.command(out, older))
-    code = until_matched(nursery, out) if late else None
+    code = until(PHASES[phase], nursery, out)
     if code is None:
-        code = nursery.wait(float(rng.uniform(0, 1.1 * (run.finishing if late else run.seconds))))
+        code = nursery.wait(float(rng.uniform(0, run.seconds[phase])))
     if code is None:
         os.kill(process, sent)
         code = nursery.wait()
     check(sent, code, out, older, run)
-    how = f"{sent.name} {code}{' new' if is_new(out) else ''}"
+    how = f"{PHASES[phase].__name__} {sent.name} {code}{' new' if is_new(out) else ''}"
     if (run_folder_of(out) / "run.json").exists():
         nursery.start(folder, *run.command(out, older))
         assert nursery.wait() == 0, (folder / "stderr").read_text()

@@ -299,7 +299,7 @@ def test_arrays_of_every_kind_in_memory(x: np.ndarray) -> None:
         (np.ones((2, 3)), {"against": "b.h5"}, "against is for files"),
         (np.ones((2, 3)), {"kernle": "rbf"}, "did you mean 'kernel'"),
         (np.ones((2, 3)), {"matcher": "optimum"}, "did you mean 'optimal'"),
-        (np.ones((2, 3)), {"samples": "5:"}, "leaves none of 2"),
+        (np.ones((2, 3)), {"samples": "5:"}, "beyond the 2 samples"),
     ],
 )
 def test_a_wrong_array_in_memory(array: np.ndarray, options: dict, says: str) -> None:

@@ -27,10 +27,10 @@ from semrsm.storage.whole_files import (
     aside,
     check_name,
     check_output,
+    outputs_of_process,
     require_space,
     temporary_name,
     write_aside,
-    written,
 )
 from tests.helpers import write_rsm
 from tests.storage.test_run_folder import RUN
@@ -238,16 +238,16 @@ def test_what_was_written_is_known_at_any_moment(
     replace = Path.replace
 
     def observed(partial: Path, target: Path) -> None:
-        before.append(out in written())
+        before.append(out in outputs_of_process())
         replace(partial, target)
-        after.append(out in written())
+        after.append(out in outputs_of_process())
 
     monkeypatch.setattr(Path, "replace", observed)
-    whole_files.forget_written()
+    whole_files.forget_outputs()
     write_aside(out, b"whole")
-    assert (before, after, written()) == ([False], [True], [out])
-    whole_files.forget_written()
-    assert written() == []
+    assert (before, after, outputs_of_process()) == ([False], [True], [out])
+    whole_files.forget_outputs()
+    assert outputs_of_process() == []
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -263,12 +263,12 @@ def test_a_signal_while_a_file_is_renamed(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Path, "replace", interrupted)
-    whole_files.forget_written()
+    whole_files.forget_outputs()
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         write_aside(out, b"whole")
     assert out.exists() == (moment == "after")
-    assert written() == [out] * out.exists()
+    assert outputs_of_process() == [out] * out.exists()
     assert list(tmp_path.iterdir()) == [out] * out.exists()
 
 

@@ -25,7 +25,7 @@ from semrsm.storage.run_folder import (
     refuse_foreign,
     start_run,
 )
-from semrsm.storage.run_json import differing, problem_of, run_id, sealed
+from semrsm.storage.run_json import differing, problem_of, run_id, with_digest
 from semrsm.storage.run_lock import is_locked, locked
 from semrsm.storage.whole_files import aside, remove_leftovers, temporary_name
 
@@ -149,11 +149,11 @@ def test_a_damaged_description_of_a_run_is_refused(folder: RunFolder, content: s
 
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_flipped_bit_of_a_description_is_noticed(place: float, bit: int) -> None:
-    content = bytearray(json.dumps(sealed(RUN), indent=1).encode())
+    content = bytearray(json.dumps(with_digest(RUN), indent=1).encode())
     content[int(place * len(content))] ^= 1 << bit
     with contextlib.suppress(ValueError):
         run = json.loads(content.decode())
-        assert problem_of(run) or run == sealed(RUN)  # the bit stood between two values
+        assert problem_of(run) or run == with_digest(RUN)  # the bit stood between two values
 
 
 def test_a_value_of_a_description_that_was_changed_by_hand_is_noticed(folder: RunFolder) -> None:
