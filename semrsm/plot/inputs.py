@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +85,10 @@ def read_records(path: Path) -> list[dict[str, Any]]:
         path: The file; an empty cell or null is a value that could not be computed.
 
     Returns:
-        One dict for each row, by the names of the columns; "value" is a float or None.
+        One dict for each row, by the names of the columns: "value" is a float, all else text; or None.
 
     Raises:
-        SemrsmError: The file is missing, is no such table, or a value is no number.
+        SemrsmError: The file is missing, is no such table, or a value is no number or infinite.
     """
     try:
         text = read_text(path)
@@ -95,21 +96,35 @@ def read_records(path: Path) -> list[dict[str, Any]]:
         raise SemrsmError(
             f"{path} cannot be read as a table ({error}); give what semrsm compare -o wrote"
         ) from error
-    rows = _read_json(path, text) if text.lstrip()[:1] in ("[", "{") else _read_lines(text)
+    rows = _read_json(path, text) if text.lstrip()[:1] in ("[", "{") else _read_lines(path, text)
+    return [_record(path, number, row) for number, row in enumerate(rows, start=1)]
+
+
+def _record(path: Path, number: int, row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a row of a table with its value as a number and all else as texts, or None where empty."""
+    if None in row:
+        raise SemrsmError(f"row {number} of {path} has more cells than the header; mend that row")
+    for name, cell in row.items():
+        if isinstance(cell, list | dict):
+            raise SemrsmError(f"row {number} of {path} has no text or number as {name}; mend it")
+    texts = {name: None if cell in ("", None) else str(cell) for name, cell in row.items()}
     try:
-        for row in rows:
-            for key, cell in row.items():
-                row[key] = None if cell == "" else cell
-            value = row.get("value")
-            row["value"] = None if value is None else float(value)
-    except (TypeError, ValueError) as error:
-        raise SemrsmError(f"{path} has a value that is no number ({error}); mend it") from error
-    return rows
+        value = None if texts.get("value") is None else float(row["value"])
+    except (ValueError, OverflowError):
+        value = math.inf
+    if value is not None and math.isinf(value):
+        raise SemrsmError(
+            f"row {number} of {path} has a value that is no number ({str(texts['value'])[:60]}); mend it"
+        )
+    return {**texts, "value": None if value is None or math.isnan(value) else value}
 
 
-def _read_lines(text: str) -> list[dict[str, Any]]:
+def _read_lines(path: Path, text: str) -> list[dict[str, Any]]:
     delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
-    return list(csv.DictReader(text.splitlines(), delimiter=delimiter))
+    try:
+        return list(csv.DictReader(text.splitlines(), delimiter=delimiter))
+    except csv.Error as error:
+        raise SemrsmError(f"{path} is no table ({error}); write it again") from error
 
 
 def _read_json(path: Path, text: str) -> list[dict[str, Any]]:

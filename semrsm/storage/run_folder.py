@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from semrsm.errors import SemrsmError
 from semrsm.storage.damage import DAMAGE
 from semrsm.storage.formats.npz import read_arrays
-from semrsm.storage.run_json import as_text, differing, problem_of, run_id
+from semrsm.storage.run_json import DIGEST, as_text, differing, problem_of, run_id, with_digest
 from semrsm.storage.run_lock import LOCK
 from semrsm.storage.whole_files import (
     check_name,
@@ -41,6 +41,7 @@ Place = tuple[int, int]  # row and column of a tile in the grid of its layer
 Arrays = dict[str, NDArray[Any]]
 
 SUFFIX = ".run"
+TILE_NAME = re.compile(r"(\d{1,9})-(\d{1,9})\.npz", re.ASCII)
 LONGEST_PATH, ROOM = (
     4096,
     400,
@@ -98,52 +99,72 @@ class RunFolder:
         return self.path / "tiles" / file_name(layer) / f"{place[0]}-{place[1]}.npz"
 
     def read_scan(self, layer: str) -> Arrays | None:
-        """Return what a scan found; None where there is none, or a damaged one."""
-        return _read_arrays(self.scan_path(layer))
+        """Return what a scan found; None where there is none, or one that is damaged or of another run."""
+        arrays = _read_arrays(self.scan_path(layer))
+        if arrays is None or self._made(arrays, layer) is None:
+            return None
+        return {name: array for name, array in arrays.items() if name != "made"}
 
     def write_scan(self, layer: str, arrays: Arrays) -> None:
         """Store what a scan found."""
-        self._write(self.scan_path(layer), arrays)
+        self._write(self.scan_path(layer), {**arrays, "made": self._mark(arrays, layer)})
 
     def places(self, layer: str) -> dict[Place, os.stat_result]:
         """Return which tiles of a layer are there, whole or damaged, and what the system says of them."""
         found = {}
         with (
-            contextlib.suppress(FileNotFoundError),
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
             os.scandir(self.path / "tiles" / file_name(layer)) as entries,
         ):
             for entry in entries:
-                row, _, column = entry.name.removesuffix(".npz").partition("-")
-                if entry.name.endswith(".npz") and row.isdigit() and column.isdigit():
-                    with contextlib.suppress(FileNotFoundError):
-                        found[int(row), int(column)] = entry.stat()
+                if named := TILE_NAME.fullmatch(entry.name):
+                    with contextlib.suppress(OSError):  # gone by now, or a link to nowhere
+                        found[int(named[1]), int(named[2])] = entry.stat()
         return found
 
     def read_tile(self, layer: str, place: Place, shape: tuple[int, int]) -> TileFile | None:
         """Return a tile; None where there is none, or one that is damaged or of another run."""
         arrays = _read_arrays(self.tile_path(layer, place))
-        try:
-            if arrays is None:
-                return None
-            made = json.loads(str(arrays["made"]))
-            bound = arrays.get("upper_bound")
-            fits = all(
-                a.shape == shape and a.dtype == np.float64 and np.isfinite(a).all()
-                for a in (arrays["matched"], *([] if bound is None else [bound]))
-            )
-            if not fits or made["run"] != self.run_id or (bound is None) == self.run["certify"]:
-                return None
-        except (KeyError, TypeError, ValueError):
+        made = None if arrays is None else self._made(arrays, layer, place)
+        if arrays is None or made is None:
             return None
-        return TileFile(arrays["matched"], bound, made)
+        names = ("matched", "upper_bound") if self.run["certify"] else ("matched",)
+        if arrays.keys() != {*names, "made"} or not all(_fits(arrays[n], shape) for n in names):
+            return None
+        return TileFile(arrays["matched"], arrays.get("upper_bound"), made)
 
     def write_tile(self, layer: str, place: Place, tile: TileFile) -> None:
         """Store a tile."""
-        made = json.dumps({"run": self.run_id, **tile.made})
-        arrays = {"matched": tile.matched, "made": np.array(made)}
+        arrays = {"matched": tile.matched}
         if tile.upper_bound is not None:
             arrays["upper_bound"] = tile.upper_bound
-        self._write(self.tile_path(layer, place), arrays)
+        made = self._mark(arrays, layer, place, tile.made)
+        self._write(self.tile_path(layer, place), {**arrays, "made": made})
+
+    def _mark(
+        self,
+        arrays: Arrays,
+        layer: str,
+        place: Place | None = None,
+        made: Mapping[str, Any] | None = None,
+    ) -> NDArray[Any]:
+        """Return what tells where a scan or tile belongs, and how it was made: JSON."""
+        return np.array(json.dumps({**self._belonging(arrays, layer, place), **(made or {})}))
+
+    def _belonging(self, arrays: Arrays, layer: str, place: Place | None) -> dict[str, Any]:
+        tile = None if place is None else list(place)
+        return {"run": self.run_id, "layer": layer, "tile": tile, "digest": _digest(arrays)}
+
+    def _made(
+        self, arrays: Arrays, layer: str, place: Place | None = None
+    ) -> dict[str, Any] | None:
+        """Return how a scan or tile was made; None if it belongs elsewhere, or is another one."""
+        try:
+            made = json.loads(str(arrays["made"]))
+            expected = self._belonging(arrays, layer, place)
+            return made if all(made[key] == expected[key] for key in expected) else None
+        except (KeyError, TypeError, ValueError, RecursionError):
+            return None
 
     def remove_tile(self, layer: str, place: Place) -> None:
         """Remove a tile, one that is damaged."""
@@ -195,7 +216,8 @@ class RunFolder:
                 " folder with --run-folder"
             ) from error
         finally:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # of a folder that cannot be made
+                partial.unlink()
 
 
 def start_run(path: Path, run: Mapping[str, Any]) -> RunFolder:
@@ -255,7 +277,7 @@ def _begin(folder: RunFolder) -> RunFolder:
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         with partial.open("x") as stream:
-            stream.write(json.dumps(folder.run, indent=1))
+            stream.write(json.dumps(with_digest(folder.run), indent=1))
         partial.replace(folder.path / "run.json")
         return folder
     except OSError as error:
@@ -285,7 +307,7 @@ def read_run(path: Path) -> RunFolder | None:
         raise SemrsmError(
             f"{path / 'run.json'} does not describe a run: {problem}; begin anew with --restart"
         )
-    return RunFolder(path, run)
+    return RunFolder(path, {key: value for key, value in run.items() if key != DIGEST})
 
 
 def file_name(layer: str) -> str:
@@ -300,6 +322,20 @@ def file_name(layer: str) -> str:
     if len(name) <= LONGEST_NAME:
         return name
     return f"{name[:100]}-{hashlib.blake2b(layer.encode(), digest_size=16).hexdigest()}"
+
+
+def _digest(arrays: Arrays) -> str:
+    """Return a digest of the numbers of a scan or tile."""
+    content = hashlib.blake2b(digest_size=16)
+    for name in sorted(arrays.keys() - {"made"}):
+        array = arrays[name]
+        content.update(repr((name, array.shape, array.dtype.str)).encode())
+        content.update(np.ascontiguousarray(array).tobytes())
+    return content.hexdigest()
+
+
+def _fits(array: NDArray[Any], shape: tuple[int, int]) -> bool:
+    return array.shape == shape and array.dtype == np.float64 and bool(np.isfinite(array).all())
 
 
 def _read_arrays(path: Path) -> Arrays | None:

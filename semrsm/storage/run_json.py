@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 NOTHING = type(None)
+DIGEST = "digest"  # the key of the digest of all the rest
 
 # Key -> what it may hold, as FORMAT.md says.
 KEYS: Mapping[str, tuple[type, ...]] = {
@@ -63,7 +64,14 @@ def problem_of(run: Any) -> str | None:
         sides = [about[key] for key in ("n_samples", "n_columns", "edge")]
         if min(sides) < 1 or (sides[0] // sides[2] + 1) * (sides[1] // sides[2] + 1) > MOST_TILES:
             return f"layers.{name} has {sides[0]} x {sides[1]} pairs in tiles of {sides[2]}"
+    if run.get(DIGEST) != with_digest(run)[DIGEST]:
+        return "its digest is missing or another one"
     return None
+
+
+def with_digest(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of run.json: a run, and a digest of it."""
+    return {**run, DIGEST: _digest({key: value for key, value in run.items() if key != DIGEST})}
 
 
 def _misfit(about: Any, keys: Mapping[str, tuple[type, ...]], where: str) -> str | None:
@@ -79,7 +87,11 @@ def _misfit(about: Any, keys: Mapping[str, tuple[type, ...]], where: str) -> str
 
 def run_id(run: Mapping[str, Any]) -> str:
     """Return a digest of what shapes the tiles of a run; where its input lies is not part of it."""
-    content = json.dumps(comparable(run), sort_keys=True)
+    return _digest(comparable(run))
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    content = json.dumps(value, sort_keys=True)
     return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 
 

@@ -49,9 +49,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_h5(path, block1=x, block2=np.ascontiguousarray(x[:, :3, ::4, ::4]))
 
 
+def undisturbed_file(source: Path) -> Path:
+    return source.parent / "undisturbed.rsm.h5"
+
+
 @pytest.fixture(scope="module")
 def undisturbed(source: Path) -> Arrays:
-    out = source.parent / "undisturbed.rsm.h5"
+    out = undisturbed_file(source)
     process = start("compute", source, "-o", out, *OPTIONS, before=SMALL_TILES)
     assert process.communicate(timeout=60)[0].startswith("layer")
     return arrays_of(out)
@@ -322,6 +326,20 @@ def test_a_restart_throws_the_old_tiles_away(source: Path, out: Path, undisturbe
     succeed("compute", source, "-o", out, "-m", "identity", "--shard", "1/1", "--threads", 1)
     done = succeed("compute", source, "-o", out, *OPTIONS, "--restart")
     assert "going on" not in done.stderr
+    assert_equal(out, undisturbed)
+
+
+def test_a_damaged_description_of_a_run_is_refused_and_a_restart_helps(
+    source: Path, out: Path, undisturbed: Arrays
+) -> None:
+    succeed("compute", source, "-o", out, *OPTIONS, "--shard", "1/2")
+    out.write_bytes(undisturbed_file(source).read_bytes())
+    description = run_folder_of(out) / "run.json"
+    description.write_text(description.read_text().replace('"edge": 8', '"edge": 4'))
+    message = fail("compute", source, "-o", out, *OPTIONS)
+    assert "run.json cannot be read" in message
+    assert "--restart" in message
+    succeed("compute", source, "-o", out, *OPTIONS, "--restart", "--overwrite")
     assert_equal(out, undisturbed)
 
 

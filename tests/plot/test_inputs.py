@@ -1,10 +1,11 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from semrsm import SemrsmError
-from semrsm.plot.inputs import read_column
+from semrsm.plot.inputs import read_column, read_records
 from semrsm.rsms import Rsm, open_rsms
 
 
@@ -35,3 +36,42 @@ def test_several_labels_are_one_text_and_numbers_sort_as_numbers(tmp_path) -> No
     np.savez(tmp_path / "l.npz", labels=np.array(["10", "9"]))
     found = read_column(str(tmp_path / "l.npz"), rsm_of(tmp_path, 2), "labels")
     assert sorted(found) == [9, 10]
+
+
+ROW = {"a": "x", "layer_a": "1", "b": "y", "layer_b": "1", "kernel": "", "measure": "cka"}
+ROW["value"] = "0.5"
+
+
+def test_a_row_is_texts_a_number_and_nothing(tmp_path) -> None:
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps([ROW | {"layer_a": 3, "kernel": None}, ROW | {"value": None}]))
+    first, second = read_records(path)
+    assert first == ROW | {"layer_a": "3", "kernel": None, "value": 0.5}
+    assert second["value"] is None
+
+
+@pytest.mark.parametrize(
+    ("odd", "says"),
+    [
+        ({"layer_a": ["1"]}, "row 2 .* no text or number as layer_a"),
+        ({"measure": {}}, "row 2 .* measure"),
+        ({"value": "much"}, r"row 2 .* no number \(much\)"),
+        ({"value": 1e999}, "row 2 .* no number"),
+        ({"value": 10**400}, "row 2 .* no number"),
+    ],
+)
+def test_a_row_that_is_none_is_refused(odd, says: str, tmp_path) -> None:
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps([ROW, ROW | odd]))
+    with pytest.raises(SemrsmError, match=says):
+        read_records(path)
+
+
+@pytest.mark.parametrize(
+    ("row", "says"), [("1,2,3,4,5,6,7,8", "more cells"), ("x" * 200_000, "is no table")]
+)
+def test_a_table_with_odd_rows_is_refused(row: str, says: str, tmp_path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(",".join(ROW) + "\n" + row + "\n")
+    with pytest.raises(SemrsmError, match=says):
+        read_records(path)

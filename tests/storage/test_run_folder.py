@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -24,7 +25,7 @@ from semrsm.storage.run_folder import (
     refuse_foreign,
     start_run,
 )
-from semrsm.storage.run_json import differing, run_id
+from semrsm.storage.run_json import differing, problem_of, run_id, with_digest
 from semrsm.storage.run_lock import is_locked, locked
 from semrsm.storage.whole_files import aside, remove_leftovers, temporary_name
 
@@ -144,6 +145,76 @@ def test_a_damaged_description_of_a_run_is_refused(folder: RunFolder, content: s
     (folder.path / "run.json").write_text(content)
     with pytest.raises(SemrsmError, match=r"run\.json .*--restart"):
         read_run(folder.path)
+
+
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_flipped_bit_of_a_description_is_noticed(place: float, bit: int) -> None:
+    content = bytearray(json.dumps(with_digest(RUN), indent=1).encode())
+    content[int(place * len(content))] ^= 1 << bit
+    with contextlib.suppress(ValueError):
+        run = json.loads(content.decode())
+        assert problem_of(run) or run == with_digest(RUN)  # the bit stood between two values
+
+
+def test_a_value_of_a_description_that_was_changed_by_hand_is_noticed(folder: RunFolder) -> None:
+    path = folder.path / "run.json"
+    path.write_text(path.read_text().replace('"optimal"', '"greedy"'))
+    with pytest.raises(SemrsmError, match=r"run\.json .*digest.*--restart"):
+        read_run(folder.path)
+
+
+def test_a_tile_or_scan_in_the_place_of_another_is_none(
+    folder: RunFolder, rng: np.random.Generator
+) -> None:
+    for layer in ("a/b", "c"):
+        folder.write_scan(layer, {"squared_norm": np.arange(3.0)})
+        folder.write_tile(layer, (0, 1), tile(rng))
+    shutil.copyfile(folder.tile_path("a/b", (0, 1)), folder.tile_path("a/b", (0, 2)))
+    shutil.copyfile(folder.tile_path("c", (0, 1)), folder.tile_path("a/b", (0, 1)))
+    shutil.copyfile(folder.scan_path("c"), folder.scan_path("a/b"))
+    assert folder.read_tile("a/b", (0, 2), (3, 4)) is None
+    assert folder.read_tile("a/b", (0, 1), (3, 4)) is None
+    assert folder.read_scan("a/b") is None
+    assert folder.read_tile("c", (0, 1), (3, 4)) is not None
+    other = RunFolder(folder.path, RUN | {"matcher": "greedy"})
+    assert other.read_scan("c") is None
+
+
+def test_other_numbers_in_a_tile_or_scan_are_noticed(
+    folder: RunFolder, rng: np.random.Generator
+) -> None:
+    folder.write_scan("a/b", {"squared_norm": np.arange(3.0)})
+    folder.write_tile("a/b", (0, 1), tile(rng))
+    for path, name in (
+        (folder.scan_path("a/b"), "squared_norm"),
+        (folder.tile_path("a/b", (0, 1)), "matched"),
+    ):
+        with np.load(path) as archive:
+            arrays = dict(archive)
+        arrays[name] = np.nextafter(arrays[name], 9)
+        np.savez(path, **arrays)
+    assert folder.read_scan("a/b") is None
+    assert folder.read_tile("a/b", (0, 1), (3, 4)) is None
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(
+    folder: RunFolder, rng: np.random.Generator
+) -> None:
+    (folder.path / "tiles").write_bytes(b"a file")
+    with pytest.raises(SemrsmError, match="cannot be written"):
+        folder.write_tile("a/b", (0, 1), tile(rng))
+
+
+def test_what_is_no_tile_is_passed_over(folder: RunFolder, rng: np.random.Generator) -> None:
+    folder.write_tile("a/b", (0, 1), tile(rng))
+    tiles = folder.tile_path("a/b", (0, 1)).parent
+    for name in ("\u00b2-0.npz", "x-1.npz", "9" * 5000 + "-0.npz", "0-0.npz.bak", "-1-0.npz"):
+        (tiles / name[-200:]).touch()
+    (tiles / "0-2.npz").symlink_to("0-2.npz")
+    assert list(folder.places("a/b")) == [(0, 1)]
+    shutil.rmtree(tiles)
+    tiles.write_bytes(b"a file where a folder was")
+    assert folder.places("a/b") == {}
 
 
 @pytest.mark.parametrize(

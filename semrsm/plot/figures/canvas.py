@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,9 @@ def style() -> Iterator[None]:
     """Draw in the style of this package for a while; the user's own settings are put back."""
     from matplotlib import style as styles
 
-    with styles.context(["default", STYLE]):
+    with styles.context(["default", STYLE]), warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box, which says enough.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
         yield
 
 

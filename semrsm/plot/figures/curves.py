@@ -290,7 +290,7 @@ def _grouped(rows: Sequence[Any], key: Callable[[Any], Any]) -> dict[Any, list[A
 def _check(records: Sequence[Record], keys: Sequence[str], what: str) -> None:
     if not records:
         raise SemrsmError(f"a table of {what} is needed, this one is empty; compute it again")
-    missing = [key for key in keys if key not in records[0]]
+    missing = [key for key in keys if not all(key in record for record in records)]
     if missing:
         raise SemrsmError(
             f"a table of {what} has the columns {', '.join(keys)}, this one lacks"

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
@@ -10,9 +11,9 @@ from semrsm import SemrsmError
 from semrsm.plot.figures.canvas import block_means, colour_scale, new_figure, save_figure, style
 
 
-def figure_with_text():
+def figure_with_text(title="the title"):
     with style():
-        figure = new_figure(3, 2, "the title")
+        figure = new_figure(3, 2, title)
         figure.add_subplot().imshow(np.arange(9.0).reshape(3, 3))
     return figure
 
@@ -32,6 +33,20 @@ def test_a_picture_is_what_its_suffix_says_and_the_same_every_time(tmp_path: Pat
 def test_text_in_an_svg_is_text(tmp_path: Path):
     save_figure(figure_with_text(), tmp_path / "a.svg")
     assert "the title" in (tmp_path / "a.svg").read_text()
+
+
+@pytest.mark.parametrize("title", ["$x_{", "\u7a7a \U0001f600", "\x7f\u202e"])
+def test_any_text_is_drawn_as_it_is_and_without_a_word(tmp_path: Path, title, capfd):
+    save_figure(figure_with_text(title), tmp_path / "a.svg")
+    assert title in "".join(ElementTree.parse(tmp_path / "a.svg").getroot().itertext())
+    save_figure(figure_with_text(title), tmp_path / "a.png")
+    assert capfd.readouterr().err == ""
+
+
+def test_control_characters_do_not_break_an_svg(tmp_path: Path):
+    save_figure(figure_with_text("a\x1b[31mb"), tmp_path / "a.svg")
+    texts = ElementTree.parse(tmp_path / "a.svg").getroot().itertext()
+    assert "a[31mb" in "".join(texts)
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a", "missing/a.png"])
