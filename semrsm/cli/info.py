@@ -9,11 +9,11 @@ import typer
 
 from semrsm.cli.console import bytes_for_people, print_json, print_table, say
 from semrsm.cli.untrusted import MEMORY, SECONDS
-from semrsm.contained import contained
 from semrsm.engine.positions import positions_of
 from semrsm.errors import SemrsmError
+from semrsm.in_child import in_child
 from semrsm.storage.activations import open_activations
-from semrsm.storage.layer import Layer, told
+from semrsm.storage.layer import Layer, sentence_of
 from semrsm.storage.rsm_file import is_rsm_file, open_rsm
 
 
@@ -30,7 +30,7 @@ def info(
 
     Example: semrsm info dump.rsm.h5
     """
-    kind, about, rows = contained(lambda: _contents(file), str(file), SECONDS, MEMORY)
+    kind, about, rows = in_child(lambda: _contents(file), str(file), SECONDS, MEMORY)
     if json:
         print_json({"file": str(file), "kind": kind, **about, "layers": rows})
         return
@@ -109,7 +109,7 @@ def _array(layer: Layer, taken: bool) -> dict[str, Any]:
             raise SemrsmError(problem)
         positions = positions_of(layer.shape, layer.layout)
         if gaps := layer.gaps:
-            raise SemrsmError(told(gaps))
+            raise SemrsmError(sentence_of(gaps))
     except SemrsmError as error:
         return row | {"computed": f"no: {error}"}
     return row | {
