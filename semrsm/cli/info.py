@@ -10,12 +10,12 @@ import typer
 from semrsm.cli.console import bytes_for_people, print_json, print_table, say
 from semrsm.cli.untrusted import MEMORY, SECONDS, seconds_for
 from semrsm.compute.check_run import run_contents, run_faults
-from semrsm.contained import contained
 from semrsm.engine.positions import positions_of
 from semrsm.errors import SemrsmError
+from semrsm.in_child import in_child
 from semrsm.storage.activations import open_activations
 from semrsm.storage.check import faults_of
-from semrsm.storage.layer import Layer, told
+from semrsm.storage.layer import Layer, sentence_of
 from semrsm.storage.rsm_file import is_rsm_file, open_rsm
 
 
@@ -40,7 +40,7 @@ def info(
     if not check:
         _print(file, *_apart(file), json)
         return
-    faults = contained(lambda: _faults(file), str(file), seconds_for(file), MEMORY)
+    faults = in_child(lambda: _faults(file), str(file), seconds_for(file), MEMORY)
     about: dict[str, Any] = {}
     try:
         kind, about, rows = _apart(file)
@@ -56,13 +56,13 @@ def info(
             faults[0] if len(faults) == 1 else f"{file}: {len(faults)} parts are wrong, see above"
         )
     without = about.get("checksums") is False
-    note = "; it has no checksums, so that changed numbers cannot be told" if without else ""
+    note = "; it has no checksums, so that changed numbers cannot be sentence_of" if without else ""
     say(f"{file}: everything was read and nothing is wrong{note}")
 
 
 def _apart(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
     """Return `_contents`, found in a child process."""
-    return contained(lambda: _contents(path), str(path), SECONDS, MEMORY)
+    return in_child(lambda: _contents(path), str(path), SECONDS, MEMORY)
 
 
 def _faults(path: Path) -> list[str]:
@@ -153,7 +153,7 @@ def _array(layer: Layer, taken: bool) -> dict[str, Any]:
             raise SemrsmError(problem)
         positions = positions_of(layer.shape, layer.layout)
         if gaps := layer.gaps:
-            raise SemrsmError(told(gaps))
+            raise SemrsmError(sentence_of(gaps))
     except SemrsmError as error:
         return row | {"computed": f"no: {error}"}
     return row | {

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from semrsm.contained import contained
+from semrsm.in_child import in_child
 from semrsm.machine import default_memory
 from semrsm.storage.address import address_of
 from semrsm.storage.whole_read import read_whole
@@ -34,7 +34,7 @@ def read_first(wanted: bool, *addresses: str | Path | None) -> None:
     paths = dict.fromkeys(address_of(address)[0] for address in addresses if address is not None)
     for path in paths if wanted else ():
         work = functools.partial(read_whole, path)
-        contained(work, str(path), seconds_for(path), default_memory())
+        in_child(work, str(path), seconds_for(path), default_memory())
 
 
 def seconds_for(path: Path) -> int:

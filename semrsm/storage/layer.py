@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from semrsm.errors import SemrsmError
 from semrsm.storage.damage import DAMAGE, remedy_of
 
-GAPS_TOLD = 3  # of the gaps of a layer, in one sentence
+MOST_GAPS = 3  # of the gaps of a layer, in one sentence
 
 READABLE = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
 
@@ -35,10 +35,10 @@ class Gap:
         return f"{_named(self.samples)} hold no values: {self.why}"
 
 
-def told(gaps: Sequence[Gap]) -> str:
+def sentence_of(gaps: Sequence[Gap]) -> str:
     """Name the first gaps, and say how many more there are."""
-    more = f" (and {len(gaps) - GAPS_TOLD} more gaps)" if len(gaps) > GAPS_TOLD else ""
-    return "; ".join(map(str, gaps[:GAPS_TOLD])) + more
+    more = f" (and {len(gaps) - MOST_GAPS} more gaps)" if len(gaps) > MOST_GAPS else ""
+    return "; ".join(map(str, gaps[:MOST_GAPS])) + more
 
 
 def _named(samples: range) -> str:
@@ -122,7 +122,7 @@ class Layer:
         try:
             gaps = [gap for gap in self.gaps if _meet(samples, gap.samples)]
             if gaps:
-                raise SemrsmError(f"{told(gaps)}; save it again, or leave these samples out")
+                raise SemrsmError(f"{sentence_of(gaps)}; save it again, or leave these samples out")
             block = self.rows(wanted)
             if checked:
                 self.refuse_written()

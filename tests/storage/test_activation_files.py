@@ -113,13 +113,13 @@ def test_a_compressed_archive_holds_one_member_at_a_time(
         assert a.rows(slice(0, 2)).base is not first.base
         freed = weakref.ref(a.rows(slice(0, 2)).base)
         del first, again
-        read, still_held = npz.inflated, []
+        read, still_held = npz.inflate_member, []
 
         def inflate(*args: object) -> np.ndarray:
             still_held.append(freed() is not None)
             return read(*args)
 
-        monkeypatch.setattr(npz, "inflated", inflate)
+        monkeypatch.setattr(npz, "inflate_member", inflate)
         b.rows(slice(0, 2))
         assert still_held == [False]
 

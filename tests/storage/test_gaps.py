@@ -92,7 +92,7 @@ def test_the_whole_of_a_hundred_thousand_chunks_is_one_call(tmp_path: Path) -> N
         [layer] = file.select().values()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
-                "semrsm.storage.formats.gaps._rows_written", lambda *args: asked.append(args)
+                "semrsm.storage.formats.gaps._count_rows", lambda *args: asked.append(args)
             )
             assert layer.read(range(3)).shape == (3, 2)
     assert asked == []

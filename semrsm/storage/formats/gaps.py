@@ -17,7 +17,7 @@ from h5py import h5d, h5s
 
 from semrsm.storage.damage import DAMAGE
 from semrsm.storage.input_files import refuse_irregular
-from semrsm.storage.layer import Gap, told
+from semrsm.storage.layer import Gap, sentence_of
 
 DEEPEST = 8  # virtual datasets whose parts are virtual datasets
 MOST_BLOCKS = 100_000  # of a selection that are looked at one by one
@@ -55,14 +55,14 @@ def _gaps_of_chunks(dataset: h5py.Dataset) -> list[Gap]:
     grid = [-(-n // chunk) for n, chunk in zip(dataset.shape, dataset.chunks, strict=True)]
     if dataset.id.get_num_chunks() == math.prod(grid):
         return []
-    found = _rows_written(dataset)
+    found = _count_rows(dataset)
     whole = sorted(row for row, n in found.items() if n == math.prod(grid[1:]))
     ends = zip([-1, *whole], [*whole, grid[0]], strict=True)
     gaps = (range((a + 1) * edge, min(b * edge, len(dataset))) for a, b in ends)
     return [Gap(gap, NEVER_WRITTEN) for gap in gaps if gap]
 
 
-def _rows_written(dataset: h5py.Dataset) -> dict[int, int]:
+def _count_rows(dataset: h5py.Dataset) -> dict[int, int]:
     """Return how many chunks there are in each row of chunks."""
     found: dict[int, int] = {}
 
@@ -80,7 +80,7 @@ def _parts_of_external(dataset: h5py.Dataset) -> Parts:
     gaps, files = [], []
     prefix = os.environ.get("HDF5_EXTFILE_PREFIX", "")
     for name, offset, size in dataset.external:
-        path = Path(_expanded(prefix, dataset), os.fsdecode(name))
+        path = Path(_expand(prefix, dataset), os.fsdecode(name))
         refuse_irregular(path)
         end = min(begin + size, total)
         there = max(0, path.stat().st_size - offset) if path.exists() else 0
@@ -112,7 +112,7 @@ def _parts_of_virtual(dataset: h5py.Dataset, depth: int) -> Parts:
         elif left.get_select_npoints():
             left = left.combine_select(space, h5s.SELECT_NOTB)
     gaps = []
-    for samples in _merged(_blocks(left)):
+    for samples in _join(_blocks(left)):
         faults = [why for of, why in broken if of.start < samples.stop and samples.start < of.stop]
         gaps.append(
             Gap(samples, "; ".join(faults[:2]) or "no part of the virtual dataset is theirs")
@@ -125,14 +125,14 @@ def _sources(dataset: h5py.Dataset) -> Iterator[tuple[h5s.SpaceID, str, str]]:
     for source in dataset.virtual_sources():
         space = source.vspace
         if space.get_select_type() == h5s.SEL_HYPERSLABS and space.is_regular_hyperslab():
-            for step, part in enumerate(_limited(space.get_regular_hyperslab(), dataset.shape)):
+            for step, part in enumerate(_cut(space.get_regular_hyperslab(), dataset.shape)):
                 # "%b" counts the blocks of a part without end.
                 yield part, source.file_name.replace("%b", str(step)), source.dset_name
         else:
             yield space, source.file_name, source.dset_name
 
 
-def _limited(slab: tuple, shape: tuple[int, ...]) -> Iterator[h5s.SpaceID]:
+def _cut(slab: tuple, shape: tuple[int, ...]) -> Iterator[h5s.SpaceID]:
     """Yield a regular selection; one without end block by block, as far as the dataset reaches now."""
     start, stride, count, block = slab
     endless = [a for a in range(len(shape)) if h5s.UNLIMITED in (count[a], block[a])]
@@ -171,7 +171,7 @@ def _fault(file: h5py.File, name: str, depth: int) -> str | None:
     if not isinstance(part, h5py.Dataset):
         return f"{file.filename} has no dataset {name}"
     gaps = parts_of(part, depth + 1).gaps
-    return f"{file.filename}::{name}: {told(gaps)}" if gaps else None
+    return f"{file.filename}::{name}: {sentence_of(gaps)}" if gaps else None
 
 
 def _candidates(dataset: h5py.Dataset, name: str) -> Iterator[Path]:
@@ -182,11 +182,11 @@ def _candidates(dataset: h5py.Dataset, name: str) -> Iterator[Path]:
     own = Path(dataset.file.filename)
     for prefix in os.environ.get("HDF5_VDS_PREFIX", "").split(":"):
         if prefix:
-            yield Path(_expanded(prefix, dataset), name)
+            yield Path(_expand(prefix, dataset), name)
     yield from (own.parent / name, Path(name), own.resolve().parent / name)
 
 
-def _expanded(prefix: str, dataset: h5py.Dataset) -> str:
+def _expand(prefix: str, dataset: h5py.Dataset) -> str:
     return prefix.replace("${ORIGIN}", str(Path(dataset.file.filename).parent))
 
 
@@ -208,7 +208,7 @@ def _blocks(space: h5s.SpaceID) -> Iterable[tuple[int, int]]:
     return [(int(low[0]), int(high[0])) for low, high in space.get_select_hyper_blocklist()]
 
 
-def _merged(blocks: Iterable[tuple[int, int]]) -> list[range]:
+def _join(blocks: Iterable[tuple[int, int]]) -> list[range]:
     """Join blocks that overlap or touch, by their samples."""
     merged: list[range] = []
     for first, last in sorted(blocks):

@@ -53,7 +53,7 @@ def read_arrays(stream: IO[bytes]) -> dict[str, NDArray[Any]]:
     """
     archive = zipfile.ZipFile(stream)
     members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
-    return {name_of(m): inflated(archive, m, header_of(archive, m)) for m in members}
+    return {name_of(m): inflate_member(archive, m, header_of(archive, m)) for m in members}
 
 
 def name_of(member: zipfile.ZipInfo) -> str:
@@ -81,7 +81,7 @@ def _layer_of(
     member: zipfile.ZipInfo,
     inflate: Callable[[zipfile.ZipInfo, Header], NDArray[Any]],
 ) -> Layer:
-    """Return a member as a layer: read in parts where it is stored, else inflated whole."""
+    """Return a member as a layer: read in parts where it is stored, else inflate_member whole."""
     header = header_of(archive, member)
     stream = archive.fp
     assert stream is not None
@@ -114,14 +114,16 @@ def _inflating(archive: zipfile.ZipFile) -> Callable[[zipfile.ZipInfo, Header], 
 
     def inflate(member: zipfile.ZipInfo, header: Header) -> NDArray[Any]:
         if member.filename not in held:
-            held.clear()  # before the next one is inflated, not after
-            held[member.filename] = inflated(archive, member, header)
+            held.clear()  # before the next one is inflate_member, not after
+            held[member.filename] = inflate_member(archive, member, header)
         return held[member.filename]
 
     return inflate
 
 
-def inflated(archive: zipfile.ZipFile, member: zipfile.ZipInfo, header: Header) -> NDArray[Any]:
+def inflate_member(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, header: Header
+) -> NDArray[Any]:
     """Return the array of a deflated member; no more is unpacked than its header says.
 
     Raises SemrsmError if it takes more memory than there is, ValueError if the member ends before.

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from semrsm.contained import contained
 from semrsm.errors import SemrsmError
+from semrsm.in_child import in_child
 
 MEMORY = 1 << 28
 
 
 def done(work: Callable[[], object], seconds: int = 60) -> object:
-    return contained(work, "a.h5", seconds, MEMORY)
+    return in_child(work, "a.h5", seconds, MEMORY)
 
 
 def test_what_comes_of_it_is_given_back() -> None:
@@ -83,7 +83,7 @@ def test_computing_without_end_is_ended() -> None:
 
 
 def test_waiting_without_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("semrsm.contained.PATIENCE", 0.2)
+    monkeypatch.setattr("semrsm.in_child.PATIENCE", 0.2)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SemrsmError, match=r"a\.h5 takes more than 1 s to read"):
         done(lambda: (tmp_path / "pipe").open("rb").read(), seconds=1)

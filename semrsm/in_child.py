@@ -21,7 +21,7 @@ PATIENCE = 10  # seconds by the clock for each second of computing: a slow disk 
 REMEDY = "it is damaged, or made to do harm; save it again, or have it from somebody else"
 
 
-def contained(work: Callable[[], Any], what: str, seconds: int, memory: int) -> Any:
+def in_child(work: Callable[[], Any], what: str, seconds: int, memory: int) -> Any:
     """Do something in a child process, and return what comes of it.
 
     A library that is given hostile bytes may crash, loop without end or take all memory: the child
@@ -39,7 +39,7 @@ def contained(work: Callable[[], Any], what: str, seconds: int, memory: int) -> 
     Raises:
         SemrsmError: `work` raised it; or the child died, or exceeded a limit.
 
-    >>> contained(lambda: {"n": 3}, "a.h5", 60, 1 << 30)
+    >>> in_child(lambda: {"n": 3}, "a.h5", 60, 1 << 30)
     {'n': 3}
     """
     reader, writer = os.pipe()
