@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Annotated
 
 import typer
@@ -18,6 +19,7 @@ from semrsm.cli.plot import plot
 from semrsm.cli.process import ends_well, run_process
 from semrsm.cli.report import report
 from semrsm.cli.status import status
+from semrsm.machine import cores
 from semrsm.version import __version__
 
 COMMANDS = (compute, finish, status, info, methods, pair, compare, plot, report, demo)
@@ -34,19 +36,26 @@ for command in COMMANDS:
 app.add_typer(evaluate, name="evaluate")
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        print(f"semrsm {__version__}")
-        raise typer.Exit
+def _print_version(verbose: bool) -> None:
+    """Print the version and, if wanted, what a report of a fault needs to say."""
+    print(f"semrsm {__version__}")
+    if not verbose:
+        return
+    from semrsm.compute.run_report import versions
+    from semrsm.engine.assignment import choose_solver
+
+    machine = f"{platform.platform()}, {platform.machine()}, {cores()} cores"
+    solver = choose_solver("cpu").name
+    for name, value in (versions() | {"machine": machine, "solver on the CPU": solver}).items():
+        if name != "semrsm":
+            print(f"{name} {value}")
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def describe(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version."
-        ),
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="With --version: also what else a result depends on.")
     ] = False,
 ) -> None:
     """How similar images look to a network: semantic RSMs from saved activations.
@@ -56,6 +65,11 @@ def describe(
 
     Example: semrsm compute dump.h5 -o dump.rsm.h5 --matcher optimal --kernel cosine
     """
+    if version:
+        _print_version(verbose)
+        raise typer.Exit
+    if verbose:
+        raise typer.BadParameter("it goes with --version", param_hint="--verbose")
 
 
 def main() -> None:

@@ -182,6 +182,11 @@ def test_the_version_is_printed() -> None:
     from semrsm import __version__
 
     assert succeed("--version").stdout == f"semrsm {__version__}\n"
+    told = dict(
+        line.split(" ", 1) for line in succeed("--version", "--verbose").stdout.splitlines()
+    )
+    assert {"semrsm", "python", "torch", "machine", "solver"} <= told.keys()
+    assert run("--verbose").exit_code == 2
 
 
 def test_progress_of_a_run_that_goes_on_counts_what_it_does_itself() -> None:
