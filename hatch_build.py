@@ -38,7 +38,7 @@ class NativeCore(BuildHookInterface):
         if self.target_name != "wheel":
             return
         root = Path(self.root)
-        built = compile_all(root / NATIVE / "src" / "core.cpp", root / NATIVE)
+        built = compile_all(root / NATIVE / "src" / "core.cpp", root / NATIVE / "lib")
         if not built:
             self.app.display_warning(
                 "semrsm: no C++17 compiler was found, so the native core is not built; exact matching"
@@ -54,6 +54,7 @@ class NativeCore(BuildHookInterface):
 
 def compile_all(source: Path, folder: Path, more: tuple[str, ...] = ()) -> list[Path]:
     """Compile the core for every target of this machine's architecture; returns the libraries."""
+    folder.mkdir(exist_ok=True)
     for old in folder.glob(f"libsemrsm-*{SUFFIX}"):
         old.unlink()
     names = TARGETS if platform.machine().lower() in X86 else ("baseline",)

@@ -22,10 +22,15 @@ def cores() -> int:
 
 def default_memory() -> int:
     """Return half of the machine's memory, or of what this job may take of it, in bytes."""
+    return job_memory() // 2
+
+
+def job_memory() -> int:
+    """Return the machine's memory, or what this job may take of it, in bytes."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     texts = [limit.read_text().strip() for limit in limits_of_this_job() if limit.exists()]
     limits = [int(text) for text in texts if text.isdigit()]
-    return min([physical, *limits, *memory_of_slurm_job(os.environ)]) // 2
+    return min([physical, *limits, *memory_of_slurm_job(os.environ)])
 
 
 def require_memory(what: str, needed: float, granted: int, otherwise: str) -> None:

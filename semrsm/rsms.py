@@ -26,9 +26,10 @@ from semrsm.engine.kernels import (
 from semrsm.errors import SemrsmError
 from semrsm.names import look_up, no_such
 from semrsm.storage.address import address_of
+from semrsm.storage.input_files import Stamp
 from semrsm.storage.matrices import Matrix, read_matrices
-from semrsm.storage.rsm_file import LayerInfo, RsmFile, is_rsm_file, open_rsm, row_blocks
-from semrsm.storage.rsm_writer import CHUNK
+from semrsm.storage.rsm_file import RsmFile, is_rsm_file, open_rsm
+from semrsm.storage.rsm_layer import CHUNK, LayerInfo, row_blocks
 
 BLOCK = 1 << 21  # entries of a block that is worked on at once
 PART = 1 << 18  # entries that are finished at once: a kernel makes several copies of them
@@ -74,7 +75,7 @@ def read_rsm(
         info = file.layer(layer or named)
         wanted = None if sigma is None else parse_sigma(sigma)
         if wanted is None and kernel in info.sigmas:
-            rows, used = _read_stored(file_path, info.name, kernel), info.sigmas[kernel]
+            rows, used = _read_stored(file, info.name, kernel), info.sigmas[kernel]
         else:
             rows, sigma_used = _finisher(file, info, row, wanted or "median")
             used = sigma_used()
@@ -175,10 +176,9 @@ def open_rsms(
         chosen = _matching(path, names, layers) if names else matrices
         return [_of_matrix(path, matrices[c]) for c in chosen]
     with open_rsm(path) as file:
-        known = file.layers()
-        named = [file.layer(name).name] if name else list(known)
+        named = [file.layer(name).name] if name else file.layer_names()
         return [
-            _of_layer(file, known[c], kernel, parse_sigma(sigma))
+            _of_layer(file, file.layer(c), kernel, parse_sigma(sigma))
             for c in _matching(path, named, layers)
         ]
 
@@ -200,15 +200,26 @@ def stored_kernels(address: str | Path) -> tuple[str, ...]:
 
 
 def _of_matrix(path: Path, matrix: Matrix) -> Rsm:
-    square = matrix.shape[0] == matrix.shape[1]
+    rows, columns = matrix.shape
+    square = rows == columns
+    if matrix.n_named is not None and not square:
+        place = f"{path}::{matrix.name}" if matrix.name else path
+        raise SemrsmError(
+            f"{place} is {rows} x {columns}, but the file names {matrix.n_named} samples; save a square"
+            " matrix of them, or queries x gallery in a file that names none"
+        )
     return Rsm(path, matrix.name, None, None, matrix.shape, square, matrix.samples, matrix.rows)
 
 
 def _of_layer(file: RsmFile, info: LayerInfo, kernel: str | None, sigma: str | float) -> Rsm:
     row = look_up(KERNELS, kernel or next(iter(info.sigmas), "cosine"), "kernel")
     stored = row.name in info.sigmas
+    if stored and row.needs_sigma and info.sigmas[row.name] is None:
+        raise SemrsmError(
+            f"{file.path}::{info.name}: its {row.name} has no sigma; compute it again"
+        )
     if stored:
-        rows = _read_stored(file.path, info.name, row.name)
+        rows = _read_stored(file, info.name, row.name)
     else:
         rows, _ = _finisher(file, info, row, sigma)
     symmetric = info.storage_mode == "symmetric"
@@ -217,13 +228,13 @@ def _of_layer(file: RsmFile, info: LayerInfo, kernel: str | None, sigma: str | f
     )
 
 
-def _read_stored(path: Path, layer: str, kernel: str) -> Rows:
+def _read_stored(file: RsmFile, layer: str, kernel: str) -> Rows:
+    path, stamp = file.path, file.stamp
+
     def rows(wanted: slice) -> NDArray[np.floating]:
         # Opened anew for every block: no file stays open, whoever holds the RSM.
-        with open_rsm(path) as file:
-            stored = file.kernel(layer, kernel)
-            assert stored is not None
-            return stored[wanted]
+        with open_rsm(path, stamp) as again:
+            return again.matrices(layer)[f"rsm/{kernel}"][wanted]
 
     return rows
 
@@ -237,19 +248,18 @@ def _finisher(
     are asked for.
     """
     matched = _matched(file, info.name)
+    path, stamp = file.path, file.stamp
 
     def sigma_used() -> float | None:
-        with _naming(file.path, info.name):
+        with _naming(path, info.name):
             if kernel.needs_sigma and sigma == "median":
-                about = file.path.stat()
-                stamp = about.st_ino, about.st_mtime_ns, about.st_size
-                return _median_sigma(file.path.resolve(), stamp, info.name, kernel.name)
+                return _median_sigma(path.resolve(), stamp, info.name, kernel.name)
             return sigma_of(kernel, sigma, matched)
 
     def rows(wanted: slice) -> NDArray[np.floating]:
         first, stop, _ = wanted.indices(info.n_samples)
         finish = Finisher(kernel, sigma_used(), matched.row_sq, matched.column_sq)
-        with open_rsm(file.path) as again:
+        with open_rsm(path, stamp) as again:
             block = again.matched(info.name)[first:stop]
         step = max(1, PART // info.n_columns)
         for start in range(0, len(block), step):  # in place: what is read is held once
@@ -273,18 +283,19 @@ def _naming(path: Path, layer: str) -> Iterator[None]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _median_sigma(path: Path, stamp: tuple[int, ...], layer: str, kernel: str) -> float | None:
+def _median_sigma(path: Path, stamp: Stamp, layer: str, kernel: str) -> float | None:
     """Return the width from the median distance of a layer, found once for a file as it is now."""
-    with open_rsm(path) as file:
+    with open_rsm(path, stamp) as file:
         matched = _matched(file, layer)
     return sigma_of(KERNELS[kernel], "median", matched)
 
 
 def _matched(file: RsmFile, layer: str) -> Matched:
     """Return the matched inner products of a layer, read when they are asked for, and its norms."""
+    path, stamp = file.path, file.stamp
 
     def blocks() -> Iterator[tuple[int, int, NDArray[np.float64]]]:
-        with open_rsm(file.path) as again:
+        with open_rsm(path, stamp) as again:
             for row, block in row_blocks(again.matched(layer)):
                 step = max(1, PART // block.shape[1])  # distances take several copies
                 for start in range(0, len(block), step):

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from semrsm.cli import app
 from semrsm.engine.kernels import KERNELS
-from semrsm.storage.rsm_file import LayerInfo, StorageMode
+from semrsm.storage.rsm_layer import LayerInfo, StorageMode
 from semrsm.storage.rsm_writer import writing
 
 

@@ -27,12 +27,12 @@ def script() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("seed", range(KINDS))
+@pytest.mark.parametrize("seed", range(2 * KINDS))  # first in float32, then in float64
 def test_small_maps_agree_with_brute_force_in_rationals(script: ModuleType, seed: int) -> None:
     assert len(script.KINDS) == KINDS
     worst = {name: script.Worst() for name in MATCHERS}
     assert script.check_batch(seed, worst) == []
-    assert {found.pairs for found in worst.values()} == {40}
+    assert {found.pairs for found in worst.values()} == {20}
 
 
 def test_a_wrong_bound_and_a_wrong_value_are_faults(

@@ -17,6 +17,7 @@ STOREYS = {
     "errors": 0,
     "names": 1,
     "machine": 1,
+    "in_child": 1,
     "data": 1,
     "engine": 2,
     "storage": 2,

@@ -98,3 +98,33 @@ def test_reading_takes_one_matrix_and_little_more(tmp_path: Path) -> None:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 8 * n * n + 30e6
+
+
+def test_a_matrix_of_other_than_the_samples_its_file_names_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.npz"
+    np.savez(path, samples=np.arange(6), square=np.eye(6), cut=np.ones((6, 5)))
+    assert open_rsms(f"{path}::square")[0].symmetric
+    with pytest.raises(SemrsmError, match=r"m\.npz::cut is 6 x 5, but the file names 6 samples"):
+        open_rsms(path)
+
+
+@pytest.mark.parametrize(
+    ("table", "shape"),
+    [
+        ("a,b,c\n1,.2,3\n.2,5,6\n", None),  # the last line is missing
+        (",a,b,c\na,1,2,3\nb,4,5,6\n", None),
+        ("a,1,2\nb,3,4\nc,5,6\n", None),
+        (",x,y,z\na,1,2,3\nb,4,5,6\n", (2, 3)),  # queries and gallery have names of their own
+        ("1,2,3\n4,5,6\n", (2, 3)),
+    ],
+)
+def test_a_table_that_lacks_rows_is_no_queries_and_gallery(
+    table: str, shape: tuple[int, int] | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text(table)
+    if shape is None:
+        with pytest.raises(SemrsmError, match=r"m\.csv is \d x \d, but the file names 3 samples"):
+            open_rsms(path)
+    else:
+        assert open_rsms(path)[0].shape == shape

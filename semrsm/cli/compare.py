@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from semrsm.cli.console import print_json, print_table, progress, say
+from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compare import DEFAULT_MEASURES, Inference
 from semrsm.compare import compare as compare_rsms
 from semrsm.compute.parsers import parse_memory
@@ -94,6 +95,7 @@ def compare(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace table and picture if they exist.")
     ] = False,
+    untrusted: Untrusted = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, one record a value.")] = False,
 ) -> None:
     """Say how alike RSMs are: two files layer by layer, or many models with each other.
@@ -108,6 +110,7 @@ def compare(
     if plot is not None:
         check_suffix(plot)
         check_output(plot, overwrite)
+    read_first(untrusted, *rsm)
     with progress() as on_progress:
         table = compare_rsms(
             rsm,

@@ -18,6 +18,7 @@ from semrsm.cli.console import (
     seconds_for_people,
 )
 from semrsm.cli.flags import given, takes_options
+from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.estimate import Estimate, estimate
 from semrsm.compute.executors import n_processes
 from semrsm.compute.options import FIELDS, RunOptions, options_of, read_run_file
@@ -49,6 +50,7 @@ def compute(
             "--dry-run", help="Say what would be done and, from a probe, how long it takes."
         ),
     ] = False,
+    untrusted: Untrusted = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     **options: Any,
 ) -> None:
@@ -60,6 +62,7 @@ def compute(
     Example: semrsm compute dump.h5 -o dump.rsm.h5 -l 'layer*' -m optimal -k cosine -k rbf
     """
     run = options_of((read_run_file(config) if config else {}) | given(options))
+    read_first(untrusted, activations, run.against)
     if dry_run:
         _dry_run(activations, run, json)
         return

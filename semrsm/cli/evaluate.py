@@ -10,6 +10,7 @@ import typer
 
 from semrsm.cli.console import print_json, print_table, say
 from semrsm.cli.process import ends_well
+from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.parsers import parse_memory
 from semrsm.engine.kernels import KERNELS
 from semrsm.evaluate.results import Evaluation, write_details
@@ -71,6 +72,7 @@ def retrieval(
     memory: Memory = None,
     out: Out = None,
     overwrite: Overwrite = False,
+    untrusted: Untrusted = False,
     json: Json = False,
 ) -> None:
     """Say how well the nearest neighbours of each sample share its labels.
@@ -82,6 +84,7 @@ def retrieval(
 
     Example: semrsm evaluate retrieval dump.rsm.h5 --labels dump.h5::labels --at 1 --at 10
     """
+    read_first(untrusted, *rsm, labels, gallery_labels)
     found = evaluate_retrieval(
         rsm,
         labels,
@@ -111,6 +114,7 @@ def predictions(
     memory: Memory = None,
     out: Out = None,
     overwrite: Overwrite = False,
+    untrusted: Untrusted = False,
     json: Json = False,
 ) -> None:
     """Correlate the similarity of pairs with the Jensen-Shannon divergence of their predictions.
@@ -122,6 +126,7 @@ def predictions(
     """
     if (logits is None) == (probabilities is None):
         raise typer.BadParameter("give one of the two", param_hint="--logits / --probabilities")
+    read_first(untrusted, *rsm, logits, probabilities)
     found = evaluate_predictions(
         rsm,
         logits=logits,
@@ -146,6 +151,7 @@ def views(
     memory: Memory = None,
     out: Out = None,
     overwrite: Overwrite = False,
+    untrusted: Untrusted = False,
     json: Json = False,
 ) -> None:
     """Say how much more alike two views of one thing are than all other pairs.
@@ -154,6 +160,7 @@ def views(
 
     Example: semrsm evaluate views dump.rsm.h5 --views dump.h5::views
     """
+    read_first(untrusted, *rsm, views)
     found = evaluate_views(
         rsm,
         views,

@@ -8,25 +8,77 @@ from typing import Annotated, Any
 import typer
 
 from semrsm.cli.console import bytes_for_people, print_json, print_table, say
+from semrsm.cli.untrusted import MEMORY, SECONDS, seconds_for
+from semrsm.compute.check_run import run_contents, run_faults
 from semrsm.engine.positions import positions_of
 from semrsm.errors import SemrsmError
+from semrsm.in_child import in_child
 from semrsm.storage.activations import open_activations
-from semrsm.storage.layer import Layer
+from semrsm.storage.check import faults_of
+from semrsm.storage.layer import Layer, sentence_of
 from semrsm.storage.rsm_file import is_rsm_file, open_rsm
 
 
 def info(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="Activation file or RSM file.", show_default=False),
+        typer.Argument(
+            metavar="FILE", help="Activation file, RSM file or run folder.", show_default=False
+        ),
     ],
+    check: Annotated[
+        bool, typer.Option("--check", help="Read everything and say what is wrong.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what an activation or RSM file holds, and how an RSM file was made.
+    """Say what an activation file, RSM file or run folder holds, and how an RSM file was made.
 
-    Example: semrsm info dump.rsm.h5
+    The file is opened in a process of its own, with limits of memory and time.
+
+    Example: semrsm info dump.rsm.h5 --check
     """
-    kind, about, rows = _rsm_file(file) if is_rsm_file(file) else _activation_file(file)
+    if not check:
+        _print(file, *_apart(file), json)
+        return
+    faults = in_child(lambda: _faults(file), str(file), seconds_for(file), MEMORY)
+    about: dict[str, Any] = {}
+    try:
+        kind, about, rows = _apart(file)
+    except SemrsmError:  # one of the faults
+        if json:
+            _print(file, "damaged file", {"faults": faults}, [], json)
+    else:
+        _print(file, kind, about | ({"faults": faults} if json else {}), rows, json)
+    if faults:
+        for fault in faults if len(faults) > 1 else []:
+            say(fault)
+        raise SemrsmError(
+            faults[0] if len(faults) == 1 else f"{file}: {len(faults)} parts are wrong, see above"
+        )
+    without = about.get("checksums") is False
+    note = "; it has no checksums, so that changed numbers cannot be sentence_of" if without else ""
+    say(f"{file}: everything was read and nothing is wrong{note}")
+
+
+def _apart(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+    """Return `_contents`, found in a child process."""
+    return in_child(lambda: _contents(path), str(path), SECONDS, MEMORY)
+
+
+def _faults(path: Path) -> list[str]:
+    return list(run_faults(path) if path.is_dir() else faults_of(path))
+
+
+def _contents(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+    """Return what kind of file it is, what is said of it as a whole, and of each layer."""
+    if (path / "run.json").exists():
+        return "run folder", {}, run_contents(path)
+    return _rsm_file(path) if is_rsm_file(path) else _activation_file(path)
+
+
+def _print(
+    file: Path, kind: str, about: dict[str, Any], rows: list[dict[str, Any]], json: bool
+) -> None:
     if json:
         print_json({"file": str(file), "kind": kind, **about, "layers": rows})
         return
@@ -68,6 +120,7 @@ def _rsm_file(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
         about = {
             "generated_by": file.generated_by,
             "created": file.created,
+            "checksums": file.digests is not None,
             "metadata": file.metadata,
         }
         return "RSM file", about, rows
@@ -99,6 +152,8 @@ def _array(layer: Layer, taken: bool) -> dict[str, Any]:
         if problem := layer.problem():
             raise SemrsmError(problem)
         positions = positions_of(layer.shape, layer.layout)
+        if gaps := layer.gaps:
+            raise SemrsmError(sentence_of(gaps))
     except SemrsmError as error:
         return row | {"computed": f"no: {error}"}
     return row | {

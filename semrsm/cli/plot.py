@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from semrsm.cli.console import say
+from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.parsers import parse_memory
 from semrsm.errors import SemrsmError
 from semrsm.plot.figures.canvas import check_suffix, save_figure
@@ -71,6 +72,7 @@ def plot(
         typer.Option(metavar="SIZE", help="May be taken, such as 4GiB. (default: half of all)"),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the picture.")] = False,
+    untrusted: Untrusted = False,
 ) -> None:
     """Draw RSMs, or tables of comparisons and evaluations, as PNG, PDF or SVG.
 
@@ -82,6 +84,7 @@ def plot(
     """
     check_suffix(out)
     check_output(out, overwrite)
+    read_first(untrusted, *inputs, labels, views, images)
     granted = None if memory is None else parse_memory(memory)
     options = PlotOptions(
         kernel=kernel,

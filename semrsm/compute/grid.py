@@ -75,7 +75,7 @@ def edge_for(n: int, n_positions: int, matcher: Matcher) -> int:
     >>> [edge_for(10_000, S, MATCHERS["optimal"]) for S in (49, 196, 784, 3136)]
     [512, 128, 64, 16]
     >>> edge_for(24, 3136, MATCHERS["optimal"]), edge_for(20_000, 1, MATCHERS["identity"])
-    (2, 1024)
+    (4, 1024)
     """
     pair = matcher.pair_seconds(n_positions)
 

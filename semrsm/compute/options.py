@@ -34,6 +34,9 @@ from semrsm.engine.positions import LAYOUTS
 from semrsm.engine.settings import Settings
 from semrsm.errors import SemrsmError
 from semrsm.names import no_such
+from semrsm.storage.input_files import refuse_irregular
+
+LONGEST_RUN_FILE = 1 << 20  # bytes
 
 
 def sample_range(samples: str | None, n: int) -> range:
@@ -261,12 +264,20 @@ def read_run_file(path: Path) -> dict[str, Any]:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Return what a TOML file holds; raise SemrsmError if it is missing or no TOML."""
+    refuse_irregular(path)
     try:
         with path.open("rb") as stream:
-            return tomllib.load(stream)
+            text = stream.read(LONGEST_RUN_FILE + 1)
+        if len(text) > LONGEST_RUN_FILE:
+            raise SemrsmError(
+                f"the run file {path} has more than {LONGEST_RUN_FILE} bytes; name the right file"
+            )
+        return tomllib.loads(text.decode())
     except OSError as error:
         raise SemrsmError(
             f"the run file {path} cannot be read ({error.strerror}); check the path"
         ) from error
+    except RecursionError as error:
+        raise SemrsmError(f"the run file {path} is nested too deeply; mend it") from error
     except ValueError as error:  # TOMLDecodeError, or bytes that are no UTF-8
         raise SemrsmError(f"the run file {path} is no TOML ({error}); mend that line") from error

@@ -15,6 +15,7 @@ from semrsm.names import look_up
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 LARGEST_MEMORY = 2**63
+LARGEST_COUNT = 10**9  # more is a slip, and more than some integers hold
 WHOLE = r"\d{1,18}"  # a whole number that can be counted to
 
 
@@ -67,6 +68,8 @@ def parse_count(name: str, least: int) -> Callable[[Any], int]:
         number = _number(value, name, f"a whole number of at least {least}", int)
         if number < least:
             raise SemrsmError(f"{name} must be at least {least}, got {value}")
+        if number > LARGEST_COUNT:
+            raise SemrsmError(f"{name} must be at most {LARGEST_COUNT}, got {value}")
         return number
 
     return parse
@@ -142,7 +145,7 @@ def parse_device(value: Any) -> str:
     >>> parse_device("cuda:0,cuda:2")
     'cuda:0,cuda:2'
     """
-    one = r"cuda(:\d+)?"
+    one = r"cuda(:\d{1,4})?"
     if not re.fullmatch(rf"auto|cpu|all|{one}(,{one})*", str(value)):
         raise SemrsmError(
             f"device must be auto, cpu, cuda or cuda:N (or several: cuda:0,cuda:1, or all), got {value!r}"

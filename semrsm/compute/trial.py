@@ -253,15 +253,15 @@ def _ready(vectors: torch.Tensor, work: Work) -> tuple[Block, Block]:
     from semrsm.engine.blocks import ready
 
     rows, columns = (
-        ready(functools.partial(_whole, half), range(len(half)), work)
+        ready(functools.partial(_some, half), range(len(half)), work)
         for half in vectors.tensor_split(2)
     )
     return rows, columns
 
 
-def _whole(vectors: torch.Tensor, samples: range) -> torch.Tensor:
+def _some(vectors: torch.Tensor, samples: range) -> torch.Tensor:
     """Be a source of samples that are read already."""
-    return vectors
+    return vectors[samples.start : samples.stop]
 
 
 def _run_block(runner: _Runner, vectors: torch.Tensor, places: torch.Tensor) -> None:

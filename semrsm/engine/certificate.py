@@ -137,35 +137,66 @@ def bounds_of_pairs(rows: Maps, columns: Maps, pairs: Tensor, optimal: Tensor | 
     """
     bounds = torch.stack(
         [
-            _bound_of_pair(rows, columns, i, j, None if optimal is None else optimal[k])
+            _bound_of_pair(
+                rows.values[i], columns.values[j], None if optimal is None else optimal[k]
+            )
             for k, (i, j) in enumerate(pairs.tolist())
         ]
     )
+    norms = [
+        torch.stack([torch.linalg.vector_norm(v, dtype=torch.float64) for v in maps.values])
+        for maps in (rows, columns)
+    ]
+    return bounds_of_samples(rows, columns, pairs, bounds, *norms)
+
+
+def bounds_of_samples(
+    rows: Maps,
+    columns: Maps,
+    pairs: Tensor,
+    bounds: Tensor,
+    row_norms: Tensor,
+    column_norms: Tensor,
+) -> Tensor:
+    """Turn bounds of what is stored of the samples into bounds of the samples themselves.
+
+    A scaled sample is v + mean - e, where |e| is at most half a unit of v. As the positions of v - e
+    sum to 0 but for float64, the means add S <mean, mean>, and by Cauchy and Schwarz no permutation
+    gains more than |e_x| |w| + |v| |e_y| + |e_x| |e_y| over the stored values.
+
+    Args:
+        rows: (a, S, C).
+        columns: (b, S, C).
+        pairs: (P, 2) int64.
+        bounds: (P,) float64, on sum_s <v_s, w_p(s)> over all permutations p.
+        row_norms: (a,) float64, |v| of each stored sample.
+        column_norms: (b,) float64.
+
+    Returns:
+        (P,) float64.
+    """
     i, j = pairs.unbind(1)
+    of_v, of_w = row_norms[i], column_norms[j]
+    error_v, error_w = _rounding(rows, of_v), _rounding(columns, of_w)
+    bounds = bounds + error_v * of_w + of_v * error_w + error_v * error_w
+    if rows.mean is not None and columns.mean is not None:
+        S, C = rows.n_positions, rows.n_channels
+        size = (of_v + S**0.5 * torch.linalg.vector_norm(rows.mean, dim=1)[i]) * (
+            of_w + S**0.5 * torch.linalg.vector_norm(columns.mean, dim=1)[j]
+        )
+        bounds = bounds + S * (rows.mean[i] * columns.mean[j]).sum(1)
+        bounds = bounds + 2.0**-52 * (4 * S + 2 * C + 16) * size
     # Upward, as a product that is hardly more than 0 is rounded once more.
     bounds = (rows.scale[i] * columns.scale[j] * bounds).nextafter(bounds.new_tensor(torch.inf))
     zero = (rows.squared_norm[i] == 0) | (columns.squared_norm[j] == 0)
     return bounds.masked_fill(zero, 0.0)
 
 
-def _bound_of_pair(rows: Maps, columns: Maps, i: int, j: int, optimal: Tensor | None) -> Tensor:
-    """Bound sum_s <x_s, y_p(s)> over all permutations p, () float64, of the scaled samples i and j.
-
-    A scaled sample is v + mean - e, where |e| is at most half a unit of v. As the positions of v - e
-    sum to 0 but for float64, the means add S <mean, mean>, and by Cauchy and Schwarz no permutation
-    gains more than |e_x| |w| + |v| |e_y| + |e_x| |e_y| over the stored values.
-    """
-    v, w = rows.values[i].double(), columns.values[j].double()
+def _bound_of_pair(v: Tensor, w: Tensor, optimal: Tensor | None) -> Tensor:
+    """Bound sum_s <v_s, w_p(s)> over all permutations p, () float64, of stored values (S, C)."""
+    v, w = v.double(), w.double()
     S, C = v.shape
-    means, of_v, of_w = v.new_zeros(()), torch.linalg.vector_norm(v), torch.linalg.vector_norm(w)
-    size = of_v * of_w
-    error_v, error_w = _rounding(rows, of_v), _rounding(columns, of_w)
-    of_values = error_v * of_w + of_v * error_w + error_v * error_w
-    if rows.mean is not None and columns.mean is not None:
-        mean_x, mean_y = rows.mean[i], columns.mean[j]
-        means = S * (mean_x @ mean_y)
-        norm_x, norm_y = (S**0.5 * torch.linalg.vector_norm(mean) for mean in (mean_x, mean_y))
-        size = (of_v + norm_x) * (of_w + norm_y)
+    size = torch.linalg.vector_norm(v) * torch.linalg.vector_norm(w)
     # Once more, in float64: cheap, and the potentials of maps that are not centred would be poor.
     mean_v, mean_w = v.mean(0), w.mean(0)
     v, w = v - mean_v, w - mean_w
@@ -177,11 +208,11 @@ def _bound_of_pair(rows: Maps, columns: Maps, i: int, j: int, optimal: Tensor | 
         prices = duals_of(affinity[None], optimal[None])[1][0]
     u = (affinity - prices).amax(1)
     of_sums = 2.0**-52 * (4 * S + 2 * C + 16) * (u.abs().sum() + prices.abs().sum() + size)
-    return u.sum() + prices.sum() + S * (mean_v @ mean_w) + means + left + of_values + of_sums
+    return u.sum() + prices.sum() + S * (mean_v @ mean_w) + left + of_sums
 
 
-def _rounding(maps: Maps, norm: Tensor) -> Tensor:
-    """Return how far the stored values of a sample, of this norm, may be from what they stand for."""
+def _rounding(maps: Maps, norms: Tensor) -> Tensor:
+    """Return how far the stored values of samples, of these norms, may be from what they stand for."""
     dtype = torch.finfo(maps.values.dtype)
     least = (maps.n_positions * maps.n_channels) ** 0.5 * dtype.smallest_normal * dtype.eps
-    return least + (0.0 if maps.exact else 0.51 * dtype.eps) * norm
+    return least + (0.0 if maps.exact else 0.51 * dtype.eps) * norms

@@ -98,7 +98,7 @@ def squared_norms(vectors: Tensor, samples: Sequence[int] | None = None) -> Tens
 
     Args:
         vectors: (b, S, C).
-        samples: What to call them where one is refused; None counts from 0.
+        samples: Their numbers, to name one that is refused.
 
     Raises:
         SemrsmError: The squares of a map overflow float64, or vanish though it is not zero.
@@ -113,8 +113,9 @@ def squared_norms(vectors: Tensor, samples: Sequence[int] | None = None) -> Tens
         largest = float(vectors[k].abs().max())
         if largest:
             how = "vanish in float64; multiply" if found[k] < 1 else "overflow float64; divide"
+            who = f"sample {samples[k]}" if samples else "a sample"
             raise SemrsmError(
-                f"sample {samples[k] if samples else k} has values of at most {largest:.3g}, whose"
+                f"{who} has values of at most {largest:.3g}, whose"
                 f" squares {how} the activations by a large number"
             )
     return found

@@ -109,7 +109,8 @@ def match_pairs(rows: Block, columns: Block, pairs: Tensor, work: Work) -> Match
 
     Pairs of maps that are alike are matched again, so that distances have their digits.
     """
-    matches = work.matcher.match(rows.prepared, columns.prepared, pairs, work.settings)
+    settings = replace(work.settings, bounded=work.certify)
+    matches = work.matcher.match(rows.prepared, columns.prepared, pairs, settings)
     sums = matches.sums
     # What takes a tile at once has summed float64 products already.
     inexact = work.precision != "exact" and work.matcher.in_chunks
@@ -118,8 +119,10 @@ def match_pairs(rows: Block, columns: Block, pairs: Tensor, work: Work) -> Match
     matched = unscaled(sums, rows.maps, columns.maps, pairs)
     bound = None
     if work.certify:
-        optimal = matches.permutation if work.matcher.value == "exact" else None
-        bounds = bounds_of_pairs(rows.maps, columns.maps, pairs, optimal)
+        bounds = matches.bounds
+        if bounds is None:
+            optimal = matches.permutation if work.matcher.value == "exact" else None
+            bounds = bounds_of_pairs(rows.maps, columns.maps, pairs, optimal)
         # The sums of a matching are rounded too, and may lie above its value.
         bound = torch.maximum(bounds, matched).cpu()
     found = MatchedPairs(

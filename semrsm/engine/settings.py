@@ -15,6 +15,7 @@ class Settings:
         window: Positions in a window of `batch-optimal`.
         epsilon: Entropy of `sinkhorn`, relative to the range of the affinities of a pair.
         group: Positions in a group of `coarse`.
+        bounded: Also bound every pair from above, where the solver's potentials do it at once.
     """
 
     solver: str = "scipy"
@@ -22,3 +23,4 @@ class Settings:
     window: int = 128
     epsilon: float = 0.01
     group: int = 8
+    bounded: bool = False

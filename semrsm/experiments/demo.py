@@ -83,8 +83,8 @@ def run_demo(
     for out in chain(*files.values()):
         check_output(out, overwrite)
     with open_activations(digits_path()) as example:
-        views = codes_of([str(view) for view in example.arrays["views"].rows(slice(None))])
-        labels = np.asarray(example.arrays["labels"].rows(slice(None)))
+        views = codes_of([str(view) for view in example.arrays["views"].take(slice(None))])
+        labels = np.asarray(example.arrays["labels"].take(slice(None)))
     rows = []
     for run, (*rsm_files, picture) in files.items():
         for matcher, out in zip(MATCHERS, rsm_files, strict=True):

@@ -17,7 +17,7 @@ from semrsm.errors import SemrsmError
 from semrsm.rsms import Rsm
 from semrsm.storage.activations import ActivationFile, open_activations
 from semrsm.storage.address import address_of
-from semrsm.storage.damage import DAMAGE
+from semrsm.storage.input_files import read_text
 from semrsm.storage.labels import array_named, read_labels, read_views, rows_of
 from semrsm.storage.layer import Layer
 
@@ -73,11 +73,9 @@ def read_images(address: str, samples: Iterable[int], n: int) -> dict[int, NDArr
 
 def _read(file: ActivationFile, array: Layer, rows: slice) -> NDArray[Any]:
     try:
-        return np.asarray(array.rows(rows))
-    except DAMAGE as error:
-        raise SemrsmError(
-            f"{file.path}::{array.name} cannot be read ({error}); save numbers or texts again"
-        ) from error
+        return np.asarray(array.take(rows))
+    except SemrsmError as error:
+        raise error.within(f"{file.path}::{array.name}") from error
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
@@ -93,7 +91,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
         SemrsmError: The file is missing, is no such table, or a value is no number or infinite.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise SemrsmError(
             f"{path} cannot be read as a table ({error}); give what semrsm compare -o wrote"
@@ -132,7 +130,7 @@ def _read_lines(path: Path, text: str) -> list[dict[str, Any]]:
 def _read_json(path: Path, text: str) -> list[dict[str, Any]]:
     try:
         rows = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise SemrsmError(f"{path} is no JSON ({error}); write the table again") from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise SemrsmError(

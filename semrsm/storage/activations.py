@@ -1,8 +1,9 @@
 """Reading activations: HDF5, .npz and .npy files as named layers, in blocks of samples.
 
 Nothing is ever unpickled. HDF5 layers are read in blocks; so are .npy files and the members of an
-uncompressed .npz (mapped from disk). A member of a compressed .npz cannot be read in parts and is
-loaded whole: `Layer.loaded_whole` says so, and the planner counts its bytes.
+uncompressed .npz. A member of a compressed .npz cannot be read in parts and is loaded whole:
+`Layer.loaded_whole` says so, and the planner counts its bytes. Nothing is mapped: reading a mapped
+file that is cut short ends the process.
 """
 
 from __future__ import annotations

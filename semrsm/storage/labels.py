@@ -5,6 +5,7 @@ Arrays come from HDF5, .npz or .npy files and are never unpickled; text tables a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,19 +18,12 @@ from semrsm.errors import SemrsmError
 from semrsm.names import no_such
 from semrsm.storage.activations import ActivationFile, open_activations
 from semrsm.storage.address import address_of
-from semrsm.storage.damage import DAMAGE
+from semrsm.storage.input_files import refuse_more_than_memory
+from semrsm.storage.label_sets import LABEL_HEADERS, sets_of_array, sets_of_table
 from semrsm.storage.layer import Layer
-from semrsm.storage.matrices import (
-    ID_HEADERS,
-    ID_NAMES,
-    Matrix,
-    is_text_table,
-    read_cells,
-    read_matrices,
-)
+from semrsm.storage.matrices import ID_HEADERS, ID_NAMES, Matrix, is_text_table, read_matrices
 
-LABEL_HEADERS = ("label", "labels", "class", "classes", "view", "views")
-SEPARATOR = ";"  # between the labels in one cell of a text table
+LABEL_BYTES = 500  # that a label takes in memory, about
 
 
 @dataclass(frozen=True)
@@ -81,13 +75,7 @@ def read_sample_ids(file: ActivationFile, n: int) -> list[str] | None:
             continue
         if array.dtype.kind == "O" and file.format != "hdf5":
             continue
-        try:
-            ids = np.asarray(array.rows(slice(0, n)))
-        except DAMAGE as error:
-            raise SemrsmError(
-                f"{file.path}::{name} cannot be read ({error}): the file is damaged or cut short;"
-                " save or copy it again"
-            ) from error
+        ids = _whole(file, array)
         return [i.decode(errors="replace") if isinstance(i, bytes) else str(i) for i in ids]
     return None
 
@@ -115,11 +103,11 @@ def read_labels(address: str | Path, what: str = "labels") -> Labels:
     path, name = address_of(address)
     if is_text_table(path):
         _refuse_name(path, name)
-        sets, samples = _sets_of_table(path)
+        sets, samples = sets_of_table(path)
     else:
         values, samples = _read_array(path, name, what)
         try:
-            sets = _sets_of_array(values)
+            sets = sets_of_array(values)
         except SemrsmError as error:
             raise error.within(address) from error
     if not sets:
@@ -154,6 +142,9 @@ def read_scores(address: str | Path) -> Scores:
     [matrix] = matrices
     if matrix.shape[1] < 2:
         raise SemrsmError(f"{address} has one column; give (n, classes) with two classes or more")
+    refuse_more_than_memory(
+        str(address), 16 * math.prod(matrix.shape), "save fewer columns or rows"
+    )
     return Scores(
         str(address), np.asarray(matrix.rows(slice(None)), np.float64), _ids_beside(path, matrix)
     )
@@ -230,18 +221,24 @@ def _read_array(path: Path, name: str | None, what: str) -> tuple[NDArray[Any], 
             raise SemrsmError(
                 f"{address} holds Python objects, which are not unpickled; save texts or numbers"
             )
-        if array.dtype.kind not in "biufSUO" or len(array.shape) > 2:
+        if array.dtype.kind not in "biufSUO" or not 1 <= len(array.shape) <= 2:
             raise SemrsmError(
                 f"{address} has type {array.dtype} and shape {array.shape}; save labels (n,) as"
                 " numbers or texts, or multi-hot (n, classes)"
             )
-        try:
-            values = np.asarray(array.rows(slice(None)))
-        except DAMAGE as error:
-            raise SemrsmError(
-                f"{address} cannot be read ({error}): the file is damaged; save or copy it again"
-            ) from error
+        values = _whole(file, array)
         return values, read_sample_ids(file, len(values)) if array.name not in ID_NAMES else None
+
+
+def _whole(file: ActivationFile, array: Layer) -> NDArray[Any]:
+    """Return a small array, whole, unless it and the texts made of it take too much memory."""
+    address = f"{file.path}::{array.name}"
+    n_bytes = array.n_bytes + LABEL_BYTES * math.prod(array.shape)
+    refuse_more_than_memory(address, n_bytes, "save fewer or shorter ones")
+    try:
+        return np.asarray(array.take(slice(None)))
+    except SemrsmError as error:
+        raise error.within(address) from error
 
 
 def array_named(file: ActivationFile, name: str | None, what: str) -> Layer:
@@ -255,66 +252,3 @@ def array_named(file: ActivationFile, name: str | None, what: str) -> Layer:
         hint = "" if name else f"; name the array: {file.path}::NAME"
         raise SemrsmError(f"{file.path}: {no_such(file.arrays, name or what, 'array')}{hint}")
     return file.arrays[name or what]
-
-
-def _sets_of_array(values: NDArray[Any]) -> list[frozenset[str]]:
-    if values.ndim == 2 and values.shape[1] > 1:
-        return _sets_of_multi_hot(values)
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        sample = int(np.flatnonzero(~np.isfinite(values.ravel()))[0])
-        raise SemrsmError(f"the label of sample {sample} is not finite; give every sample one")
-    return [frozenset((_text(value),)) for value in values.ravel().tolist()]
-
-
-def _sets_of_multi_hot(values: NDArray[Any]) -> list[frozenset[str]]:
-    if values.dtype.kind not in "biuf":
-        raise SemrsmError(
-            f"multi-hot labels must be 0 or 1, these are {values.dtype}; save numbers"
-        )
-    wrong = ~np.isin(values, (0, 1))
-    if wrong.any():
-        sample, column = np.argwhere(wrong)[0]
-        raise SemrsmError(
-            f"multi-hot labels must be 0 or 1, sample {sample} has {values[sample, column]};"
-            " save one label a sample as (n,)"
-        )
-    return [frozenset(str(column) for column in np.flatnonzero(row)) for row in values]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError as error:
-            raise SemrsmError(f"the label {value!r} is no UTF-8 text; save it as such") from error
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _sets_of_table(path: Path) -> tuple[list[frozenset[str]], list[str] | None]:
-    """Return the labels in each row of a text table, and the ids in its first column if it has them."""
-    rows = [[cell.strip() for cell in row] for row in read_cells(path)]
-    while rows and not rows[-1]:
-        rows.pop()
-    first = rows[0][0].lower() if rows and rows[0] else ""
-    with_ids = first in ID_HEADERS
-    header = rows.pop(0) if with_ids or first in LABEL_HEADERS else None
-    samples = [row[0] if row else "" for row in rows] if with_ids else None
-    cells = [row[with_ids:] for row in rows]
-    if _is_multi_hot(cells):
-        names = header[with_ids:] if header else [str(column) for column in range(len(cells[0]))]
-        return [_named(row, names) for row in cells], samples
-    return [_split(row) for row in cells], samples
-
-
-def _is_multi_hot(cells: list[list[str]]) -> bool:
-    widths = {len(row) for row in cells}
-    return len(widths) == 1 and min(widths) > 1 and all(c in ("0", "1") for r in cells for c in r)
-
-
-def _named(row: list[str], names: list[str]) -> frozenset[str]:
-    return frozenset(name for name, cell in zip(names, row, strict=True) if cell == "1")
-
-
-def _split(row: list[str]) -> frozenset[str]:
-    labels = (label.strip() for cell in row for label in cell.split(SEPARATOR))
-    return frozenset(label for label in labels if label)

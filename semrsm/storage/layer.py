@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +12,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
-from semrsm.storage.damage import DAMAGE
+from semrsm.storage.damage import DAMAGE, remedy_of
+
+MOST_GAPS = 3  # of the gaps of a layer, in one sentence
 
 READABLE = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Samples of which a file has no values, so that a reader would be given zeros.
+
+    Attributes:
+        samples: Which, counted in the file, one behind the other.
+        why: What is missing, in a clause.
+    """
+
+    samples: range
+    why: str
+
+    def __str__(self) -> str:
+        return f"{_named(self.samples)} hold no values: {self.why}"
+
+
+def sentence_of(gaps: Sequence[Gap]) -> str:
+    """Name the first gaps, and say how many more there are."""
+    more = f" (and {len(gaps) - MOST_GAPS} more gaps)" if len(gaps) > MOST_GAPS else ""
+    return "; ".join(map(str, gaps[:MOST_GAPS])) + more
+
+
+def _named(samples: range) -> str:
+    return f"samples {samples.start} to {samples[-1]}" if samples else "no samples"
+
+
+def _meet(samples: range, gap: range) -> bool:
+    """Say whether any of some samples, ascending, is in a gap."""
+    first = max(0, -((samples.start - gap.start) // samples.step))
+    return first < len(samples) and samples[first] < gap.stop
 
 
 @dataclass(frozen=True)
@@ -26,7 +62,9 @@ class Layer:
         layout: The dataset's attribute `layout`, None where there is none.
         bfloat16: The 2-byte numbers are bfloat16.
         loaded_whole: Reading any part loads all of it (a compressed .npz member).
-        rows: Gives the samples of a slice as stored.
+        rows: Gives the samples of a slice as stored; `take` checks them.
+        find_gaps: Gives the samples of which the file has no values, by their first one.
+        refuse_written: Raises OSError if the file was written to since it was opened.
     """
 
     name: str
@@ -36,6 +74,8 @@ class Layer:
     layout: str | None = None
     bfloat16: bool = False
     loaded_whole: bool = False
+    find_gaps: Callable[[], Sequence[Gap]] = tuple
+    refuse_written: Callable[[], None] = lambda: None
 
     @property
     def n_samples(self) -> int:
@@ -45,7 +85,20 @@ class Layer:
     @property
     def n_bytes(self) -> int:
         """Size in bytes when loaded as stored."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    @functools.cached_property
+    def gaps(self) -> Sequence[Gap]:
+        """The samples of which the file has no values; looked for when it is asked for first.
+
+        Raises SemrsmError if that cannot be told.
+        """
+        try:
+            return self.find_gaps()
+        except DAMAGE as error:
+            raise SemrsmError(
+                f"its parts cannot be looked at ({error}): {remedy_of(error)}"
+            ) from error
 
     def problem(self) -> str | None:
         """Say in a clause why this array is no layer to compute with; None if it is one."""
@@ -60,26 +113,45 @@ class Layer:
             return f"has {len(self.shape)} dimensions (shape {self.shape}), not 2, 3 or 4"
         return None
 
+    def take(self, wanted: slice, checked: bool = True) -> NDArray[Any]:
+        """Return some samples as stored, never what stands for values that the file does not have.
+
+        Raises SemrsmError as `read` does, but for values that are not finite.
+        """
+        samples = range(*wanted.indices(self.n_samples))
+        try:
+            gaps = [gap for gap in self.gaps if _meet(samples, gap.samples)]
+            if gaps:
+                raise SemrsmError(f"{sentence_of(gaps)}; save it again, or leave these samples out")
+            block = self.rows(wanted)
+            if checked:
+                self.refuse_written()
+        except MemoryError as error:
+            raise SemrsmError(
+                f"{_named(samples)} take more memory than there is; read fewer at a time"
+            ) from error
+        except DAMAGE as error:
+            raise SemrsmError(
+                f"{_named(samples)} cannot be read ({error}): {remedy_of(error)}"
+            ) from error
+        return block
+
     def read(self, samples: range, checked: bool = True) -> NDArray[np.floating]:
         """Read some samples.
 
         Args:
             samples: Which, counted in the file, ascending.
-            checked: Refuse values that are not finite.
+            checked: Refuse values that are not finite, and a file that was written to since it was
+                opened. What is known by its digest needs no check.
 
         Returns:
             (len(samples), ...) float32, or float64 where the file holds that.
 
         Raises:
-            SemrsmError: The file cannot be read there, or a value is NaN or infinite.
+            SemrsmError: The file cannot be read there, holds no values there, or was written to; or
+                a value is NaN or infinite.
         """
-        try:
-            block = self.rows(slice(samples.start, samples.stop, samples.step))
-        except DAMAGE as error:
-            raise SemrsmError(
-                f"samples {samples.start} to {samples[-1]} cannot be read ({error}):"
-                " the file is damaged or cut short; save or copy it again"
-            ) from error
+        block = self.take(slice(samples.start, samples.stop, samples.step), checked)
         block = _as_float(block, self.bfloat16)
         if checked:
             _refuse_non_finite(block, samples)
@@ -91,7 +163,7 @@ def _as_float(block: NDArray[Any], bfloat16: bool) -> NDArray[np.floating]:
     if bfloat16:
         bits = block.view(np.uint16) if block.dtype.kind == "V" else block
         return (bits.astype(np.uint32) << 16).view(np.float32)
-    # Writable, as torch warns of what is mapped read-only.
+    # Writable, as torch warns of what is read-only.
     return np.require(block, np.float64 if block.dtype.itemsize == 8 else np.float32, ("C", "W"))
 
 

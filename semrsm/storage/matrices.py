@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.names import no_such
-from semrsm.storage.activations import open_activations
-from semrsm.storage.damage import DAMAGE
+from semrsm.storage.activations import ActivationFile, open_activations
+from semrsm.storage.damage import WrittenError, remedy_of
+from semrsm.storage.input_files import Stamp, read_text, refuse_written, stamp_of
 
 ID_NAMES = ("samples", "sample_ids", "image")  # arrays that are taken for the ids of the samples
 ID_HEADERS = (*ID_NAMES, "sample", "sample_id", "id")  # of a column of ids in a text table
@@ -30,6 +31,7 @@ class Matrix:
         samples: The labels of its rows, or of its columns where only they have any; None without.
         rows: Gives some of its rows, (k, columns) float.
         has_row_labels: The labels in `samples` stand beside its rows.
+        n_named: How many samples the file names, if they are those of rows and columns alike.
     """
 
     name: str | None
@@ -37,6 +39,7 @@ class Matrix:
     samples: list[str] | None
     rows: Callable[[slice], NDArray[np.floating]]
     has_row_labels: bool = False
+    n_named: int | None = None
 
 
 def read_matrices(path: Path, name: str | None = None) -> list[Matrix]:
@@ -52,6 +55,7 @@ def read_matrices(path: Path, name: str | None = None) -> list[Matrix]:
             raise SemrsmError(f"{path} is a text table and holds no '{name}'; leave ::{name} out")
         return [_matrix_of_table(path, read_cells(path))]
     with open_activations(path) as file:
+        stamp = stamp_of(path)
         found = {
             n: a
             for n, a in file.arrays.items()
@@ -64,23 +68,37 @@ def read_matrices(path: Path, name: str | None = None) -> list[Matrix]:
             raise SemrsmError(f"{path} holds no matrix of real numbers but {held}; save one")
         names = list(found) if name is None else [name]
     only = len(found) == 1 and file.format == "npy"
-    return [_matrix(path, n, found[n].shape, None if only else n) for n in names]
+    named = _n_named(file)
+    return [_matrix(path, stamp, n, found[n].shape, None if only else n, named) for n in names]
 
 
-def _matrix(path: Path, array: str, shape: tuple[int, ...], name: str | None) -> Matrix:
+def _n_named(file: ActivationFile) -> int | None:
+    """Return how many ids of samples a file holds."""
+    arrays = [file.arrays[name] for name in ID_NAMES if name in file.arrays]
+    return next((a.shape[0] for a in arrays if len(a.shape) == 1 and a.dtype.kind in "OSUiu"), None)
+
+
+def _matrix(
+    path: Path,
+    stamp: Stamp,
+    array: str,
+    shape: tuple[int, ...],
+    name: str | None,
+    named: int | None,
+) -> Matrix:
     def rows(wanted: slice) -> NDArray[np.floating]:
         # Opened anew for every block: no file stays open, whoever holds the matrix.
         with open_activations(path) as file:
             try:
-                block = np.asarray(file.arrays[array].rows(wanted))
-            except DAMAGE as error:
-                raise SemrsmError(
-                    f"{path}::{array} cannot be read ({error}): the file is damaged or cut short;"
-                    " save or copy it again"
-                ) from error
+                refuse_written([(path, stamp)])
+                block = np.asarray(file.arrays[array].take(wanted))
+            except WrittenError as error:
+                raise SemrsmError(f"{path}::{array}: {error}; {remedy_of(error)}") from error
+            except SemrsmError as error:
+                raise error.within(f"{path}::{array}") from error
         return block if block.dtype in (np.float32, np.float64) else block.astype(np.float64)
 
-    return Matrix(name, (shape[0], shape[1]), None, rows)
+    return Matrix(name, (shape[0], shape[1]), None, rows, n_named=named)
 
 
 def is_text_table(path: Path) -> bool:
@@ -100,7 +118,7 @@ def read_cells(path: Path) -> list[list[str]]:
     Raises SemrsmError if the file cannot be read or is no text.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
         delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
         return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except OSError as error:
@@ -113,7 +131,7 @@ def _matrix_of_table(path: Path, lines: list[list[str]]) -> Matrix:
     """Read a table of numbers; a first row and a first column that are no numbers are labels.
 
     Numbers are labels too in a column below an empty cell or a word in ID_HEADERS, in the row that
-    begins with it, and in a first column that is one too many for a square.
+    begins with it, and whole numbers in a first column that is one too many for a square.
     """
     cells = [row for row in lines if any(cell.strip() for cell in row)]
     header = cells[0] if cells and _is_header(cells[0]) else None
@@ -130,9 +148,15 @@ def _matrix_of_table(path: Path, lines: list[list[str]]) -> Matrix:
         raise SemrsmError(
             f"{path} holds no matrix (shape {values.shape}); save rows of equal length"
         )
+    shape = values.shape[0], values.shape[1]
+    named = None if samples is None else len(samples)
+    if header and labelled and not set(samples or ()) <= set(header):
+        named = None  # rows and columns are not the same samples
+    elif header:
+        named = shape[1]
     if samples is not None and len(samples) != len(values):
         samples = None
-    return Matrix(None, (values.shape[0], values.shape[1]), samples, values.__getitem__, labelled)
+    return Matrix(None, shape, samples, values.__getitem__, labelled, named)
 
 
 def _is_header(row: list[str]) -> bool:
@@ -140,13 +164,19 @@ def _is_header(row: list[str]) -> bool:
 
 
 def _has_labels(body: list[list[str]], header: list[str] | None) -> bool:
-    if header and (_is_corner(header[0]) or all(len(row) == len(body) + 1 for row in body)):
+    if header and _is_corner(header[0]):
+        return True
+    if header and all(len(row) == len(body) + 1 and _is_whole(row[0]) for row in body):
         return True
     return not all(_is_number(row[0]) for row in body)
 
 
 def _is_corner(cell: str) -> bool:
     return cell.strip().lower() in ("", *ID_HEADERS)
+
+
+def _is_whole(cell: str) -> bool:
+    return cell.strip().lstrip("+-").isdigit()
 
 
 def _is_number(cell: str) -> bool:

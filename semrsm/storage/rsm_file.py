@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import h5py
 import numpy as np
@@ -15,58 +14,52 @@ from numpy.typing import NDArray
 from semrsm.errors import SemrsmError
 from semrsm.names import no_such
 from semrsm.storage.damage import DAMAGE, remedy_of
+from semrsm.storage.input_files import Stamp, refuse_irregular, stamp_of
+from semrsm.storage.rsm_layer import LayerInfo, StoredMatrix, layer_of
+from semrsm.storage.rsm_schema import (
+    FILE_ATTRIBUTES,
+    NORMS,
+    RECORD,
+    REMEDY,
+    attributes_of,
+    has,
+    json_object,
+    member,
+    read_record,
+    reading,
+    refuse_gaps,
+    text,
+)
 
 FORMAT = "semrsm-rsm"
 FORMAT_VERSION = "1"
-BLOCK_BYTES = 32 << 20  # of a stored matrix that are read at a time
-
-StorageMode = Literal["symmetric", "rectangular"]
-
-
-@dataclass(frozen=True)
-class LayerInfo:
-    """What an RSM file says of one layer, beside its matrices.
-
-    Attributes:
-        name: The layer's name in the activation file.
-        matcher: Name of the matcher.
-        layout: How the array was read, a key of LAYOUTS.
-        n_positions: S, after pooling and skipping tokens.
-        n_channels: C.
-        n_samples: Rows of the RSM.
-        n_columns: Columns of the RSM; as many as rows in a symmetric one.
-        storage_mode: "symmetric" or "rectangular".
-        parameters: The matcher's parameters, solver, device, precision and what else is recorded.
-        sigmas: Kernel name -> sigma of rbf, None for kernels that have none; the stored kernels.
-    """
-
-    name: str
-    matcher: str
-    layout: str
-    n_positions: int
-    n_channels: int
-    n_samples: int
-    n_columns: int
-    storage_mode: StorageMode
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    sigmas: Mapping[str, float | None] = field(default_factory=dict)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns of the RSM."""
-        return self.n_samples, self.n_columns
-
-    def facts(self, *names: str) -> dict[str, Any]:
-        """Return some of this by the names that tables and JSON have for it; "layer" is the name."""
-        return {name: self.name if name == "layer" else getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
 class RsmFile:
-    """An open RSM file; use it in a `with` statement."""
+    """An open RSM file; use it in a `with` statement.
+
+    Every method raises SemrsmError where the file is damaged or not as FORMAT.md has it.
+
+    Attributes:
+        path: Where it is.
+        file: The open file.
+        generated_by: The program and version that wrote it.
+        created: When it was written, ISO 8601, UTC.
+        metadata: How it was made: command line, options, versions, device, seconds, the input's content.
+        digests: Those of its records: of "samples", None without, and of "layers", by name; None in a
+            file from before there were records.
+        stamp: Tells the file from one that is written in its place.
+    """
 
     path: Path
     file: h5py.File
+    generated_by: str
+    created: str
+    metadata: dict[str, Any]
+    digests: Mapping[str, Any] | None
+    stamp: Stamp
+    _opened: dict[str, tuple[LayerInfo, dict[str, h5py.Dataset]]] = field(default_factory=dict)
 
     def __enter__(self) -> RsmFile:
         return self
@@ -74,132 +67,178 @@ class RsmFile:
     def __exit__(self, *_: object) -> None:
         self.file.close()
 
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """How the file was made: command line, options, versions, device, seconds, the input's content."""
-        return json.loads(self.file.attrs["metadata"])
-
-    @property
-    def generated_by(self) -> str:
-        """The program and version that wrote the file."""
-        return str(self.file.attrs["generated_by"])
-
-    @property
-    def created(self) -> str:
-        """When the file was written, ISO 8601, UTC."""
-        return str(self.file.attrs["created"])
-
     def samples(self) -> list[str] | None:
         """Return the ids of the samples; None where the file holds none."""
-        return list(self.file["samples"].asstr()[:]) if "samples" in self.file else None
+        with reading(f"{self.path}::samples"):
+            if self.digests is None and not has(self.file, "samples"):
+                return None
+            if self.digests is not None and self.digests["samples"] is None:
+                return None
+            dataset = member(self.file, "samples", h5py.Dataset)
+            if self.digests is not None:
+                return read_record(dataset, self.digests["samples"])
+            refuse_gaps(dataset, "samples")
+            return list(dataset.asstr()[:])
+
+    def layer_names(self) -> list[str]:
+        """Return the names of the layers, in the order they were computed."""
+        with reading(self.path):
+            order = list(self.metadata.get("layers", []))
+            known = self.digests["layers"] if self.digests is not None else self._visit()
+            return list(dict.fromkeys([*order, *known]))
+
+    def _visit(self) -> list[str]:
+        """Return the groups of a file without records that are layers."""
+        found: list[str] = []
+
+        def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
+            if isinstance(item, h5py.Group) and has(item, "matched"):
+                found.append(name)
+
+        member(self.file, "layers", h5py.Group).visititems(visit)
+        return found
 
     def layers(self) -> dict[str, LayerInfo]:
         """Return what the file says of each layer, in the order they were computed."""
-        found: dict[str, LayerInfo] = {}
-
-        def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
-            if isinstance(item, h5py.Group) and "matched" in item:
-                found[name] = _layer_info(name, item)
-
-        self.file["layers"].visititems(visit)
-        order = self.metadata.get("layers", [])
-        return {name: found[name] for name in [*order, *(set(found) - set(order))]}
+        return {name: self._open(name)[0] for name in self.layer_names()}
 
     def layer(self, name: str | None = None) -> LayerInfo:
         """Return one layer; without a name, the only one there is.
 
         Raises SemrsmError if there is no such layer, or several and no name.
         """
-        layers = self.layers()
-        if name is None and len(layers) == 1:
-            return next(iter(layers.values()))
-        if name is None:
-            raise SemrsmError(
-                f"{self.path} holds several layers: {', '.join(layers)}; name one: {self.path}::LAYER"
-            )
-        if name not in layers:
-            raise SemrsmError(f"{self.path}: {no_such(layers, name, 'layer')}")
-        return layers[name]
+        names = self.layer_names()
+        if name is None and len(names) != 1:
+            held = f"several layers: {', '.join(names)}; name one: {self.path}::LAYER"
+            raise SemrsmError(f"{self.path} holds {held if names else f'no layer; {REMEDY}'}")
+        name = names[0] if name is None else name
+        if name not in names:
+            raise SemrsmError(f"{self.path}: {no_such(names, name, 'layer')}")
+        return self._open(name)[0]
 
-    def matched(self, layer: str) -> h5py.Dataset:
+    def matrices(self, layer: str) -> dict[str, StoredMatrix]:
+        """Return everything that a layer stores, norms too, by its path in the layer's group."""
+        datasets = self._open(layer)[1]
+        return {p: StoredMatrix(f"{self.path}::{layer}", p, d) for p, d in datasets.items()}
+
+    def matched(self, layer: str) -> StoredMatrix:
         """Return the matched inner products of a layer: (n, m) float64, read when sliced."""
-        return self.file[f"layers/{layer}/matched"]
+        return self.matrices(layer)["matched"]
 
-    def kernel(self, layer: str, kernel: str) -> h5py.Dataset | None:
+    def kernel(self, layer: str, kernel: str) -> StoredMatrix | None:
         """Return the stored RSM of a kernel, (n, m) float32, read when sliced; None if not stored."""
-        return self.file.get(f"layers/{layer}/rsm/{kernel}")
+        return self.matrices(layer).get(f"rsm/{kernel}")
 
     def squared_norms(self, layer: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the squared norms of the row and the column samples, (n,) and (m,) float64."""
-        group = self.file[f"layers/{layer}"]
-        if "squared_norm" in group:
-            return group["squared_norm"][:], group["squared_norm"][:]
-        return group["row_squared_norm"][:], group["column_squared_norm"][:]
+        matrices = self.matrices(layer)
+        rows, columns = NORMS[self._open(layer)[0].storage_mode]
+        return matrices[rows][:], matrices[columns][:]
+
+    def _open(self, layer: str) -> tuple[LayerInfo, dict[str, h5py.Dataset]]:
+        """Return what is said of a layer and its datasets, checked once."""
+        if layer not in self._opened:
+            with reading(f"{self.path}::{layer}"):
+                group = member(self.file, f"layers/{layer}", h5py.Group)
+                record = None
+                if self.digests is not None:
+                    record = read_record(group, self.digests["layers"].get(layer, ""))
+                info, datasets = layer_of(layer, group, record)
+                if record is None:
+                    _refuse_other_samples(self.file, info)
+                self._opened[layer] = info, datasets
+        return self._opened[layer]
 
 
-def _layer_info(name: str, group: h5py.Group) -> LayerInfo:
-    stored = group.get("rsm", {})
-    sigmas = {k: _optional_float(d.attrs.get("sigma")) for k, d in stored.items()}
-    attributes = group.attrs
-    return LayerInfo(
-        name=name,
-        matcher=str(attributes["matcher"]),
-        layout=str(attributes["layout"]),
-        n_positions=int(attributes["n_positions"]),
-        n_channels=int(attributes["n_channels"]),
-        n_samples=int(attributes["n_samples"]),
-        n_columns=group["matched"].shape[1],
-        storage_mode=attributes["storage_mode"],
-        parameters=json.loads(attributes.get("parameters", "{}")),
-        sigmas=sigmas,
-    )
-
-
-def _optional_float(value: Any) -> float | None:
-    return None if value is None else float(value)
+def _refuse_other_samples(file: h5py.File, info: LayerInfo) -> None:
+    if has(file, "samples"):
+        shape = member(file, "samples", h5py.Dataset).shape
+        if shape != (info.n_samples,):
+            raise SemrsmError(f"it has {info.n_samples} samples, the ids shape {shape}; {REMEDY}")
 
 
 def is_rsm_file(path: Path) -> bool:
-    """Say whether a file is a complete RSM file; a run that was killed leaves none.
+    """Say whether a file is an RSM file, whole or damaged; a run that was killed leaves none.
 
     >>> is_rsm_file(Path("no-such-file.rsm.h5"))
     False
     """
+    if not path.is_file():  # opening a pipe would wait for ever
+        return False
     try:
         with h5py.File(path, "r") as file:
-            return file.attrs.get("format") == FORMAT
+            return _is_marked(file)
     except DAMAGE:
         return False
 
 
-def open_rsm(path: Path) -> RsmFile:
-    """Open an RSM file; raise SemrsmError if it is missing, of another kind, or of a newer version."""
+def _is_marked(file: h5py.File) -> bool:
+    """Say whether a file is marked as an RSM file: by its format, or by all else that it says of itself.
+
+    One that has lost a mark is not to be taken for plain matrices, whose numbers nobody checks. In a file
+    with records no text is read.
+    """
+    try:
+        names = set(file.attrs)
+        if {"generated_by", "created", "metadata"} <= names and has(file, "layers"):
+            return True
+        return "format" in names and attributes_of(file, ("format",))["format"] == FORMAT
+    except (*DAMAGE, SemrsmError):
+        return has(file, "layers")
+
+
+def open_rsm(path: Path, stamp: Stamp | None = None) -> RsmFile:
+    """Open an RSM file, or the same one again.
+
+    Args:
+        path: The file.
+        stamp: That of the file when it was opened before.
+
+    Raises:
+        SemrsmError: It is missing, damaged, of another kind or a newer version, or no more the same.
+    """
     if not path.exists():
         raise SemrsmError(f"{path} does not exist; check the path")
+    refuse_irregular(path)
     try:
         file = h5py.File(path, "r")
-    except OSError as error:
+    except DAMAGE as error:
         if "lock" in str(error):
             raise SemrsmError(f"{path} cannot be opened ({error}): {remedy_of(error)}") from error
         raise SemrsmError(
             f"{path} is no RSM file or is damaged ({error}); compute it again"
         ) from error
-    if file.attrs.get("format") != FORMAT:
+    try:
+        with reading(path):
+            return _checked(path, file, stamp)
+    except BaseException:
         file.close()
+        raise
+
+
+def _checked(path: Path, file: h5py.File, before: Stamp | None) -> RsmFile:
+    stamp = stamp_of(file.id.get_vfd_handle())
+    if before not in (None, stamp):
+        raise SemrsmError("it was replaced while it was read; give the command again")
+    if not _is_marked(file):
         raise SemrsmError(
-            f"{path} is HDF5 but no RSM file; make one with: semrsm compute {path} -o OUT.rsm.h5"
+            f"it is HDF5 but no RSM file; make one with: semrsm compute {path} -o OUT.rsm.h5"
         )
-    version = str(file.attrs["format_version"])
+    if RECORD in file.attrs:
+        attributes = read_record(file)
+        digests = attributes["digests"]
+    else:
+        attributes, digests = attributes_of(file, FILE_ATTRIBUTES), None
+    if text(attributes, "format") != FORMAT:
+        raise SemrsmError(f"the format '{attributes['format']}' is not '{FORMAT}'; {REMEDY}")
+    version = text(attributes, "format_version")
     if version != FORMAT_VERSION:
-        file.close()
         raise SemrsmError(
-            f"{path} has format version {version}, this semrsm reads {FORMAT_VERSION}; update semrsm"
+            f"it has format version {version}, this semrsm reads {FORMAT_VERSION}; update semrsm"
         )
-    return RsmFile(path, file)
-
-
-def row_blocks(matrix: h5py.Dataset) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Yield (first row, block of rows) of a stored matrix, top to bottom, some megabytes at a time."""
-    rows = max(1, BLOCK_BYTES // (matrix.shape[1] * matrix.dtype.itemsize))
-    for row in range(0, matrix.shape[0], rows):
-        yield row, matrix[row : row + rows]
+    metadata = json_object(attributes, "metadata")
+    layers = metadata.get("layers", [])
+    if not isinstance(layers, list) or not all(isinstance(name, str) for name in layers):
+        raise SemrsmError(f"the layers in the attribute 'metadata' are no names; {REMEDY}")
+    generated_by, created = text(attributes, "generated_by"), text(attributes, "created")
+    return RsmFile(path, file, generated_by, created, metadata, digests, stamp)

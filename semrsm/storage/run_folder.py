@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.storage.damage import DAMAGE
+from semrsm.storage.formats.npz import read_arrays
 from semrsm.storage.run_json import DIGEST, as_text, differing, problem_of, run_id, with_digest
 from semrsm.storage.run_lock import LOCK
 from semrsm.storage.whole_files import (
@@ -340,8 +341,8 @@ def _fits(array: NDArray[Any], shape: tuple[int, int]) -> bool:
 def _read_arrays(path: Path) -> Arrays | None:
     """Return the arrays of a .npz, whose checksums are checked; None where it is missing or damaged."""
     try:
-        with open_file(path) as stream, np.load(stream, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        with open_file(path) as stream:
+            return read_arrays(stream)
     except FileNotFoundError:
         return None
     except OSError as error:

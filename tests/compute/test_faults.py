@@ -17,6 +17,7 @@ import pytest
 
 import semrsm
 from semrsm.compute import grid
+from semrsm.storage import run_folder
 from semrsm.storage.run_folder import read_run, run_folder_of
 from semrsm.storage.run_lock import locked
 from semrsm.storage.whole_files import temporary_name
@@ -564,7 +565,7 @@ def test_a_file_system_that_fails_costs_no_tile(
         def fail_to_read(*_: object, **__: object) -> None:
             raise OSError(5, "Input/output error")
 
-        patch.setattr(np, "load", fail_to_read)
+        patch.setattr(run_folder, "read_arrays", fail_to_read)
         assert "cannot be read (Input/output error)" in fail("compute", source, "-o", out, *OPTIONS)
     assert tiles(out) == there
     succeed("compute", source, "-o", out, *OPTIONS)

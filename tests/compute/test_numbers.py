@@ -37,6 +37,15 @@ def test_linear_is_stored_in_float64_where_float32_has_no_room(
     np.testing.assert_array_equal(stored.values(), rsm)
 
 
+def test_shards_say_it_when_they_are_finished(tmp_path: Path, rng: np.random.Generator) -> None:
+    maps = (rng.normal(size=(5, 3, 2, 2)) * 1e20).astype(np.float32)
+    out, said = computed(maps, tmp_path, "--shard", "1/1")
+    assert "float64" not in said
+    said = succeed("finish", out, "-k", "linear").stderr
+    assert "layer: linear is stored in float64" in said
+    assert semrsm.read_rsm(out, kernel="linear")[0].max() > 1e40
+
+
 def test_what_float32_has_room_for_stays_float32(tmp_path: Path, rng: np.random.Generator) -> None:
     maps = (rng.normal(size=(5, 3, 2, 2)) * 1e20).astype(np.float32)
     out, _ = computed(maps, tmp_path, "-k", "linear", "-k", "cosine", "-k", "rbf")
@@ -59,7 +68,7 @@ def test_activations_whose_squares_are_no_float64_are_refused(
     said = fail("compute", source, "-o", tmp_path / "out.rsm.h5", "--samples", "1:")
     assert "maps.h5::layer: sample 2 has values of at most" in said
     assert how in said
-    with pytest.raises(SemrsmError, match=f"sample 2 .* squares {how}"):
+    with pytest.raises(SemrsmError, match=f"a sample has .* squares {how}"):
         semrsm.rsm(maps)
 
 

@@ -46,6 +46,15 @@ def test_values_keep_to_their_side_of_the_optimum(dump: Path) -> None:
         assert abs(trial.relative_worst - 1) >= abs(trial.relative_mean - 1) - 1e-12
 
 
+def test_maps_that_are_alike_are_tried_like_others(tmp_path: Path, maps: np.ndarray) -> None:
+    alike = np.concatenate([maps[:3], maps[:3] * 1.001, maps[:3] * 1.002])
+    [trial] = try_matchers(
+        write_h5(tmp_path / "alike.h5", layer=alike), matcher=["optimal"], pairs=36
+    )
+    assert trial.relative_worst == pytest.approx(1.0, abs=1e-6)
+    assert trial.gap_mean == pytest.approx(0.0, abs=1e-6)
+
+
 def test_the_numbers_are_those_of_the_pairs_that_were_drawn(dump: Path, maps: np.ndarray) -> None:
     x = vectors(maps)
     ratios, gaps = [], []

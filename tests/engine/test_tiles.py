@@ -43,6 +43,7 @@ def test_the_pieces_of_a_tile_hold_each_of_its_pairs_once(
     values=st.sampled_from([1, 2]),
     sample_bytes=st.integers(1, 10**8),
     pair_bytes=st.integers(0, 10**8),
+    again_bytes=st.integers(0, 10**9),
     threads=st.integers(1, 64),
     memory=st.integers(1, 10**11),
 )
@@ -61,10 +62,11 @@ def test_a_budget_fits_or_is_refused(
         tight = plan(memory)
     except SemrsmError:
         tile = 8 * given_["values"] * min(edge, n) * min(edge, n if symmetric else m)
-        least = given_["threads"] * max(given_["pair_bytes"], 1) + 2 * given_["sample_bytes"]
+        pair = max(given_["pair_bytes"], given_["again_bytes"], 1)
+        least = given_["threads"] * pair + 2 * given_["sample_bytes"]
         assert memory < least + 2 * tile + 3 + 48
         return
-    assert tight.bytes_needed <= memory
+    assert given_["threads"] * given_["again_bytes"] <= tight.bytes_needed <= memory
     assert 1 <= tight.piece <= ample.piece
     assert tight.chunk >= 1
     assert tight.held >= 2

@@ -13,6 +13,7 @@ import torch
 
 from semrsm.errors import SemrsmError
 from semrsm.storage.activations import open_activations
+from semrsm.storage.formats import npz
 from semrsm.storage.labels import read_sample_ids
 from tests.helpers import write_h5
 
@@ -112,13 +113,13 @@ def test_a_compressed_archive_holds_one_member_at_a_time(
         assert a.rows(slice(0, 2)).base is not first.base
         freed = weakref.ref(a.rows(slice(0, 2)).base)
         del first, again
-        read, still_held = np.lib.format.read_array, []
+        read, still_held = npz.inflate_member, []
 
-        def inflate(*args: object, **options: object) -> np.ndarray:
+        def inflate(*args: object) -> np.ndarray:
             still_held.append(freed() is not None)
-            return read(*args, **options)
+            return read(*args)
 
-        monkeypatch.setattr(np.lib.format, "read_array", inflate)
+        monkeypatch.setattr(npz, "inflate_member", inflate)
         b.rows(slice(0, 2))
         assert still_held == [False]
 

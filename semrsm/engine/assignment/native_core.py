@@ -10,6 +10,7 @@ from torch import Tensor
 
 from semrsm.engine import native, potentials
 from semrsm.engine.assignment.solver import Solved
+from semrsm.engine.certificate import bounds_of_samples
 from semrsm.engine.maps import Maps
 
 ACCEPTED_GAP = 1e-7
@@ -26,6 +27,7 @@ class _Level(ctypes.Structure):
     _fields_ = (
         ("values", ctypes.c_void_p),
         ("packed", ctypes.c_void_p),
+        ("norms", ctypes.c_void_p),
         ("n_positions", ctypes.c_long),
     )
 
@@ -38,12 +40,14 @@ class Packed:
         maps: The samples, centred.
         levels: (b, S_l, C) vectors of each level, coarsest first: means of groups, at last positions.
         packed: (b, .) the vectors of each level once more, in the order of the product.
+        position_norms: (b, S) float64, |v_s| of the stored values.
         norms: (b,) float64, |v| of the stored values.
     """
 
     maps: Maps
     levels: tuple[Tensor, ...]
     packed: tuple[Tensor, ...]
+    position_norms: Tensor
     norms: Tensor
 
 
@@ -57,8 +61,12 @@ def prepare(maps: Maps) -> Packed:
     sizes = SIZES if maps.n_positions >= TREES_FROM else ()
     means = potentials.grow(maps.values, sizes).means
     levels = tuple(level.contiguous() for level in (*means, maps.values))
-    norms = [torch.linalg.vector_norm(v, dtype=torch.float64) for v in maps.values]
-    return Packed(maps, levels, tuple(_pack(level) for level in levels), torch.stack(norms))
+    # Sample by sample: widening a block at once would triple its memory.
+    norms = torch.stack(
+        [torch.linalg.vector_norm(v, dim=1, dtype=torch.float64) for v in maps.values]
+    )
+    packed = tuple(_pack(level) for level in levels)
+    return Packed(maps, levels, packed, norms, torch.linalg.vector_norm(norms, dim=1))
 
 
 def _pack(vectors: Tensor) -> Tensor:
@@ -78,26 +86,50 @@ def solve_products(rows: Packed, columns: Packed, pairs: Tensor, bounded: bool =
         rows: The block that `pairs[:, 0]` counts in.
         columns: The block that `pairs[:, 1]` counts in.
         pairs: (P, 2) int64.
-        bounded: Also bound the sums of all matchings from above.
+        bounded: Also bound the inner products of all matchings from above.
     """
-    dtype = rows.maps.values.dtype
-    _, S, C = rows.maps.values.shape
+    found = _solve(rows, columns, pairs, bounded)
+    i, j = pairs.unbind(1)
+    unproven = ~(found.gaps <= ACCEPTED_GAP * rows.norms[i] * columns.norms[j])
+    again = unproven.nonzero()[:, 0] if rows.maps.values.dtype == torch.float32 else pairs[:0, 0]
+    for k in again.tolist():
+        wide = _solve(_widened(rows, i[k]), _widened(columns, j[k]), pairs.new_zeros(1, 2), bounded)
+        found.sums[k], found.permutation[k] = wide.sums[0], wide.permutation[0]
+        if found.bounds is not None and wide.bounds is not None:
+            found.bounds[k] = wide.bounds[0]
+    bounds = None
+    if found.bounds is not None:
+        maps, norms = (rows.maps, columns.maps), (rows.norms, columns.norms)
+        bounds = bounds_of_samples(*maps, pairs, found.bounds, *norms)
+    return Solved(found.sums, found.permutation, len(again), bounds)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the core found: sums, gaps and bounds (P,) of the stored values, permutation (P, S)."""
+
+    sums: Tensor
+    gaps: Tensor
+    permutation: Tensor
+    bounds: Tensor | None
+
+
+def _solve(rows: Packed, columns: Packed, pairs: Tensor, bounded: bool) -> _Found:
+    values = rows.maps.values
+    _, S, C = values.shape
     sums, gaps = (torch.empty(len(pairs), dtype=torch.float64) for _ in range(2))
     bounds = torch.empty_like(sums) if bounded else None
     permutation = torch.empty(len(pairs), S, dtype=torch.int64)
     pairs, entropies = pairs.contiguous(), _entropies(S)
     levels = _levels(rows), _levels(columns), len(rows.levels)
     sizes = C, pairs, len(pairs), entropies, len(entropies)
-    _core().call("match", rows.maps.values, *levels, *sizes, sums, gaps, bounds, permutation)
-    i, j = pairs.unbind(1)
-    unproven = (~(gaps <= ACCEPTED_GAP * rows.norms[i] * columns.norms[j])).nonzero()[:, 0]
-    again = unproven if dtype == torch.float32 else unproven[:0]
-    if len(again):
-        wide = _widened(rows, columns, pairs[again], bounded)
-        sums[again], permutation[again] = wide.sums, wide.permutation
-        if bounds is not None and wide.bounds is not None:
-            bounds[again] = wide.bounds
-    return Solved(sums, permutation, len(again), bounds)
+    _core().call("match", values, *levels, *sizes, sums, gaps, bounds, permutation)
+    return _Found(sums, gaps, permutation, bounds)
+
+
+def _widened(block: Packed, sample: Tensor) -> Packed:
+    """Return one sample of a block in float64, where what gap is left is the rounding of float64."""
+    return prepare(replace(block.maps, values=block.maps.values[sample[None]].double()))
 
 
 def _entropies(S: int) -> Tensor:
@@ -108,36 +140,18 @@ def _entropies(S: int) -> Tensor:
 def _levels(block: Packed) -> ctypes.Array[_Level]:
     return (_Level * len(block.levels))(
         *(
-            _Level(level.data_ptr(), packed.data_ptr(), level.shape[1])
+            _Level(
+                level.data_ptr(), packed.data_ptr(), block.position_norms.data_ptr(), level.shape[1]
+            )
             for level, packed in zip(block.levels, block.packed, strict=True)
         )
-    )
-
-
-def _widened(rows: Packed, columns: Packed, pairs: Tensor, bounded: bool) -> Solved:
-    """Solve some pairs in float64: what gap is left then is the rounding of float64."""
-
-    def one(block: Packed, sample: int) -> Packed:
-        values = block.maps.values[sample : sample + 1].double()
-        return prepare(replace(block.maps, values=values))
-
-    first = torch.zeros(1, 2, dtype=torch.int64)
-    solved = [
-        solve_products(one(rows, i), one(columns, j), first, bounded) for i, j in pairs.tolist()
-    ]
-    bounds = [s.bounds for s in solved if s.bounds is not None]
-    return Solved(
-        torch.cat([s.sums for s in solved]),
-        torch.cat([s.permutation for s in solved]),
-        len(solved),
-        torch.cat(bounds) if bounds else None,
     )
 
 
 def prepared_bytes(n_positions: int, n_channels: int, size: int) -> int:
     """Return what a sample takes beside its map: the map once more, and means of groups twice."""
     sizes = (1, *SIZES, *SIZES) if n_positions >= TREES_FROM else (1,)
-    return sum(n_positions // group for group in sizes) * n_channels * size + 8 * n_positions
+    return sum(n_positions // group for group in sizes) * n_channels * size + 16 * n_positions
 
 
 def workspace_bytes(n_positions: int, n_channels: int, size: int) -> int:

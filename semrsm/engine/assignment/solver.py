@@ -19,7 +19,8 @@ class Solved:
         sums: (P,) float64, sum_s <v_s, w_p(s)> of the stored values.
         permutation: (P, S) int64.
         again: How many pairs were not proved optimal at first and were solved again in float64.
-        bounds: (P,) float64, what no matching of the stored values exceeds; None where not asked for.
+        bounds: (P,) float64, what no matching of the samples exceeds; None where not asked for, or where
+            the solver has no potentials.
     """
 
     sums: Tensor

@@ -44,7 +44,7 @@ MATCHERS: dict[str, Matcher] = {
             workspace_bytes=optimal.workspace_bytes,
             prepared_bytes=optimal.prepared_bytes,
             reference=PAPER,
-            pair_seconds=lambda s: 4e-8 * s * s,
+            pair_seconds=lambda s: 1.5e-8 * s * s,
         ),
         Matcher(
             name="identity",

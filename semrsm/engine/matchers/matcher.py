@@ -25,11 +25,13 @@ class Matches:
             sample; None where the matcher has none.
         solved_again: How many of the pairs a solver could not prove optimal, so that they were
             solved again in float64.
+        bounds: (P,) float64, what no matching of the samples themselves exceeds, if the solver says it.
     """
 
     sums: Tensor
     permutation: Tensor | None = None
     solved_again: int = 0
+    bounds: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -84,8 +84,8 @@ def match_optimally(rows: Any, columns: Any, pairs: Tensor, settings: Settings) 
     """
     solver = SOLVERS[settings.solver]
     if solver.pairs is not None:
-        solved = solver.pairs.match(rows, columns, pairs, False)
-        return Matches(solved.sums, solved.permutation, solved.again)
+        solved = solver.pairs.match(rows, columns, pairs, settings.bounded)
+        return Matches(solved.sums, solved.permutation, solved.again, solved.bounds)
     return match_from_start(rows, columns, pairs, start_for(rows.maps.n_positions), solver.minimise)
 
 

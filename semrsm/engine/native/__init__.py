@@ -95,4 +95,4 @@ def load(target: str) -> Core:
 
 
 def _path(target: str) -> Path:
-    return Path(__file__).with_name(f"libsemrsm-{target}{_SUFFIX}")
+    return Path(__file__).with_name("lib") / f"libsemrsm-{target}{_SUFFIX}"

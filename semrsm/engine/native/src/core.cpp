@@ -6,7 +6,7 @@
 #include <iterator>
 
 #include "augment.hpp"
-#include "certificate.hpp"
+#include "dot.hpp"
 #include "product.hpp"
 #include "scaling.hpp"
 #include "sinkhorn.hpp"
@@ -23,12 +23,16 @@ constexpr double COLD[] = {0.15, 0.04};  // entropies where no potentials are kn
 template <class T> struct Level {
     const T* values;  // (n, S, C)
     const T* packed;  // what `pack` made of each; not needed of row samples
+    const double* norms;  // (n, S) of the positions; not needed of means
     long S;
 };
 
 template <class T> struct Workspace {
     std::vector<T> costs, plan, column, sums, bias;
+    std::vector<T> start;  // prices of the columns that are not part of the costs yet
     std::vector<double> u, v;
+    std::vector<double> minima;   // of the rows, costs less potentials
+    std::vector<double> matched;  // products of matched positions
     SparsePlan<T> sparse;
     Augmenting<T> augmenting;
     Scaling<T> scaling;
@@ -36,11 +40,19 @@ template <class T> struct Workspace {
     std::vector<T> potentials;         // of the columns, beside v, that prove it
 };
 
+// Make start prices part of the costs and of v, and the row minima zero: what augmenting paths begin with.
+template <class T> void add_to_columns(Workspace<T>& w, long S, long ld) {
+    for (long s = 0; s < S; s++)
+        for (long t = 0; t < S; t++) w.costs[s * ld + t] -= w.start[t];
+    for (long t = 0; t < S; t++) w.v[t] -= w.start[t];
+    tighten(w.costs.data(), S, ld, w.u.data());
+}
+
 // Solve the reduced costs in the workspace; returns how many were handed from solver to solver.
 template <class T> int solve(Workspace<T>& w, long S, long ld, double mean) {
     int handed_over = 0;
     if (S > MOST_AUGMENTED) {
-        if (w.scaling.solve(w.costs.data(), S, ld, mean)) {
+        if (w.scaling.solve(w.costs.data(), S, ld, mean, w.start.data())) {
             w.permutation = w.scaling.x;
             w.potentials.assign(ld, 0);
             for (long t = 0; t < S; t++) w.potentials[t] = T(w.scaling.v[t]);
@@ -48,6 +60,7 @@ template <class T> int solve(Workspace<T>& w, long S, long ld, double mean) {
         }
         handed_over = 1;
     }
+    if (S > MOST_SWEPT) add_to_columns(w, S, ld);
     w.augmenting.solve(w.costs.data(), S, ld);
     w.permutation = w.augmenting.x;
     w.potentials = w.augmenting.v;
@@ -60,21 +73,23 @@ template <class T> void fit(Workspace<T>& w, long S, long ld) {
     w.sums.resize(ld);
     w.u.assign(S, 0);
     w.v.assign(S, 0);
+    w.start.assign(S, 0);
+    w.minima.resize(S);
+    w.matched.resize(S);
 }
 
 // Make the costs in the workspace reduced ones, sharpened by sweeps; returns their mean.
 template <class T>
 double sharpen(Workspace<T>& w, long S, long ld, const double* entropies, long n_entropies) {
     T* costs = w.costs.data();
-    const bool sparse = S > MOST_SWEPT;
-    if (!sparse) w.plan.resize(S * ld);
     double mean = tighten(costs, S, ld, w.u.data());
+    if (S > MOST_SWEPT) {  // costs stay as they are: to go through all of them takes longer than the sweeps
+        if (n_entropies) w.sparse.sweep(costs, S, ld, entropies[n_entropies - 1] * mean, w.column, w.start);
+        return mean;
+    }
+    w.plan.resize(S * ld);
     for (long e = 0; e < n_entropies; e++) {
-        const double entropy = entropies[e] * mean;
-        if (sparse)
-            w.sparse.sweep(costs, S, ld, entropy, w.column.data(), w.sums.data(), w.v.data());
-        else
-            sweep(costs, S, ld, entropy, w.plan.data(), w.column.data(), w.sums.data(), w.v.data());
+        sweep(costs, S, ld, entropies[e] * mean, w.plan.data(), w.column.data(), w.sums.data(), w.v.data());
         mean = tighten(costs, S, ld, w.u.data());
     }
     return mean;
@@ -100,6 +115,7 @@ template <class T> double finish(Workspace<T>& w, long S, long ld) {
         for (long k = 0; k < ld; k += WIDTH<T>)
             smallest = least(smallest, load(row + k) - load(w.potentials.data() + k));
         const double minimum = least_of(smallest);
+        w.minima[s] = minimum;
         const long t = w.permutation[s];
         gap += double(row[t]) - w.potentials[t] - minimum;
         w.u[s] -= minimum;
@@ -110,34 +126,34 @@ template <class T> double finish(Workspace<T>& w, long S, long ld) {
 // What no matching of x and y (S, C) exceeds, in float64: sum_s max_t (<x_s, y_t> - v_t) + sum_t v_t.
 //
 // The costs say, up to their rounding, which t can be the largest of a row; those few are computed anew.
-template <class T> double bound(Workspace<T>& w, const T* x, const T* y, long S, long C, long ld) {
+// of_x, of_y: (S,) norms of the positions; the products of matched positions are in w.matched.
+template <class T>
+double bound(Workspace<T>& w, const T* x, const T* y, const double* of_x, const double* of_y, long S,
+             long C, long ld) {
     constexpr double unit = std::numeric_limits<T>::epsilon();
     double longest = 0, largest_v = 0, total = 0, size = 0;
     for (long t = 0; t < S; t++) {
         w.v[t] -= w.potentials[t];
-        longest = std::max(longest, std::sqrt(dot(y + t * C, y + t * C, C)));
+        longest = std::max(longest, of_y[t]);
         largest_v = std::max(largest_v, std::abs(w.v[t]) + std::abs(double(w.potentials[t])));
         total += w.v[t];
         size += std::abs(w.v[t]);
     }
     for (long s = 0; s < S; s++) {
         const T* row = w.costs.data() + s * ld;
-        const double length = std::sqrt(dot(x + s * C, x + s * C, C));
-        Vector<T> smallest = all(BIG<T>);
-        for (long k = 0; k < ld; k += WIDTH<T>)
-            smallest = least(smallest, load(row + k) - load(w.potentials.data() + k));
         const double rounding = unit * (CHANNELS_AT_ONCE + C / CHANNELS_AT_ONCE + OPERATIONS) *
-                                (length * longest + largest_v + std::abs(w.u[s]));
-        const T most = T(least_of(smallest) + 2 * rounding);
-        double u = -std::numeric_limits<double>::infinity();
+                                (of_x[s] * longest + largest_v + std::abs(w.u[s]));
+        const T most = T(w.minima[s] + 2 * rounding);
+        const long own = w.permutation[s];
+        double u = w.matched[s] - w.v[own];
         for (long k = 0; k < ld; k += WIDTH<T>) {
             if (!(least_of(load(row + k) - load(w.potentials.data() + k)) <= most)) continue;
             for (long t = k; t < std::min(S, k + WIDTH<T>); t++)
-                if (row[t] - w.potentials[t] <= most)
+                if (t != own && row[t] - w.potentials[t] <= most)
                     u = std::max(u, dot(x + s * C, y + t * C, C) - w.v[t]);
         }
         total += u;
-        size += std::abs(u) + length * longest;
+        size += std::abs(u) + of_x[s] * longest;
     }
     return total + (2 * S + C + 8) * std::numeric_limits<double>::epsilon() * size;
 }
@@ -192,8 +208,11 @@ int64_t match(const Level<T>* rows, const Level<T>* columns, long n_levels, long
                 continue;
             }
             gaps[k] = gap;
-            sums[k] = value_of(x, y, S, C, w.permutation.data());
-            if (bounds) bounds[k] = bound(w, x, y, S, C, ld);
+            sums[k] = 0;
+            for (long s = 0; s < S; s++)
+                sums[k] += w.matched[s] = dot(x + s * C, y + w.permutation[s] * C, C);
+            if (bounds)
+                bounds[k] = bound(w, x, y, rows[level].norms + i * S, columns[level].norms + j * S, S, C, ld);
             if (permutations)
                 for (long s = 0; s < S; s++) permutations[k * S + s] = w.permutation[s];
         }

@@ -3,6 +3,7 @@
 // The list of a row holds the entries whose cost - v lay below a threshold when the list was made. Prices v
 // only fall, so what a list leaves out stays above the threshold: bids below it are those of the dense
 // problem, and a row whose bids reach it makes its list anew. At the end c - u - v >= -eps for all entries.
+// Rows of large problems have a second, longer list, so that whole rows are seldom read.
 #pragma once
 
 #include <cmath>
@@ -16,10 +17,10 @@ template <class T> struct Scaling {
     std::vector<double> v;   // (S,) column potentials
     std::vector<int32_t> x;  // (S,) column of each row
 
-    // Solve costs (S, ld) of this mean, row minima about zero. False: too many positions are alike, and the
-    // work exceeds what another solver takes.
-    bool solve(const T* costs, long S, long ld, double mean) {
-        begin(costs, S, ld, mean);
+    // Solve costs (S, ld) of this mean from prices `start` (S,). False: too many positions are alike, and
+    // the work exceeds what another solver takes.
+    bool solve(const T* costs, long S, long ld, double mean, const T* start) {
+        begin(costs, S, ld, mean, start);
         for (double eps = FIRST_EPS;; eps = std::max(eps / EPS_STEP, LAST_EPS)) {
             if (!auction(eps * mean_)) return false;
             if (eps <= LAST_EPS) return true;
@@ -27,7 +28,12 @@ template <class T> struct Scaling {
     }
 
   private:
-    static constexpr int MOST = 32, LEAST = 6, MANY = 20, FEW = 10;  // entries of a list
+    // Entries of a list: at most, at least, and between which its width is left as it is.
+    struct Length {
+        int most, least, many, few;
+    };
+    static constexpr Length OWN{32, 6, 20, 10}, NEAR{256, 64, 200, 100};
+    static constexpr long NEAR_FROM = 1500;  // positions; below, whole rows are read quickly
     static constexpr double FIRST_EPS = 0.003, EPS_STEP = 10;  // of the mean cost
     static constexpr double LAST_EPS = sizeof(T) == 4 ? 5e-8 : 1e-12;
     static constexpr int MOST_BIDS = 150, MOST_LISTS = 20;  // for each row
@@ -38,28 +44,48 @@ template <class T> struct Scaling {
         T cost;
     };
 
+    // The cheapest entries of every row, as they were when the list of the row was made.
+    struct Lists {
+        Length length;
+        std::vector<T> cost, threshold, width;
+        std::vector<int32_t> column, count;
+
+        void begin(Length of, long S, T first_width) {
+            length = of;
+            cost.resize(S * of.most);
+            column.resize(S * of.most);
+            count.resize(S);
+            threshold.resize(S);
+            width.assign(S, first_width);
+        }
+    };
+
     const T* costs_;
     long S_, ld_, bids_, lists_;
     double mean_;
-    std::vector<T> entry_, price_, key_, threshold_, width_, own_;
-    std::vector<int32_t> column_, length_, owner_, free_;
+    bool has_near_;
+    Lists own_lists_, near_lists_;
+    std::vector<T> price_, key_, own_;
+    std::vector<int32_t> owner_, free_, picked_;
 
-    void begin(const T* costs, long S, long ld, double mean) {
+    void begin(const T* costs, long S, long ld, double mean, const T* start) {
         costs_ = costs, S_ = S, ld_ = ld, bids_ = lists_ = 0;
         mean_ = std::max(mean, 1e-30);
-        v.assign(S, 0);
+        has_near_ = S >= NEAR_FROM;
+        v.assign(start, start + S);
+        price_.assign(start, start + S);
+        price_.resize(ld, 0);
         x.assign(S, -1);
         owner_.assign(S, -1);
-        price_.assign(ld, 0);
-        key_.resize(ld);
-        entry_.resize(S * MOST);
-        column_.resize(S * MOST);
-        length_.resize(S);
-        threshold_.resize(S);
         own_.resize(S);
-        width_.assign(S, T(0.05 * mean_));
+        key_.resize(std::max<long>(ld, NEAR.most));
+        picked_.resize(NEAR.most);
+        own_lists_.begin(OWN, S, T(0.05 * mean_));
+        if (has_near_) near_lists_.begin(NEAR, S, T(0.2 * mean_));
         for (long s = 0; s < S; s++) {
-            if (s) width_[s] = width_[s - 1];
+            if (s) own_lists_.width[s] = own_lists_.width[s - 1];
+            if (s && has_near_) near_lists_.width[s] = near_lists_.width[s - 1];
+            if (has_near_) list_from_row(near_lists_, s);
             list(int32_t(s));
         }
     }
@@ -98,7 +124,7 @@ template <class T> struct Scaling {
     Bid bid_of(int32_t i, double eps) {
         for (bool again = false;; again = true) {
             Bid bid = cheapest(i);
-            const double known = threshold_[i];
+            const double known = own_lists_.threshold[i];
             if (bid.second <= known) return bid;
             if (bid.best + eps <= known || again) {
                 bid.second = std::max(bid.best, std::min(bid.second, known));
@@ -109,11 +135,11 @@ template <class T> struct Scaling {
     }
 
     Bid cheapest(int32_t i) const {
-        const T* cost = entry_.data() + long(i) * MOST;
-        const int32_t* column = column_.data() + long(i) * MOST;
+        const T* cost = own_lists_.cost.data() + long(i) * OWN.most;
+        const int32_t* column = own_lists_.column.data() + long(i) * OWN.most;
         double best = BIG<double>, second = BIG<double>;
         int at = 0;
-        for (int k = 0; k < length_[i]; k++) {
+        for (int k = 0; k < own_lists_.count[i]; k++) {
             const double h = double(cost[k]) - v[column[k]];
             second = std::min(second, std::max(best, h));
             at = h < best ? k : at;
@@ -122,39 +148,31 @@ template <class T> struct Scaling {
         return {best, second, column[at], cost[at]};
     }
 
-    // Make the list of a row anew, with a threshold that leaves it neither too short nor too long.
+    // Make the list of a row anew: from the near entries if they go far enough, else from the whole row.
     void list(int32_t i) {
         lists_++;
-        const T least = keys_of(i);
-        T width = width_[i], low = 0, high = 0;
-        int n = 0;
-        for (int attempt = 0; attempt < 40; attempt++) {
-            n = take(i, least + width);
-            if (n > MOST) {
-                high = width;
-                width = low > 0 ? (low + high) / 2 : width * T(0.6);
-                if (!(least + width > least)) break;
-            } else if (n < LEAST && n < S_) {
-                low = width;
-                width = high > 0 ? (low + high) / 2 : width * 2;
-            } else {
-                break;
+        if (!has_near_) {
+            list_from_row(own_lists_, i);
+            return;
+        }
+        for (bool again = false;; again = true) {
+            const T least = keys_of_near(i), room = near_lists_.threshold[i] - least;
+            if (again || room > T(0.15) * own_lists_.width[i]) {
+                pick(own_lists_, i, near_lists_.count[i], least, std::max(room, T(0)),
+                     near_lists_.cost.data() + long(i) * NEAR.most,
+                     near_lists_.column.data() + long(i) * NEAR.most);
+                return;
             }
+            list_from_row(near_lists_, i);
         }
-        if (n == 0 || n > MOST) {  // ties beyond the length of a list
-            n = take_ties(i, least);
-            width = 0;
-        }
-        length_[i] = n;
-        const T unsure = 4 * std::numeric_limits<T>::epsilon() * (std::abs(least) + width);
-        threshold_[i] = n >= S_ ? BIG<T> : least + width - unsure;
-        if (n > MANY) width *= T(0.8);
-        if (n < FEW) width *= T(1.25);
-        width_[i] = std::max(width, T(1e-6 * mean_));
+    }
+
+    void list_from_row(Lists& lists, long i) {
+        pick(lists, i, S_, keys_of_row(i), BIG<T>, costs_ + i * ld_, nullptr);
     }
 
     // Put cost - v of a whole row into key_; returns the least of it.
-    T keys_of(int32_t i) {
+    T keys_of_row(long i) {
         const T* row = costs_ + i * ld_;
         Vector<T> least_key = all(BIG<T>);
         for (long k = 0; k < ld_; k += WIDTH<T>) {
@@ -165,34 +183,79 @@ template <class T> struct Scaling {
         return least_of(least_key);
     }
 
-    // Put the entries below a threshold into the list; returns how many, or more than MOST.
-    int take(int32_t i, T below) {
+    // The same of the near entries of a row.
+    T keys_of_near(long i) {
+        const T* __restrict cost = near_lists_.cost.data() + i * NEAR.most;
+        const int32_t* __restrict column = near_lists_.column.data() + i * NEAR.most;
+        const T* __restrict price = price_.data();
+        T* __restrict key = key_.data();
+        const int n = near_lists_.count[i];
+        for (int k = 0; k < n; k++) key[k] = cost[k] - price[column[k]];
+        for (long k = n; k < padded<T>(n); k++) key[k] = BIG<T>;
+        Vector<T> least_key = all(BIG<T>);
+        for (int k = 0; k < n; k += WIDTH<T>) least_key = least(least_key, load(key + k));
+        return least_of(least_key);
+    }
+
+    // Make a list of the keys below a threshold that leaves it neither too short nor too long; what is left
+    // out is at least `room` above the least key.
+    void pick(Lists& lists, long i, long n_keys, T least, T room, const T* costs, const int32_t* columns) {
+        T width = std::min(lists.width[i], room), low = 0, high = 0;
+        const Length length = lists.length;
         int n = 0;
-        for (long k = 0; k < ld_; k += WIDTH<T>) {
+        for (int attempt = 0; attempt < 40; attempt++) {
+            n = take(n_keys, least + width, length.most);
+            if (n > length.most) {
+                high = width;
+                width = low > 0 ? (low + high) / 2 : width * T(0.6);
+                if (!(least + width > least)) break;
+            } else if (n < length.least && n < n_keys && width < room) {
+                low = width;
+                width = std::min(room, high > 0 ? (low + high) / 2 : width * 2 + T(1e-30));
+            } else {
+                break;
+            }
+        }
+        if (n == 0 || n > length.most) {  // ties beyond the length of a list
+            n = take_ties(n_keys, least, length.most, i);
+            width = 0;
+        }
+        for (int k = 0; k < n; k++) {
+            lists.cost[i * length.most + k] = costs[picked_[k]];
+            lists.column[i * length.most + k] = columns ? columns[picked_[k]] : picked_[k];
+        }
+        lists.count[i] = n;
+        const T unsure = 4 * std::numeric_limits<T>::epsilon() * (std::abs(least) + width);
+        const bool whole = n >= n_keys && !(room < BIG<T>);
+        lists.threshold[i] = whole ? BIG<T> : least + width - unsure;
+        if (n > length.many) width *= T(0.8);
+        if (n < length.few && width < room) width *= T(1.25);
+        lists.width[i] = std::max(width, T(1e-6 * mean_));
+    }
+
+    // Pick the keys below a threshold; returns how many, or more than `most`.
+    int take(long n_keys, T below, int most) {
+        int n = 0;
+        for (long k = 0; k < n_keys; k += WIDTH<T>) {
             if (!(least_of(load(key_.data() + k)) < below)) continue;
-            for (long t = k; t < k + WIDTH<T>; t++) {
+            for (long t = k; t < std::min(n_keys, k + WIDTH<T>); t++) {
                 if (!(key_[t] < below)) continue;
-                if (n == MOST) return MOST + 1;
-                put(i, n++, t);
+                if (n == most) return most + 1;
+                picked_[n++] = int32_t(t);
             }
         }
         return n;
     }
 
-    // Some of the cheapest entries, which are more than a list holds, others each time.
-    int take_ties(int32_t i, T least) {
+    // Pick some of the least keys, which are more than a list holds, others each time.
+    int take_ties(long n_keys, T least, int most, long i) {
         int n = 0;
-        const long first = long((i * 2654435761ull + lists_ * 40503ull) % uint64_t(S_));
-        for (long k = 0; k < S_ && n < MOST; k++) {
-            const long t = (first + k) % S_;
-            if (key_[t] <= least) put(i, n++, t);
+        const long first = long((uint64_t(i) * 2654435761u + uint64_t(lists_) * 40503u) % uint64_t(n_keys));
+        for (long k = 0; k < n_keys && n < most; k++) {
+            const long t = (first + k) % n_keys;
+            if (key_[t] <= least) picked_[n++] = int32_t(t);
         }
         return n;
-    }
-
-    void put(int32_t i, int n, long t) {
-        entry_[long(i) * MOST + n] = costs_[i * ld_ + t];
-        column_[long(i) * MOST + n] = int32_t(t);
     }
 };
 

@@ -78,58 +78,51 @@ void sweep(T* costs, long S, long ld, double entropy, T* plan, T* column, T* sum
             store(costs + s * ld + k * L, load(costs + s * ld + k * L) + load(column + k * L));
 }
 
-// The same for large maps: only entries of some weight are in the plan, row by row.
-//
-// column, sums: (ld,) to work in.
+// The same for large maps: only entries of some weight are in the plan, and the costs stay as they are.
 template <class T> struct SparsePlan {
-    static constexpr double NEGLIGIBLE = 14;  // entropies; exp(-14) is 8e-7
-    std::vector<T> weight;
-    std::vector<int32_t> where;
-    std::vector<long> end;  // of each row
-
-    void sweep(T* costs, long S, long ld, double entropy, T* column, T* sums, double* v) {
-        constexpr int L = WIDTH<T>;
+    // Write to start (S,) the prices that balance the plan: potentials with the sign of costs - start.
+    void sweep(const T* costs, long S, long ld, double entropy, std::vector<T>& column, std::vector<T>& start) {
         entropy = std::max(entropy, 1e-30);
         take(costs, S, ld, entropy);
-        for (long t = 0; t < ld; t++) column[t] = t < S ? 1 : 0;
+        column.assign(ld, 1);
         for (int round = 0; round < SWEEPS; round++) {
-            std::fill(sums, sums + ld, T(1e-12));
-            for (long s = 0, k = 0; s < S; k = end[s++]) {
+            sums_.assign(S, T(1e-12));  // a column that nothing of weight reaches keeps a finite price
+            for (long s = 0, k = 0; s < S; k = end_[s++]) {
                 T total = T(1e-30);
-                for (long e = k; e < end[s]; e++) total += weight[e] * column[where[e]];
+                for (long e = k; e < end_[s]; e++) total += weight_[e] * column[where_[e]];
                 const T row = 1 / total;
-                for (long e = k; e < end[s]; e++) sums[where[e]] += row * weight[e];
+                for (long e = k; e < end_[s]; e++) sums_[where_[e]] += row * weight_[e];
             }
-            for (long t = 0; t < S; t++) column[t] = 1 / sums[t];
+            for (long t = 0; t < S; t++) column[t] = 1 / sums_[t];
         }
-        for (long t = 0; t < S; t++) {
-            column[t] = T(-entropy * std::log(double(column[t])));
-            v[t] += column[t];
-        }
-        for (long s = 0; s < S; s++)
-            for (long k = 0; k < ld; k += L)
-                store(costs + s * ld + k, load(costs + s * ld + k) + load(column + k));
+        for (long t = 0; t < S; t++) start[t] = T(entropy * std::log(double(column[t])));
     }
 
   private:
+    static constexpr double NEGLIGIBLE = 14;  // entropies; exp(-14) is 8e-7
+    std::vector<T> weight_, sums_;
+    std::vector<int32_t> where_;
+    std::vector<long> end_;  // of each row
+
     void take(const T* costs, long S, long ld, double entropy) {
-        weight.clear();
-        where.clear();
-        end.clear();
-        const T most = T(NEGLIGIBLE * entropy);
+        weight_.clear();
+        where_.clear();
+        end_.clear();
+        const T most = T(NEGLIGIBLE * entropy), factor = T(-1 / entropy);
         for (long s = 0; s < S; s++) {
             const T* row = costs + s * ld;
             for (long k = 0; k < ld; k += WIDTH<T>) {
-                if (!(least_of(load(row + k)) < most)) continue;
-                for (long t = k; t < k + WIDTH<T>; t++)
-                    if (row[t] < most) {
-                        weight.push_back(row[t]);
-                        where.push_back(int32_t(t));
+                const Vector<T> c = load(row + k);
+                if (!(least_of(c) < most)) continue;
+                const Vector<T> weight = exp_of<T>(c * factor);
+                for (int lane = 0; lane < WIDTH<T>; lane++)
+                    if (c[lane] < most) {
+                        weight_.push_back(weight[lane]);
+                        where_.push_back(int32_t(k + lane));
                     }
             }
-            end.push_back(long(weight.size()));
+            end_.push_back(long(weight_.size()));
         }
-        for (T& w : weight) w = std::exp(-w / T(entropy));
     }
 };
 

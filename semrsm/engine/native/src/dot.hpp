@@ -1,7 +1,5 @@
-// What is certain in float64: the value of a matching, and what no matching can exceed.
+// Products in float64, whatever the numbers are stored in.
 #pragma once
-
-#include <cmath>
 
 #include "simd.hpp"
 
@@ -22,13 +20,6 @@ template <class T> double dot(const T* x, const T* y, long C) {
         }
     double total = sum_of((sum[0] + sum[1]) + (sum[2] + sum[3]));
     for (; c < C; c++) total += double(x[c]) * double(y[c]);
-    return total;
-}
-
-// sum_s <x_s, y_p(s)> of x and y (S, C) in float64.
-template <class T> double value_of(const T* x, const T* y, long S, long C, const int32_t* p) {
-    double total = 0;
-    for (long s = 0; s < S; s++) total += dot(x + s * C, y + p[s] * C, C);
     return total;
 }
 

@@ -1,0 +1,69 @@
+"""The formats of activation files: how each is told from others and opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from semrsm.errors import SemrsmError
+from semrsm.storage.formats.hdf5 import open_hdf5
+from semrsm.storage.formats.npy import open_npy
+from semrsm.storage.formats.npz import open_npz
+from semrsm.storage.input_files import refuse_irregular
+from semrsm.storage.layer import Layer
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of activation file: how it is told from others and how it is opened."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    magic: bytes
+    summary: str
+    open: Callable[[Path], tuple[dict[str, Layer], Callable[[], None]]]
+
+
+FORMATS: dict[str, Format] = {
+    f.name: f
+    for f in (
+        Format(
+            "hdf5",
+            (".h5", ".hdf5", ".he5"),
+            b"\x89HDF\r\n\x1a\n",
+            "HDF5, nested groups",
+            open_hdf5,
+        ),
+        Format("npz", (".npz",), b"PK", "NumPy archive of several arrays", open_npz),
+        Format("npy", (".npy",), b"\x93NUMPY", "one NumPy array", open_npy),
+    )
+}
+
+
+def format_of(path: Path) -> str:
+    """Return the name of a file's format by its first bytes; raise SemrsmError if there is none."""
+    refuse_irregular(path)
+    if path.is_dir():
+        raise SemrsmError(f"{path} is a folder; name an activation file in it")
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(8)
+    except FileNotFoundError as error:
+        near = sorted(p.name for p in path.parent.glob("*") if p.suffix in _SUFFIXES)[:8]
+        beside = f" Activation files there: {', '.join(near)}" if near else ""
+        raise SemrsmError(f"{path} does not exist; check the path.{beside}") from error
+    except OSError as error:
+        raise SemrsmError(
+            f"{path} cannot be read ({error.strerror}); check its permissions"
+        ) from error
+    for known in FORMATS.values():
+        if start.startswith(known.magic):
+            return known.name
+    wanted = ", ".join(f.name for f in FORMATS.values())
+    raise SemrsmError(
+        f"{path} is none of {wanted} (it begins with {start!r}); save activations as one of these"
+    )
+
+
+_SUFFIXES = tuple(suffix for f in FORMATS.values() for suffix in f.suffixes)

@@ -1,0 +1,106 @@
+"""HDF5: datasets in nested groups, read in blocks of samples; texts and attributes are bounded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from semrsm.storage.formats.gaps import parts_of
+from semrsm.storage.input_files import (
+    Stamp,
+    refuse_more_than_memory,
+    refuse_written,
+    stamp_of,
+)
+from semrsm.storage.layer import Gap, Layer
+
+LONGEST_ATTRIBUTE = 4096  # bytes of text
+TEXT_BYTES = 64  # that a text takes besides its characters
+TOGETHER = 1 << 28  # bytes of texts that are read at once, were each as long as the file
+
+
+def open_hdf5(path: Path) -> tuple[dict[str, Layer], Callable[[], None]]:
+    """Open an HDF5 file: its arrays by name, and what closes it."""
+    file = h5py.File(path, "r", driver="sec2")  # whose handle is a descriptor
+    arrays: dict[str, Layer] = {}
+    try:
+        descriptor = file.id.get_vfd_handle()
+        opened = descriptor, stamp_of(descriptor)
+
+        def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
+            # Scalars and empty dataspaces hold no samples.
+            if isinstance(item, h5py.Dataset) and item.shape:
+                arrays[name] = _layer_of(name, item, opened)
+
+        file.visititems(visit)
+    except BaseException:
+        file.close()
+        raise
+    return arrays, file.close
+
+
+def _layer_of(name: str, item: h5py.Dataset, opened: tuple[int, Stamp]) -> Layer:
+    files: list[tuple[int | Path, Stamp]] = [opened]
+
+    def find_gaps() -> Sequence[Gap]:
+        parts = parts_of(item)
+        files.extend((part, stamp_of(part)) for part in parts.files)
+        return parts.gaps
+
+    return Layer(
+        name=name,
+        shape=item.shape,
+        dtype=item.dtype,
+        rows=lambda wanted: _read(item, wanted),
+        layout=_text(item, "layout"),
+        bfloat16=_text(item, "dtype") == "bfloat16",
+        find_gaps=find_gaps,
+        refuse_written=lambda: refuse_written(files),
+    )
+
+
+def _read(item: h5py.Dataset, wanted: slice) -> NDArray[Any]:
+    if item.chunks:
+        size = math.prod(item.chunks) * item.dtype.itemsize
+        refuse_more_than_memory(f"a chunk {item.chunks} of it", size, "save it in smaller chunks")
+    if not item.dtype.hasobject:
+        return item[wanted]
+    if h5py.check_string_dtype(item.dtype) is None:
+        raise ValueError(f"it holds {item.dtype}, neither numbers nor texts")
+    return _read_texts(item, wanted)
+
+
+def _read_texts(item: h5py.Dataset, wanted: slice) -> NDArray[Any]:
+    """Read texts of any length some at a time: many places in a small file may name one long text."""
+    samples = range(*wanted.indices(len(item)))
+    file_bytes = stamp_of(item.file.id.get_vfd_handle())[1]
+    each = max(1, math.prod(item.shape[1:]))
+    step = max(1, min(4096, max(64, TOGETHER // file_bytes)) // each)
+    blocks, taken = [np.empty((0, *item.shape[1:]), object)], 0
+    for start in range(0, len(samples), step):
+        part = samples[start : start + step]
+        block = item[part.start : part.stop : part.step]
+        taken += sum(len(text) + TEXT_BYTES for text in block.ravel())
+        refuse_more_than_memory("what it holds as text", 2 * taken, "save shorter texts")
+        blocks.append(block)
+    return np.concatenate(blocks)
+
+
+def _text(item: h5py.Dataset, name: str) -> str | None:
+    """Return an attribute as text, None where there is none; some writers store bytes or a list of one."""
+    if not h5py.h5a.exists(item.id, name.encode()):
+        return None
+    attribute = h5py.h5a.open(item.id, name.encode())
+    single = attribute.get_space().get_simple_extent_npoints() == 1
+    if not single or attribute.get_type().get_size() > LONGEST_ATTRIBUTE:
+        return f"(an attribute of {attribute.get_storage_size()} bytes)"
+    value = item.attrs[name]
+    value = value.ravel()[0] if isinstance(value, np.ndarray) else value
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return text[:LONGEST_ATTRIBUTE]
