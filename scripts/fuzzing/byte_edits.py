@@ -108,10 +108,10 @@ def splice(path: Path, rng: Rng) -> Mutation:
     data = path.read_bytes()
     other = pick(rng, others).read_bytes() if others else data[::-1]
     at = _place(max(1, len(data)), rng)
-    parts = pick(rng, ((other[:at], data[at:]), (data[:at], other[at:])))
-    path.write_bytes(b"".join(parts))
-    whole = at == 0 or at >= len(other)  # what results may be the other file, with something behind
-    return Mutation(f"spliced with another file at {at}", whole)
+    begins = rng.random() < 0.5
+    path.write_bytes(other[:at] + data[at:] if begins else data[:at] + other[at:])
+    # What begins as another file may be that one, with something behind: then its numbers come out.
+    return Mutation(f"spliced with another file at {at}", begins or at == 0)
 
 
 def replace(path: Path, rng: Rng) -> Mutation:

@@ -42,10 +42,20 @@ def distances(rsm: NDArray[np.floating]) -> NDArray[np.float64]:
     diagonal = values.diagonal()
     if not diagonal.any() and (values >= 0).all() and values.any():
         raise SemrsmError("the diagonal is 0, so these are distances; similarities are needed")
-    squared = squared_distance(values, diagonal, diagonal)
+    size = _size(values)
+    squared = squared_distance(values / size, diagonal / size, diagonal / size)
     squared = (squared + squared.T) / 2
     np.fill_diagonal(squared, 0)
-    return np.sqrt(squared)
+    return np.sqrt(squared) * np.sqrt(size)
+
+
+def _size(values: NDArray[np.float64]) -> float:
+    """Return a power of four near the largest value: squares and sums overflow no more over it.
+
+    Dividing by it, or by its root, rounds nothing.
+    """
+    largest = float(np.abs(values).max())
+    return 4.0 ** int((np.frexp(largest)[1] - 1) // 2) if largest else 1.0
 
 
 def cluster(rsm: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -93,14 +103,15 @@ def embed(rsm: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.fl
         ([1.0, 0.0, 1.0], [1.0, 0.0])
     """
     distances(rsm)  # raises what is wrong with the RSM
-    centred = (rsm.astype(np.float64) + rsm.T) / 2
+    size = _size(rsm.astype(np.float64))
+    centred = (rsm.astype(np.float64) / size + rsm.T.astype(np.float64) / size) / 2
     centred -= centred.mean(axis=0)
     centred -= centred.mean(axis=1, keepdims=True)
     values, vectors = _two_largest(centred)
     values = np.maximum(values, 0)
     vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), [0, 1]])
     total = float((centred**2).sum())
-    return vectors * np.sqrt(values), values**2 / total if total else values
+    return vectors * np.sqrt(values) * np.sqrt(size), values**2 / total if total else values
 
 
 def _two_largest(

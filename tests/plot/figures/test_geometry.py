@@ -61,6 +61,16 @@ def test_what_is_no_rsm_is_refused(rsm, said):
             function(rsm)
 
 
+@pytest.mark.parametrize("scale", [1.5e307, 1e-300])
+def test_huge_and_tiny_values_neither_overflow_nor_vanish(rng, scale):
+    rsm = np.cov(rng.normal(size=(6, 9)))
+    points, share = embed(rsm)
+    large, same = embed(rsm * scale)
+    np.testing.assert_allclose(large / np.sqrt(scale), points, atol=1e-7)
+    np.testing.assert_allclose(same, share, rtol=1e-7)
+    np.testing.assert_allclose(distances(rsm * scale) / np.sqrt(scale), distances(rsm), atol=1e-7)
+
+
 def test_clusters_lie_together(rng):
     groups = rng.permutation(np.repeat(np.arange(4), 6))
     x = np.eye(4)[groups] * 10 + rng.normal(size=(24, 4))
