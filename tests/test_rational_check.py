@@ -27,7 +27,8 @@ def script() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("seed", range(2 * KINDS))  # first in float32, then in float64
+# First in float32, then in float64; at last two positions whose rounding adds up.
+@pytest.mark.parametrize("seed", [*range(2 * KINDS), 223, 562, 580])
 def test_small_maps_agree_with_brute_force_in_rationals(script: ModuleType, seed: int) -> None:
     assert len(script.KINDS) == KINDS
     worst = {name: script.Worst() for name in MATCHERS}

@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from semrsm import SemrsmError, rsm
@@ -107,6 +107,8 @@ def test_the_rsm_is_symmetric_with_squared_norms_on_its_diagonal(
 
 @given(x=arrays, matcher=st.sampled_from([name for name in ANY if MATCHERS[name].position_free]))
 def test_permuting_the_positions_of_a_sample_changes_nothing(x: np.ndarray, matcher: str) -> None:
+    # Whom a tie decides for, its positions decide.
+    assume(MATCHERS[matcher].value == "exact" or len(np.unique(x)) == x.size)
     shuffled = x.copy()
     shuffled[0] = np.random.default_rng(1).permutation(x[0])
     assert_close(linear(x, matcher), linear(shuffled, matcher), scales(x))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from semrsm.errors import SemrsmError
 
+FEW = 32  # numbers of a map whose rounding does not average out; in float64 they cost nothing
 WIDENED = 1 << 18  # numbers that are widened to float64 at a time: 2 MiB stay in the caches
 
 
@@ -23,7 +24,7 @@ class Maps:
     sum_s <x_s, y_p(s)> = scale_x scale_y (sum_s <v_s, w_p(s)> + S <mean_x, mean_y>).
 
     Attributes:
-        values: (b, S, C) float32 or float64, on the device that computes.
+        values: (b, S, C) float32 or float64, on the device that computes; float64 if S C is FEW.
         mean: (b, C) float64, same device; None where the maps are not centred.
         scale: (b,) float64, powers of two.
         squared_norm: (b,) float64, sum of squares of the whole map x, unscaled.
@@ -66,9 +67,10 @@ def prepare(
     Args:
         vectors: (b, S, C), finite, float32 or float64.
         centred: Subtract each sample's mean over positions (exact for optimal matching only).
-        dtype: What the products are computed in.
+        dtype: What the products are computed in; those of maps of FEW numbers are in float64.
         grid: (height, width) of the positions, if they have one.
     """
+    dtype = type_of_values(vectors.shape[1], vectors.shape[2], dtype)
     if vectors.dtype == torch.float16:
         vectors = vectors.float()
     largest = torch.linalg.vector_norm(vectors, ord=torch.inf, dim=(1, 2))
@@ -91,6 +93,11 @@ def prepare(
         )
     of_mean = vectors.shape[1] * (scale[:, None] * mean).square().sum(1)
     return Maps(values, mean, scale, squared_norm, (squared_norm - of_mean).clamp(min=0), grid)
+
+
+def type_of_values(n_positions: int, n_channels: int, dtype: torch.dtype) -> torch.dtype:
+    """Return what the values of maps are stored in: float64 if they are FEW, else `dtype`."""
+    return torch.float64 if n_positions * n_channels <= FEW else dtype
 
 
 def squared_norms(vectors: Tensor, samples: Sequence[int] | None = None) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from semrsm.engine.alike import alike, match_again
 from semrsm.engine.blocks import Block
 from semrsm.engine.certificate import bounds_of_pairs
-from semrsm.engine.maps import unscaled
+from semrsm.engine.maps import type_of_values, unscaled
 from semrsm.engine.matchers import Matcher, Matches, Settings
 from semrsm.engine.products import sums_of_matched
 from semrsm.engine.tiles import LARGEST_CHUNK, LARGEST_WORK
@@ -65,13 +65,13 @@ class Work:
 
     def sample_bytes(self, n_positions: int, n_channels: int) -> int:
         """Return what one sample takes when it is ready for matching."""
-        number = torch.finfo(self.dtype).bits // 8
+        number = type_of_values(n_positions, n_channels, self.dtype).itemsize
         maps = n_positions * n_channels * number
         return maps + self.matcher.prepared_bytes(n_positions, n_channels, number, self.settings)
 
     def pair_bytes(self, n_positions: int, n_channels: int) -> int:
         """Return what one pair in work takes."""
-        number = torch.finfo(self.dtype).bits // 8
+        number = type_of_values(n_positions, n_channels, self.dtype).itemsize
         matching = self.matcher.workspace_bytes(n_positions, n_channels, number, self.settings)
         # The float64 affinities of one pair, twice, and once more while they are reduced.
         return matching + (24 * n_positions**2 if self.certify else 0)

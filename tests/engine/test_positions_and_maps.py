@@ -71,14 +71,15 @@ def test_what_cannot_be_read_as_positions(shape: tuple, options: dict, says: str
     scale=st.sampled_from([1e-38, 1e-20, 1e-3, 1.0, 1e4, 1e30]),
     centred=st.booleans(),
     dtype=st.sampled_from([torch.float32, torch.float64]),
+    n_channels=st.sampled_from([4, 9]),
     seed=st.integers(0, 99),
 )
 def test_maps_hold_what_they_were_made_of(
-    scale: float, centred: bool, dtype: torch.dtype, seed: int
+    scale: float, centred: bool, dtype: torch.dtype, n_channels: int, seed: int
 ) -> None:
-    x = torch.from_numpy(np.random.default_rng(seed).normal(size=(3, 5, 4)) * scale)
+    x = torch.from_numpy(np.random.default_rng(seed).normal(size=(3, 5, n_channels)) * scale)
     maps = prepare(x, centred=centred, dtype=dtype)
-    assert maps.values.dtype == dtype
+    assert maps.values.dtype == (torch.float64 if n_channels == 4 else dtype)
     assert maps.values.abs().max() <= 2
     mean = 0 if maps.mean is None else maps.mean[:, None]
     again = (maps.values.double() + mean) * maps.scale[:, None, None]
