@@ -8,6 +8,9 @@ on both sides. The 24 samples of the small layers are taken several times over, 
 enough pairs to time; 3 in 100 pairs are then of a sample with its own copy. Each row is appended to
 scripts/benchmark_results.csv: the median, 20 % and 80 % quantiles of the repeats.
 
+The environment variable SEMRSM_NATIVE_TARGET chooses the native core for another kind of processor
+(avx2, baseline), or none.
+
 Example: .venv/bin/python scripts/benchmark_matchers.py --threads 2
 """
 
@@ -36,6 +39,7 @@ from scipy.optimize import linear_sum_assignment
 
 import semrsm
 from semrsm.compute.run_report import versions
+from semrsm.engine import native
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "scripts" / "benchmark_results.csv"
@@ -82,10 +86,10 @@ class Case:
 CASES = {
     c.layer: c
     for c in (
-        Case("layer4", samples=24, copies=4, repeats=9),
-        Case("layer3", samples=24, copies=2, repeats=7),
+        Case("layer4", samples=24, copies=20, repeats=3),
+        Case("layer3", samples=24, copies=5, repeats=3),
         Case("layer2", samples=24, copies=1, repeats=3),
-        Case("layer1", samples=3, copies=1, repeats=3),
+        Case("layer1", samples=4, copies=1, repeats=2),
     )
 }
 
@@ -112,21 +116,26 @@ def write_case(case: Case, path: Path) -> None:
         file.create_dataset(case.layer, data=np.concatenate([maps] * case.copies))
 
 
-def time_case(case: Case, threads: int) -> tuple[list[float], list[float], str]:
+def time_case(
+    case: Case, threads: int, with_baseline: bool
+) -> tuple[list[float], list[float], str]:
     """Return pairs per second of each repeat, of the baseline and of semrsm, and the solver's name."""
     baseline, ours = [], []
     with tempfile.TemporaryDirectory() as folder:
         path, out = Path(folder) / "dump.h5", Path(folder) / "out.rsm.h5"
         write_case(case, path)
         for repeat in range(case.repeats + 1):
-            began = time.perf_counter()
-            expected = scipy_on_raw_products(path, case.layer, case.n, threads)
-            seconds = time.perf_counter() - began
+            seconds = np.inf
+            if with_baseline:
+                began = time.perf_counter()
+                expected = scipy_on_raw_products(path, case.layer, case.n, threads)
+                seconds = time.perf_counter() - began
             report = semrsm.compute(path, out, kernel="linear", threads=threads, overwrite=True)
-            rsm, _ = semrsm.read_rsm(out, kernel="linear")
-            np.testing.assert_allclose(rsm[np.triu_indices(case.n, 1)], expected, rtol=1e-6)
+            if with_baseline:
+                rsm, _ = semrsm.read_rsm(out, kernel="linear")
+                np.testing.assert_allclose(rsm[np.triu_indices(case.n, 1)], expected, rtol=1e-6)
             if repeat:  # the first is the warm-up
-                baseline.append(case.pairs / seconds)
+                baseline.append(case.pairs / seconds)  # 0 without a baseline
                 ours.append(report.layers[0].pairs_per_second)
     return baseline, ours, str(report.layers[0].solver)
 
@@ -190,19 +199,26 @@ def main() -> None:
         "--layer", action="append", choices=CASES, help="may be repeated (default: all)"
     )
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--no-baseline", action="store_true", help="time semrsm alone")
     arguments = parser.parse_args()
     if not (DATA / "resnet18_imagenet_24.h5").exists():
         sys.exit(f"{DATA} does not exist; set SEMRSM_SHARED_DATA to the folder that holds it")
     print("layer\tS\tpairs\tscipy_raw_pairs_per_second\tsemrsm_pairs_per_second\tmedian_ratio")
     for name in arguments.layer or CASES:
         case = CASES[name]
-        baseline, ours, solver = time_case(case, arguments.threads)
+        baseline, ours, solver = time_case(case, arguments.threads, not arguments.no_baseline)
         threads = f"{arguments.threads} threads"
-        raw = record(case, f"SciPy on raw products, {threads}", "scipy", baseline)
+        core = native.core()
+        if core is not None:
+            solver = f"{solver} {core.target}"
         row = record(case, f"compute -m optimal, {threads}", solver, ours)
-        ratio = np.median(np.divide(ours, baseline))
-        rates = [record["pairs_per_second_median"] for record in (raw, row)]
-        print(name, row["S"], row["pairs"], *rates, f"{ratio:.2f}", sep="\t", flush=True)
+        rate, ratio = row["pairs_per_second_median"], np.median(np.divide(ours, baseline))
+        if arguments.no_baseline:
+            print(name, row["S"], row["pairs"], "", rate, "", sep="\t", flush=True)
+            continue
+        raw = record(case, f"SciPy on raw products, {threads}", "scipy", baseline)
+        raw_rate = raw["pairs_per_second_median"]
+        print(name, row["S"], row["pairs"], raw_rate, rate, f"{ratio:.1f}", sep="\t", flush=True)
 
 
 if __name__ == "__main__":
