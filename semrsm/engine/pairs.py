@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from semrsm.engine.alike import alike, match_again
+from semrsm.engine.assignment import choose_float64_solver
 from semrsm.engine.blocks import Block
 from semrsm.engine.certificate import bounds_of_pairs
 from semrsm.engine.maps import type_of_values, unscaled
@@ -60,7 +61,7 @@ class Work:
             device=torch.device("cpu"),
             dtype=torch.float64,
             precision="exact",
-            settings=replace(self.settings, solver="scipy"),
+            settings=replace(self.settings, solver=choose_float64_solver().name),
         )
 
     def sample_bytes(self, n_positions: int, n_channels: int) -> int:

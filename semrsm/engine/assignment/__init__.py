@@ -11,7 +11,7 @@ from semrsm.engine.assignment import laprust_jv, native_core, scipy_lsa
 from semrsm.engine.assignment.solver import PairSolver, Solved, Solver
 from semrsm.engine.maps import Maps
 
-__all__ = ["SOLVERS", "Solver", "choose_solver"]
+__all__ = ["SOLVERS", "Solver", "choose_float64_solver", "choose_solver"]
 
 
 def _installed(package: str) -> Callable[[], bool]:
@@ -93,3 +93,8 @@ def choose_solver(device: str) -> Solver:
     """Return the fastest solver that is installed for a device type, "cpu" or "cuda"."""
     fitting = [s for s in SOLVERS.values() if s.device == device and s.available()]
     return fitting[0] if fitting else SOLVERS["scipy"]
+
+
+def choose_float64_solver() -> Solver:
+    """Return the fastest solver here whose every step is float64: native or SciPy."""
+    return SOLVERS["native" if SOLVERS["native"].available() else "scipy"]
