@@ -21,6 +21,7 @@ from semrsm.engine.pairs import MatchedPairs, Work, match_or_halve
 from semrsm.engine.tiles import Budget, Tile
 from semrsm.errors import SemrsmError
 
+BLOCK_ROWS, BLOCK_COLUMNS = 4, 64  # samples of a block of pairs: few rows stay in a core's cache
 LEAST_BAND = 64  # rows of a product of whole blocks: fewer use a core badly
 
 
@@ -177,9 +178,11 @@ class TileMatcher:
 
         A matcher that takes whole blocks gets bands of rows instead: all their pairs are one product.
         """
-        pairs = _pairs_of(piece).to(self._work.device)
+        pairs = _pairs_of(piece)
         if self._work.matcher.in_chunks:
+            pairs = _by_blocks(pairs).to(self._work.device)
             return [chunk for chunk in pairs.split(self._budget.chunk) if len(chunk)]
+        pairs = pairs.to(self._work.device)
         band = max(LEAST_BAND, self._budget.piece // 8)
         ends = pairs.new_tensor(range(band, len(piece.rows), band))
         first_of = torch.searchsorted(pairs[:, 0].contiguous(), ends)
@@ -198,3 +201,16 @@ def _pairs_of(tile: Tile) -> Tensor:
     if tile.symmetric_diagonal:
         return torch.triu_indices(a, a, offset=1).T
     return torch.cartesian_prod(torch.arange(a), torch.arange(b))
+
+
+def _by_blocks(pairs: Tensor) -> Tensor:
+    """Order pairs (P, 2) that are in rows by blocks of a few rows and more columns, in rows within.
+
+    >>> _by_blocks(torch.cartesian_prod(torch.arange(2), torch.arange(65)))[[0, 63, 64, 128]].tolist()
+    [[0, 0], [0, 63], [1, 0], [0, 64]]
+    """
+    if not len(pairs):
+        return pairs
+    i, j = pairs.unbind(1)
+    n_blocks = int(j.max()) // BLOCK_COLUMNS + 1
+    return pairs[((i // BLOCK_ROWS) * n_blocks + j // BLOCK_COLUMNS).argsort(stable=True)]

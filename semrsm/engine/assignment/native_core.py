@@ -120,11 +120,17 @@ def _solve(rows: Packed, columns: Packed, pairs: Tensor, bounded: bool) -> _Foun
     sums, gaps = (torch.empty(len(pairs), dtype=torch.float64) for _ in range(2))
     bounds = torch.empty_like(sums) if bounded else None
     permutation = torch.empty(len(pairs), S, dtype=torch.int64)
-    pairs, entropies = pairs.contiguous(), _entropies(S)
+    entropies = _entropies(S)
+    # Column by column: a column sample stays in the cache for the few row samples of a chunk.
+    order = pairs[:, 1].argsort(stable=True)
+    place = order.argsort()
+    pairs = pairs[order].contiguous()
     levels = _levels(rows), _levels(columns), len(rows.levels)
     sizes = C, pairs, len(pairs), entropies, len(entropies)
     _core().call("match", values, *levels, *sizes, sums, gaps, bounds, permutation)
-    return _Found(sums, gaps, permutation, bounds)
+    return _Found(
+        sums[place], gaps[place], permutation[place], None if bounds is None else bounds[place]
+    )
 
 
 def _widened(block: Packed, sample: Tensor) -> Packed:
