@@ -56,7 +56,7 @@ def info(
             faults[0] if len(faults) == 1 else f"{file}: {len(faults)} parts are wrong, see above"
         )
     without = about.get("checksums") is False
-    note = "; it has no checksums, so that changed numbers cannot be sentence_of" if without else ""
+    note = "; it has no checksums, so that changed numbers cannot be told" if without else ""
     say(f"{file}: everything was read and nothing is wrong{note}")
 
 

@@ -17,7 +17,7 @@ MOST_POSITIONS = (
     1 << 20
 )  # of the samples of an edge: a few hundred MB, so that memory rarely cuts a tile
 AIM = 32.0  # core seconds of a tile: some seconds to half a minute on two cores
-LEAST = 1.5  # core seconds below which a tile is not made smaller to give work to more processes
+LEAST = 0.5  # core seconds below which a tile is not made smaller to give work to more processes
 MOST = 120.0  # core seconds above which a tile is not made larger to have fewer of them
 FEW, MANY = 8, 256  # blocks of a layer: fewer leave processes idle, more make very many files
 
@@ -75,7 +75,7 @@ def edge_for(n: int, n_positions: int, matcher: Matcher) -> int:
     >>> [edge_for(10_000, S, MATCHERS["optimal"]) for S in (49, 196, 784, 3136)]
     [512, 128, 64, 16]
     >>> edge_for(24, 3136, MATCHERS["optimal"]), edge_for(20_000, 1, MATCHERS["identity"])
-    (4, 1024)
+    (2, 1024)
     """
     pair = matcher.pair_seconds(n_positions)
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from semrsm.errors import SemrsmError
 from semrsm.storage.damage import DAMAGE
 from semrsm.storage.formats.npz import read_arrays
+from semrsm.storage.input_files import refuse_irregular
 from semrsm.storage.run_json import DIGEST, as_text, differing, problem_of, run_id, with_digest
 from semrsm.storage.run_lock import LOCK
 from semrsm.storage.whole_files import (
@@ -294,6 +295,7 @@ def read_run(path: Path) -> RunFolder | None:
 
     Raises SemrsmError if there is one and it cannot be read.
     """
+    refuse_irregular(path / "run.json")
     try:
         with open_file(path / "run.json") as stream:
             run = json.loads(stream.read())

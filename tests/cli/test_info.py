@@ -110,4 +110,4 @@ def test_a_run_folder_is_read_too(dump: Path, tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert f"semrsm: {tile} is damaged or of another run; it is made again" in result.stderr
     (folder / "run.json").write_text("{}")
-    assert "cannot be read" in run("info", folder, "--check").stderr
+    assert "does not describe a run" in run("info", folder, "--check").stderr

@@ -21,9 +21,9 @@ OLDER = b"an older output"
 
 @pytest.fixture
 def long_work(tmp_path: Path, rng: np.random.Generator) -> Path:
-    """Activations whose RSM takes minutes: 60 samples of 784 positions, 1770 pairs."""
-    array = rng.normal(size=(60, 16, 28, 28)).astype(np.float32)
-    array += rng.normal(size=(60, 1, 28, 28)).astype(np.float32) * 3
+    """Activations whose RSM takes minutes: 150 samples of 784 positions, 11175 pairs."""
+    array = rng.normal(size=(150, 16, 28, 28)).astype(np.float32)
+    array += rng.normal(size=(150, 1, 28, 28)).astype(np.float32) * 3
     return write_h5(tmp_path / "long.h5", layer=array)
 
 
@@ -169,7 +169,7 @@ def test_a_run_under_nohup_survives_the_loss_of_the_connection(
     folder.mkdir()
     out = folder / "o.rsm.h5"
     process = begin(
-        long_work, out, "--samples", "0:12",
+        long_work, out, "--samples", "0:40",
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
     )  # fmt: skip
     process.send_signal(signal.SIGHUP)

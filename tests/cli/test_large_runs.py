@@ -41,7 +41,9 @@ def shard(dump: Path, out: Path, part: str, *args: object) -> str:
 
 def test_every_option_is_a_flag_and_every_flag_an_option() -> None:
     flags = set(inspect.signature(compute).parameters)
-    assert flags - set(FIELDS) == {"activations", "out", "config", "dry_run", "json"}
+    assert flags - set(FIELDS) == {
+        *("activations", "out", "config", "dry_run", "untrusted", "json")
+    }
     assert set(FIELDS) <= flags
     documented = inspect.getdoc(__import__("semrsm").compute) or ""
     assert all(f"`{name}`" in documented for name in FIELDS)

@@ -125,8 +125,8 @@ def test_a_signal_when_all_is_said_changes_nothing() -> None:
 def test_memory_that_runs_out_is_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def take_all(_: Path) -> None:
+    def take_all(*_: object) -> None:
         raise MemoryError("Unable to allocate 7 TiB")
 
-    monkeypatch.setattr(sys.modules["semrsm.cli.info"], "is_rsm_file", take_all)
-    assert "memory ran out (Unable to allocate 7 TiB)" in fail("info", tmp_path)
+    monkeypatch.setattr(sys.modules["semrsm.cli.status"], "run_status", take_all)
+    assert "memory ran out (Unable to allocate 7 TiB)" in fail("status", tmp_path / "o.rsm.h5")

@@ -337,7 +337,7 @@ def test_a_damaged_description_of_a_run_is_refused_and_a_restart_helps(
     description = run_folder_of(out) / "run.json"
     description.write_text(description.read_text().replace('"edge": 8', '"edge": 4'))
     message = fail("compute", source, "-o", out, *OPTIONS)
-    assert "run.json cannot be read" in message
+    assert "run.json does not describe a run" in message
     assert "--restart" in message
     succeed("compute", source, "-o", out, *OPTIONS, "--restart", "--overwrite")
     assert_equal(out, undisturbed)
