@@ -92,7 +92,7 @@ CASES = {
         Case("layer4", samples=24, copies=20, repeats=3),
         Case("layer3", samples=24, copies=5, repeats=3),
         Case("layer2", samples=24, copies=1, repeats=3),
-        Case("layer1", samples=4, copies=1, repeats=2),
+        Case("layer1", samples=4, copies=1, repeats=1),
     )
 }
 
