@@ -1,6 +1,7 @@
 """What every test may use: the shared real data, where it is at hand, and a seeded generator."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 settings.register_profile("semrsm", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("semrsm")
+
+# A shell that starts the tests in the background, or nohup, has them ignore signals, and what they start too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
