@@ -65,6 +65,7 @@ def run_process(commands: Callable[[], object]) -> NoReturn:
         for number in ENDING:  # all is done and said
             if signal.getsignal(number) is _terminate:
                 signal.signal(number, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, 0)  # a signal that was put off has come too late
     except Terminated as error:
         _leave(error)
     sys.exit(code)

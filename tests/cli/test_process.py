@@ -130,3 +130,15 @@ def test_memory_that_runs_out_is_a_sentence(
 
     monkeypatch.setattr(sys.modules["semrsm.cli.status"], "run_status", take_all)
     assert "memory ran out (Unable to allocate 7 TiB)" in fail("status", tmp_path / "o.rsm.h5")
+
+
+def test_a_signal_that_was_put_off_until_all_was_done_does_not_end_the_process_at_its_exit() -> (
+    None
+):
+    code = (
+        "import atexit, signal; from semrsm.cli import process\n"
+        "atexit.register(lambda: [0 for _ in iter(lambda: signal.getitimer(signal.ITIMER_REAL)[0], 0.0)])\n"
+        "process.run_process(lambda: process._terminate_later(signal.SIGTERM))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
