@@ -259,7 +259,7 @@ def test_a_pipe_in_a_run_folder_is_not_waited_for(name: str, folder: RunFolder) 
     path.parent.mkdir(parents=True, exist_ok=True)
     os.mkfifo(path)
     if name == "run.json":
-        with pytest.raises(SemrsmError, match="run.json is a pipe"):
+        with pytest.raises(SemrsmError, match=r"run\.json is a pipe"):
             read_run(folder.path)
     assert folder.read_tile("a/b", (0, 0), (3, 4)) is None
     assert folder.read_scan("a/b") is None
