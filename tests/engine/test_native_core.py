@@ -111,7 +111,9 @@ def test_equals_scipy_in_float64_and_proves_it(target, kind, dtype, S, C):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-@pytest.mark.parametrize(("S", "C"), [(196, 16), (257, 8), (401, 5), (784, 12)])
+@pytest.mark.parametrize(
+    ("S", "C"), [(196, 16), (257, 8), (401, 5), pytest.param(784, 12, marks=pytest.mark.slow)]
+)
 def test_equals_scipy_for_larger_maps(target, kind, S, C):
     rng = np.random.default_rng(S)
     check(kind(rng, 1, S, C), kind(rng, 1, S, C), torch.float32)
@@ -123,7 +125,9 @@ def test_float64_of_large_maps_leaves_no_gap():
     assert solved.again == 0
 
 
-@pytest.mark.parametrize("layer", ["layer4", "layer3", "layer2"])
+@pytest.mark.parametrize(
+    "layer", ["layer4", "layer3", pytest.param("layer2", marks=pytest.mark.slow)]
+)
 def test_equals_scipy_on_real_maps(target, layer, shared_data):
     with h5py.File(shared_data / "resnet18_imagenet_24.h5") as file:
         maps = file[layer][:3].astype(np.float32)
