@@ -99,7 +99,7 @@ def test_a_check_of_damaged_texts_ends(whole: Path) -> None:
         lengths.append(at + 8)
         at += length if index == 0 else 16 + -(-length // 8) * 8
     damages = [(place, filling) for place in lengths[::4] for filling in (bytes(8), b"\xff" * 8)]
-    damages += [(lengths[-1], bytes(8)), (heap + 8, bytes(8)), (heap, b"XXXX")]
+    damages += [(lengths[-1], bytes(8)), (heap + 8, bytes(8)), (heap, b"LOST")]
     damages += [(place + draw.randrange(-8, 40), draw.randbytes(1)) for place in lengths]
     faults = 0
     for place, filling in damages:
