@@ -12,7 +12,6 @@ template <class T> struct Augmenting {
     std::vector<T> v;          // (ld,) column potentials
     std::vector<int32_t> x;    // (S,) column of each row
     std::vector<int32_t> y;    // (ld,) row of each column, -1 while it is free
-    long scans = 0;            // rows that were read while searching paths
 
     // Solve costs (S, ld), ld a multiple of WIDTH, BIG beyond S, row minima about zero.
     void solve(const T* costs, long S, long ld) {
@@ -21,7 +20,6 @@ template <class T> struct Augmenting {
         from_.resize(ld);
         x.assign(S, -1);
         y.assign(ld, -1);
-        scans = 0;
         free_.clear();
         for (long s = 0; s < S; s++)
             if (!take_free_zero(costs + s * ld, s, ld)) free_.push_back(int32_t(s));
@@ -57,7 +55,6 @@ template <class T> struct Augmenting {
         long sink;
         T reached, base = 0;
         for (;;) {
-            scans++;
             const long t = relax(costs + i * ld, i, base, ld, &reached);
             if (y[t] < 0) {
                 sink = t;

@@ -77,9 +77,6 @@ template <class V, class Fold> inline auto folded(V v, Fold fold) {
 template <class V> inline auto least_of(V v) {
     return folded(v, [](auto a, auto b) { return least(a, b); });
 }
-template <class V> inline auto greatest_of(V v) {
-    return folded(v, [](auto a, auto b) { return greatest(a, b); });
-}
 template <class V> inline auto sum_of(V v) {
     return folded(v, [](auto a, auto b) { return a + b; });
 }
