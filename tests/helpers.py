@@ -6,7 +6,7 @@ import itertools
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import h5py
@@ -26,6 +26,16 @@ def write_h5(path: Path, **arrays: np.ndarray) -> Path:
         for name, array in arrays.items():
             file[name.replace("__", "/")] = array
     return path
+
+
+def to_stream(save: Callable) -> Callable[[Path, np.ndarray], None]:
+    """Return what saves an array under a name of any kind: NumPy adds suffixes to names, not to streams."""
+
+    def saver(path: Path, array: np.ndarray) -> None:
+        with path.open("wb") as stream:
+            save(stream, array)
+
+    return saver
 
 
 def run(*args: object) -> Result:

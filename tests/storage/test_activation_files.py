@@ -15,7 +15,7 @@ from semrsm.errors import SemrsmError
 from semrsm.storage.activations import open_activations
 from semrsm.storage.formats import npz
 from semrsm.storage.labels import read_sample_ids
-from tests.helpers import write_h5
+from tests.helpers import to_stream, write_h5
 
 X = np.random.default_rng(7).normal(size=(7, 3, 4, 5)).astype(np.float32)
 CHUNKED = {"chunks": (2, 3, 2, 5), "compression": "gzip", "shuffle": True}
@@ -24,14 +24,6 @@ CHUNKED = {"chunks": (2, 3, 2, 5), "compression": "gzip", "shuffle": True}
 def chunked(path: Path, array: np.ndarray) -> None:
     with h5py.File(path, "w") as file:
         file.create_dataset("a", data=array, **CHUNKED)
-
-
-def to_stream(save: Callable) -> Callable[[Path, np.ndarray], None]:
-    def saver(path: Path, array: np.ndarray) -> None:
-        with path.open("wb") as stream:
-            save(stream, array)
-
-    return saver
 
 
 SAVERS: dict[str, Callable[[Path, np.ndarray], object]] = {

@@ -14,7 +14,7 @@ from semrsm.errors import SemrsmError
 from semrsm.storage.activations import open_activations
 from semrsm.storage.labels import read_labels, read_scores
 from semrsm.storage.matrices import read_matrices
-from tests.helpers import write_h5
+from tests.helpers import to_stream, write_h5
 
 X = np.random.default_rng(5).normal(size=(40, 3, 8, 8)).astype(np.float32)
 
@@ -22,14 +22,6 @@ X = np.random.default_rng(5).normal(size=(40, 3, 8, 8)).astype(np.float32)
 def chunked(path: Path, array: np.ndarray) -> None:
     with h5py.File(path, "w") as file:
         file.create_dataset("a", data=array, chunks=(1, 3, 8, 8), compression="gzip")
-
-
-def to_stream(save: Callable) -> Callable[[Path, np.ndarray], None]:
-    def writer(path: Path, array: np.ndarray) -> None:
-        with path.open("wb") as stream:
-            save(stream, array)
-
-    return writer
 
 
 WRITERS: dict[str, Callable[[Path, np.ndarray], object]] = {
