@@ -13,9 +13,9 @@ from semrsm.engine.assignment.solver import Solved
 from semrsm.engine.certificate import bounds_of_samples
 from semrsm.engine.maps import Maps
 
-ACCEPTED_GAP = 1e-7
+LARGEST_GAP = 1e-7
 """Of |x| |y|: a pair whose potentials leave a larger gap is solved again in float64."""
-SIZES = (16, 4)
+GROUP_SIZES = (16, 4)
 """Positions in a group of the feature trees, from TREES_FROM positions on."""
 TREES_FROM = 400
 ENTROPIES = ((1500, (0.006,)), (TREES_FROM, (0.02,)), (1, (0.15, 0.04)))
@@ -58,7 +58,7 @@ def available() -> bool:
 
 def prepare(maps: Maps) -> Packed:
     """Make a block ready: grow the feature trees that large maps start from, and pack all levels."""
-    sizes = SIZES if maps.n_positions >= TREES_FROM else ()
+    sizes = GROUP_SIZES if maps.n_positions >= TREES_FROM else ()
     means = potentials.grow(maps.values, sizes).means
     levels = tuple(level.contiguous() for level in (*means, maps.values))
     # Sample by sample: widening a block at once would triple its memory.
@@ -80,7 +80,7 @@ def _pack(vectors: Tensor) -> Tensor:
 def solve_products(rows: Packed, columns: Packed, pairs: Tensor, bounded: bool = False) -> Solved:
     """Match pairs of samples optimally.
 
-    A pair whose potentials leave a gap above ACCEPTED_GAP is solved again in float64.
+    A pair whose potentials leave a gap above LARGEST_GAP is solved again in float64.
 
     Args:
         rows: The block that `pairs[:, 0]` counts in.
@@ -90,7 +90,7 @@ def solve_products(rows: Packed, columns: Packed, pairs: Tensor, bounded: bool =
     """
     found = _solve(rows, columns, pairs, bounded)
     i, j = pairs.unbind(1)
-    unproven = ~(found.gaps <= ACCEPTED_GAP * rows.norms[i] * columns.norms[j])
+    unproven = ~(found.gaps <= LARGEST_GAP * rows.norms[i] * columns.norms[j])
     again = unproven.nonzero()[:, 0] if rows.maps.values.dtype == torch.float32 else pairs[:0, 0]
     for k in again.tolist():
         wide = _solve(_widened(rows, i[k]), _widened(columns, j[k]), pairs.new_zeros(1, 2), bounded)
@@ -156,7 +156,7 @@ def _levels(block: Packed) -> ctypes.Array[_Level]:
 
 def prepared_bytes(n_positions: int, n_channels: int, size: int) -> int:
     """Return what a sample takes beside its map: the map once more, and means of groups twice."""
-    sizes = (1, *SIZES, *SIZES) if n_positions >= TREES_FROM else (1,)
+    sizes = (1, *GROUP_SIZES, *GROUP_SIZES) if n_positions >= TREES_FROM else (1,)
     return sum(n_positions // group for group in sizes) * n_channels * size + 16 * n_positions
 
 
