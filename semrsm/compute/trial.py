@@ -57,6 +57,7 @@ class Trial:
         relative_worst: The same for the pair that is farthest from 1.
         gap_mean: (upper bound - m) / (|x_i| |x_j|), mean; the bound is that of `compute --certify`.
         reason: Why it was skipped, or measured on fewer pairs than were asked for.
+        bound: "upper" or "lower" where the matcher matches nothing and only bounds the optimum.
     """
 
     layer: str
@@ -74,6 +75,7 @@ class Trial:
     relative_worst: float | None = None
     gap_mean: float | None = None
     reason: str | None = None
+    bound: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""

@@ -90,8 +90,9 @@ def test_the_text_of_an_svg_says_layer_kernel_matcher_and_labels(folder, tmp_pat
     out = tmp_path / "a.svg"
     run(folder, f"@optimal.rsm.h5::l1 -o {out} -k rbf --labels @dump.h5")
     for text in (
-        "l1, semantic",
-        "rbf similarity, optimal matching",
+        ">l1<",
+        "semantic (optimal), rbf kernel",
+        "rbf similarity",
         "ordered by label",
         "cat",
         "dog",
