@@ -20,7 +20,6 @@ from semrsm.plot.figures.dendrogram import draw_dendrogram
 from semrsm.plot.figures.embedding import draw_embedding
 from semrsm.plot.figures.geometry import ORDERS, order_samples, top_k
 from semrsm.plot.figures.heatmaps import Panel, draw_heatmaps
-from semrsm.plot.figures.records import file_name
 from semrsm.plot.figures.retrieved import Retrieved, draw_retrieved
 from semrsm.plot.figures.side_by_side import draw_side_by_side, order_by_views
 from semrsm.plot.inputs import read_images, read_records
@@ -37,7 +36,6 @@ from semrsm.plot.reduced import WORKING, reduce_rsm
 from semrsm.plot.request import (
     PlotInputs,
     PlotOptions,
-    kind_of,
     names_of,
     read_inputs,
     sides_of,
@@ -174,19 +172,13 @@ def _retrieved(inputs: PlotInputs) -> Figure:
     for query in options.queries:
         if not 0 <= query < n:
             raise SemrsmError(f"there is no sample {query} among 0 to {n - 1}; change --queries")
-        for rsm in inputs.rsms:
+        for rsm, name in zip(inputs.rsms, inputs.names.titles, strict=True):
             similarities = rsm.rows(slice(query, query + 1))[0]
             found = top_k(similarities, query, k)
-            rows.append(Retrieved(_row_title(rsm), query, found, similarities[found]))
+            rows.append(Retrieved(name.replace(", ", "\n"), query, found, similarities[found]))
     needed = {row.query for row in rows} | {int(i) for row in rows for i in row.found}
     images = read_images(options.images, needed, n)
     return draw_retrieved(rows, images, inputs.title, inputs.labels)
-
-
-def _row_title(rsm: Rsm) -> str:
-    """Return what a row of retrieved images is called, a line for each part."""
-    kernel = f"{rsm.kernel} kernel" if rsm.kernel else ""
-    return "\n".join(filter(None, (rsm.layer or file_name(rsm.path), kind_of(rsm), kernel)))
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ class Legend:
         lines = len(self._lines(width))
         if self.entries:
             lines += math.ceil(len(self.entries) / self.columns(width))
-        return lines * LINE + (0.12 if lines else 0.0)
+        return lines * LINE + (0.06 if lines else 0.0)
 
     def _lines(self, width: float) -> list[str]:
         return [line for note in self.notes for line in wrapped(note, width, SMALL)]

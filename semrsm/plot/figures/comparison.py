@@ -37,6 +37,7 @@ CELL, SMALL_CELL = (
     0.13,
 )  # inches of a cell, with its value in it and without; names are 7 points
 LETTERS = 28  # of the name of a layer
+TALLEST = 3.2  # inches of a colour bar
 BAR_INCHES = 0.9  # that a colour bar takes with its numbers and its name
 
 Item = tuple[Any, Any]  # file and layer
@@ -103,7 +104,7 @@ def draw_comparison(
             axes.set_title(f"{measure}, {kernel} kernel" if kernel else measure, loc="left")
             axes.set_ylabel(sides[0])
             axes.set_xlabel(sides[1])
-            cax = grid.beside(axes, 0.1, 0.1, 3.2)
+            cax = grid.beside(axes, 0.1, 0.1, min(high, TALLEST))
             grid.figure.colorbar(image, cax=cax, extend=scale.extend).set_label(measure)
     return grid.figure
 

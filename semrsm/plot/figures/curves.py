@@ -24,6 +24,7 @@ from semrsm.plot.figures.records import (
     file_name,
     grouped,
     made_by,
+    matching,
     number_of,
 )
 from semrsm.plot.figures.short_names import shorten_all
@@ -106,6 +107,8 @@ def _made_by(records: Sequence[Record], evaluated: bool) -> str:
     if evaluated:
         return made_by(*common(records, "matcher", "kernel"))
     a, b, kernel = common(records, "matcher_a", "matcher_b", "kernel")
+    if a and b and a != b:
+        return f"{matching(str(a))} against {made_by(b, kernel)}"
     return made_by(a if a == b else None, kernel)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 COLUMNS = 8  # panels beside each other, at most
 LINE = 0.165  # inches of a line of text, of 8 or 9 points
 EDGE = 0.08  # inches around all
+FOOT = 0.3  # inches that are left below what stands beside a panel and is longer
 LETTER, SMALL = 0.085, 0.068  # inches of a letter of 10 points, and of 8, about
 
 
@@ -50,7 +51,7 @@ class Grid:
         """Return new axes right of a panel, as high as it is, or as high as is said; in inches."""
         box = panel.get_position()
         across, up = self.figure.get_size_inches()
-        tall = box.height if height is None else min(height / up, box.y1)
+        tall = box.height if height is None else min(height / up, box.y1 - FOOT / up)
         place = (box.x1 + gap / across, box.y1 - tall, width / across, tall)
         return self.figure.add_axes(place)
 

@@ -220,7 +220,7 @@ def room_around(
         left=left + LINE + 0.14,
         right=COLOURS + 0.1 if own_colours else 0.22,
         bottom=(across.inches if across.turned else 0.12) + LINE + 0.16,
-        top=lines_of(titles) * LINE + bar + 0.14,
+        top=lines_of(titles) * LINE + bar + 0.1,
     )
 
 

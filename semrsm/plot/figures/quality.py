@@ -158,7 +158,11 @@ def _name_points(axes: Axes, points: Sequence[_Point], top: float) -> None:
     dot = axes.figure.dpi / 72
     data = [(p.ms, min(p.relative, top)) for p in points]
     places = axes.transData.transform(data)
-    taken = [Bbox.from_bounds(x - 4 * dot, y - 4 * dot, 8 * dot, 8 * dot) for x, y in places]
+    halves = [dot * (8 if point.bound else 4) for point in points]
+    taken = [
+        Bbox.from_bounds(x - half, y - half, 2 * half, 2 * half)
+        for (x, y), half in zip(places, halves, strict=True)
+    ]
     _, line = axes.transData.transform((points[0].ms, 1))
     taken.append(Bbox.from_bounds(axes.bbox.x0, line - dot / 2, axes.bbox.width, dot))
     for point, place, (x, y) in zip(points, data, places, strict=True):

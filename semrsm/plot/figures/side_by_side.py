@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BINS = 40
-SIDE = 2.8  # inches of a heat map
-HISTOGRAM, BEFORE, BETWEEN = 3.2, 0.6, 0.4  # inches: how wide, before it, between the two
+SIDE = 2.5  # inches of a heat map
+HISTOGRAM, BEFORE, BETWEEN = 2.8, 0.55, 0.4  # inches: how wide, before it, between the two
 HEADROOM = 0.28  # of the height of the bars, above them, for each line of the legend
 
 
