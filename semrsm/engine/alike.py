@@ -41,7 +41,7 @@ class Again:
 
 
 def alike(rows: Maps, columns: Maps, pairs: Tensor, matched: Tensor) -> Tensor:
-    """Return which pairs are alike: (K,) int64, places in `pairs`.
+    """Say which pairs are alike: (P,) bool.
 
     What all positions of a map share is no part of its size here: centred, it costs no digits.
 
@@ -53,7 +53,7 @@ def alike(rows: Maps, columns: Maps, pairs: Tensor, matched: Tensor) -> Tensor:
     """
     i, j = pairs.unbind(1)
     d2 = rows.squared_norm[i] + columns.squared_norm[j] - 2 * matched
-    return (d2 < ALIKE * (rows.spread[i] + columns.spread[j])).nonzero()[:, 0]
+    return d2 < ALIKE * (rows.spread[i] + columns.spread[j])
 
 
 def match_again(

@@ -11,10 +11,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
-from semrsm.engine.maps import Maps, prepare
+from semrsm.engine.maps import Maps, take
 
 if TYPE_CHECKING:
     from semrsm.engine.pairs import Work
@@ -42,35 +41,42 @@ class Block:
 
 def ready(source: Source, samples: range, work: Work) -> Block:
     """Read some samples and make them ready for matching, on the device of the work."""
-    with _copying_to(work.device):
-        vectors = source(samples)
-        if work.device.type == "cuda":
-            vectors = vectors.pin_memory().to(work.device, non_blocking=True)
-        maps = prepare(vectors, centred=work.matcher.centred, dtype=work.dtype, grid=work.grid)
-        prepared = work.matcher.prepare(maps, work.settings)
-    return Block(samples, maps, prepared, functools.partial(_ready_again, source, samples, work))
+    return work.device.backend.ready(source, samples, work)
 
 
-def _ready_again(source: Source, samples: range, work: Work, place: int) -> Block:
-    return ready(source, samples[place : place + 1], work.in_float64)
+def read_again(source: Source, samples: range, work: Work) -> Callable[[int], Block]:
+    """Return what reads one of some samples again and makes it ready in float64, on the CPU."""
+    return functools.partial(_read_again, source, samples, work.in_float64)
 
 
-@functools.cache
-def _copy_stream(device: torch.device) -> torch.cuda.Stream:
-    """Return the one stream for copies: what torch has freed on a stream serves that stream only."""
-    return torch.cuda.Stream(device)
+def _read_again(source: Source, samples: range, work: Work, place: int) -> Block:
+    return ready(source, samples[place : place + 1], work)
 
 
-@contextlib.contextmanager
-def _copying_to(device: torch.device) -> Iterator[None]:
-    """Let copies to a GPU run beside the kernels that solve the tile before."""
-    if device.type != "cuda":
-        yield
-        return
-    stream = _copy_stream(device)
-    with torch.cuda.stream(stream):
-        yield
-    stream.synchronize()
+def box_of(rows: Block, columns: Block, pairs: Tensor) -> tuple[Block, Block, Tensor]:
+    """Return the samples from the first to the last that some pair names, and the pairs in these.
+
+    Args:
+        rows: The block that `pairs[:, 0]` counts in.
+        columns: The block that `pairs[:, 1]` counts in.
+        pairs: (P, 2) int64, on the CPU.
+    """
+    first, last = pairs.amin(0), pairs.amax(0) + 1
+    x, y = (
+        _some(block, slice(start, end))
+        for block, start, end in zip((rows, columns), first.tolist(), last.tolist(), strict=True)
+    )
+    return x, y, pairs - first
+
+
+def _some(block: Block, wanted: slice) -> Block:
+    """Return consecutive samples of a block, without a copy."""
+    return Block(
+        block.samples[wanted],
+        take(block.maps, lambda values: values[wanted]),
+        take(block.prepared, lambda values: values[wanted]),
+        lambda place: block.again(wanted.start + place),
+    )
 
 
 class BlockCache:
@@ -108,6 +114,11 @@ class BlockCache:
                 self._users[key] -= 1
                 self._let_go()
 
+    def let_go(self) -> None:
+        """Drop every block that is not in use."""
+        with self._lock:
+            self._let_go(0)
+
     def _read(self, key: tuple[str, range], wanted: Future[Block]) -> None:
         try:
             with self._reading:
@@ -117,9 +128,9 @@ class BlockCache:
                 del self._blocks[key]
             wanted.set_exception(error)
 
-    def _let_go(self) -> None:
+    def _let_go(self, held: int | None = None) -> None:
         """Drop the blocks that were used longest ago, until so many are left as may be kept."""
         unused = [key for key in self._blocks if not self._users.get(key)]
-        for key in unused[: max(0, len(self._blocks) - self._held)]:
+        for key in unused[: max(0, len(self._blocks) - (self._held if held is None else held))]:
             del self._blocks[key]
             del self._users[key]
