@@ -266,11 +266,8 @@ def main() -> int:
             f"{value:.3g}" if isinstance(value, float) else value for value in vars(found).values()
         )
         print(name, *shown, sep="\t")
-    print(
-        f"{len(batches) * ROWS * COLUMNS} pairs, solver {settings.solver}, {len(faults)} faults",
-        *faults[:50],
-        sep="\n",
-    )
+    count = len(batches) * ROWS * COLUMNS
+    print(f"{count} pairs, solver {settings.solver}, {len(faults)} faults", *faults[:50], sep="\n")
     return 1 if faults else 0
 
 

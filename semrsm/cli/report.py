@@ -69,8 +69,8 @@ def report(
 
     Example: semrsm report identity.rsm.h5 optimal.rsm.h5 -o report.html --labels dump.h5::labels
     """
-    read = (*inputs, labels, views, images, *(table or ()))
-    check_outputs((out,), read, overwrite)
+    read = (*inputs, labels, views, images)
+    check_outputs((out,), (*read, *(table or ())), overwrite)
     read_first(untrusted, *read)
     granted = None if memory is None else parse_memory(memory)
     options = PlotOptions(
