@@ -6,7 +6,7 @@ import contextlib
 import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,13 +31,14 @@ class Block:
         samples: Which.
         maps: Their maps.
         prepared: What the matcher prepared from them.
-        again: Reads one of them again, counted in the block, and makes it ready in float64.
+        again: Reads some of them again, counted in the block and ascending, and makes them ready in
+            float64.
     """
 
     samples: range
     maps: Maps
     prepared: Any
-    again: Callable[[int], Block]
+    again: Callable[[Sequence[int]], Block]
 
 
 def ready(source: Source, samples: range, work: Work) -> Block:
@@ -46,13 +47,36 @@ def ready(source: Source, samples: range, work: Work) -> Block:
         vectors = source(samples)
         if work.device.type == "cuda":
             vectors = vectors.pin_memory().to(work.device, non_blocking=True)
-        maps = prepare(vectors, centred=work.matcher.centred, dtype=work.dtype, grid=work.grid)
-        prepared = work.matcher.prepare(maps, work.settings)
+        maps, prepared = _made_ready(vectors, work)
     return Block(samples, maps, prepared, functools.partial(_ready_again, source, samples, work))
 
 
-def _ready_again(source: Source, samples: range, work: Work, place: int) -> Block:
-    return ready(source, samples[place : place + 1], work.in_float64)
+def _made_ready(vectors: Tensor, work: Work) -> tuple[Maps, Any]:
+    maps = prepare(vectors, centred=work.matcher.centred, dtype=work.dtype, grid=work.grid)
+    return maps, work.matcher.prepare(maps, work.settings)
+
+
+def _ready_again(source: Source, samples: range, work: Work, places: Sequence[int]) -> Block:
+    wide = work.in_float64
+    wanted = [samples[place] for place in places]
+    vectors = torch.cat([source(run) for run in _runs(wanted)])
+    again = functools.partial(_ready_again, source, samples, work)
+    return Block(samples, *_made_ready(vectors, wide), again)
+
+
+def _runs(samples: Sequence[int]) -> list[range]:
+    """Return ascending numbers as ranges.
+
+    >>> _runs([2, 3, 4, 7])
+    [range(2, 5), range(7, 8)]
+    """
+    runs: list[range] = []
+    for sample in samples:
+        if runs and runs[-1].stop == sample:
+            runs[-1] = range(runs[-1].start, sample + 1)
+        else:
+            runs.append(range(sample, sample + 1))
+    return runs
 
 
 @functools.cache

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from semrsm.engine.alike import alike, match_again
+from semrsm.engine.alike import alike, batches_of, match_again
 from semrsm.engine.assignment import choose_float64_solver
 from semrsm.engine.blocks import Block
 from semrsm.engine.certificate import bounds_of_pairs
-from semrsm.engine.maps import type_of_values, unscaled
+from semrsm.engine.maps import Maps, type_of_values, unscaled
 from semrsm.engine.matchers import Matcher, Matches, Settings
 from semrsm.engine.products import sums_of_matched
 from semrsm.engine.tiles import LARGEST_CHUNK, LARGEST_WORK
@@ -120,11 +120,8 @@ def match_pairs(rows: Block, columns: Block, pairs: Tensor, work: Work) -> Match
     matched = unscaled(sums, rows.maps, columns.maps, pairs)
     bound = None
     if work.certify:
-        bounds = matches.bounds
-        if bounds is None:
-            optimal = matches.permutation if work.matcher.value == "exact" else None
-            bounds = bounds_of_pairs(rows.maps, columns.maps, pairs, optimal)
         # The sums of a matching are rounded too, and may lie above its value.
+        bounds = _bounds(rows.maps, columns.maps, pairs, matches, work.matcher)
         bound = torch.maximum(bounds, matched).cpu()
     found = MatchedPairs(
         pairs.cpu(), matched.cpu(), matches.permutation, bound, matches.solved_again
@@ -137,11 +134,20 @@ def match_pairs(rows: Block, columns: Block, pairs: Tensor, work: Work) -> Match
     return _matched_again(found, rows, columns, places, work) if len(places) else found
 
 
+def _bounds(rows: Maps, columns: Maps, pairs: Tensor, matches: Matches, matcher: Matcher) -> Tensor:
+    """Return what no matching of some pairs exceeds, (P,) float64: as the solver says, or from scratch."""
+    if matches.bounds is not None:
+        return matches.bounds
+    optimal = matches.permutation if matcher.value == "exact" else None
+    return bounds_of_pairs(rows, columns, pairs, optimal)
+
+
 def _matched_again(
     found: MatchedPairs, rows: Block, columns: Block, places: Tensor, work: Work
 ) -> MatchedPairs:
     """Match the pairs at some places again and put what is found where it belongs."""
-    settings, one = work.in_float64.settings, torch.zeros(1, 2, dtype=torch.int64)
+    wide, S, C = work.in_float64, rows.maps.n_positions, rows.maps.n_channels
+    settings = replace(wide.settings, bounded=work.certify)
     matched, permutation, bound = (
         None if values is None else values.clone()
         for values in (found.matched, found.permutation, found.upper_bound)
@@ -149,15 +155,20 @@ def _matched_again(
     assert matched is not None
     assert permutation is not None
 
-    def match(x: Block, y: Block) -> Matches:
-        return work.matcher.match(x.prepared, y.prepared, one, settings)
+    def match(x: Block, y: Block, pairs: Tensor) -> Matches:
+        return wide.matcher.match(x.prepared, y.prepared, pairs, settings)
 
-    for pair in match_again(rows, columns, found.pairs, places, match):
-        matched[pair.place], permutation[pair.place] = pair.matched[0], pair.permutation[0]
+    # What the chunk takes is granted. A sample is there once as it is read, once ready.
+    granted = len(found.pairs) * work.pair_bytes(S, C)
+    sizes = 2 * wide.sample_bytes(S, C), wide.pair_bytes(S, C), granted
+    batches = batches_of(found.pairs, places.cpu(), *sizes)
+    for again in match_again(rows, columns, found.pairs, match, batches):
+        matched[again.places] = again.matched
+        permutation[again.places] = again.matches.permutation.to(permutation.device)
         if bound is not None:
-            optimal = pair.permutation if work.matcher.value == "exact" else None
-            bounds = bounds_of_pairs(pair.rows, pair.columns, one, optimal)
-            bound[pair.place] = torch.maximum(bounds, pair.matched)[0]
+            maps = again.rows.maps, again.columns.maps
+            bounds = _bounds(*maps, again.pairs, again.matches, work.matcher)
+            bound[again.places] = torch.maximum(bounds, again.matched)
     count = found.solved_again + len(places)
     return MatchedPairs(found.pairs, matched, permutation, bound, count)
 
