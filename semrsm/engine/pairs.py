@@ -163,6 +163,7 @@ def _matched_again(
     sizes = 2 * wide.sample_bytes(S, C), wide.pair_bytes(S, C), granted
     batches = batches_of(found.pairs, places.cpu(), *sizes)
     for again in match_again(rows, columns, found.pairs, match, batches):
+        assert again.matches.permutation is not None
         matched[again.places] = again.matched
         permutation[again.places] = again.matches.permutation.to(permutation.device)
         if bound is not None:
