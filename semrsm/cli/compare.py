@@ -199,4 +199,4 @@ def _as_csv(records: Sequence[Record]) -> bytes:
     lines = csv.DictWriter(text, list(records[0]), lineterminator="\n")
     lines.writeheader()
     lines.writerows(records)
-    return text.getvalue().encode()
+    return text.getvalue().encode("utf-8", "backslashreplace")

@@ -82,5 +82,8 @@ def report(
         queries=parse_queries(queries),
         title=title,
     )
-    write_aside(out, build_report(inputs, options, table or (), granted).encode(), overwrite)
+    page = build_report(inputs, options, table or (), granted)
+    write_aside(
+        out, page.encode("utf-8", "backslashreplace"), overwrite
+    )  # names of files may be no UTF-8
     say(f"wrote {out}")

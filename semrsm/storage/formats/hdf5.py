@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,10 @@ def open_hdf5(path: Path) -> tuple[dict[str, Layer], Callable[[], None]]:
         descriptor = file.id.get_vfd_handle()
         opened = descriptor, stamp_of(descriptor)
 
-        def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
+        def visit(name: str | bytes, item: h5py.Dataset | h5py.Group) -> None:
             # Scalars and empty dataspaces hold no samples.
             if isinstance(item, h5py.Dataset) and item.shape:
+                name = os.fsdecode(name)  # bytes that are no UTF-8 come as such
                 arrays[name] = _layer_of(name, item, opened)
 
         file.visititems(visit)
