@@ -9,9 +9,16 @@ from torch import Tensor
 
 from semrsm.engine.alike import alike
 from semrsm.engine.blocks import Block, Source, box_of, read_again
-from semrsm.engine.certificate import bounds_of_pairs
-from semrsm.engine.maps import prepare, type_of_values, unscaled
-from semrsm.engine.pairs import MatchedPairs, Work, alike_again, pairs_of, solved_again
+from semrsm.engine.maps import prepare, unscaled
+from semrsm.engine.pairs import (
+    MatchedPairs,
+    Work,
+    alike_again,
+    pair_bytes,
+    pairs_of,
+    solved_again,
+    upper_bounds,
+)
 from semrsm.engine.products import sums_of_matched
 from semrsm.engine.tiles import Budget, LayerSize, Tile, plan_budget
 
@@ -39,14 +46,6 @@ def plan(work: Work, layer: LayerSize, memory: int) -> Budget:
         memory=memory,
         again_bytes=again_bytes(work, layer),
     )
-
-
-def pair_bytes(work: Work, n_positions: int, n_channels: int) -> int:
-    """Return what one pair in work takes."""
-    number = type_of_values(n_positions, n_channels, work.dtype).itemsize
-    matching = work.matcher.workspace_bytes(n_positions, n_channels, number, work.settings)
-    # The float64 affinities of one pair, twice, and once more while they are reduced.
-    return matching + (24 * n_positions**2 if work.certify else 0)
 
 
 def again_bytes(work: Work, layer: LayerSize) -> int:
@@ -113,11 +112,8 @@ def match(rows: Block, columns: Block, pairs: Tensor, work: Work) -> MatchedPair
     matched = unscaled(sums, rows.maps, columns.maps, pairs)
     bound = None
     if work.certify:
-        bounds = matches.bounds
-        if bounds is None:
-            optimal = matches.permutation if work.matcher.value == "exact" else None
-            bounds = bounds_of_pairs(rows.maps, columns.maps, pairs, optimal)
         # The sums of a matching are rounded too, and may lie above its value.
+        bounds = upper_bounds(rows.maps, columns.maps, pairs, matches, work.matcher)
         bound = torch.maximum(bounds, matched)
     found = MatchedPairs(pairs, matched, matches.permutation, bound, matches.solved_again)
     found = solved_again(found, matches, rows.maps, columns.maps, work)

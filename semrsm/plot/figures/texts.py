@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from semrsm.plot.figures.canvas import CATEGORIES
+from semrsm.plot.figures.canvas import CATEGORIES, drawable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,6 +56,7 @@ def shorten(name: str, letters: int = LETTERS) -> str:
     >>> shorten("ILSVRC2012_val_00000293.JPEG", 12)
     'ILSVR…3.JPEG'
     """
+    name = drawable(name)
     if len(name) <= letters:
         return name
     head = (letters - 1) // 2
