@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from semrsm.cli.console import print_json, print_table, progress, say
+from semrsm.cli.outputs import check_outputs
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compare import DEFAULT_MEASURES, Inference
 from semrsm.compare import compare as compare_rsms
@@ -20,7 +21,7 @@ from semrsm.engine.kernels import KERNELS
 from semrsm.measures import MEASURES
 from semrsm.plot import draw_comparison, save_figure
 from semrsm.plot.figures.canvas import check_suffix
-from semrsm.storage.whole_files import check_output, write_aside
+from semrsm.storage.whole_files import write_aside
 
 Record = dict[str, Any]
 
@@ -105,11 +106,9 @@ def compare(
 
     Example: semrsm compare resnet.rsm.h5 vit.rsm.h5 --measure cka-debiased --bootstrap 1000
     """
-    if out is not None:
-        check_output(out, overwrite)
     if plot is not None:
         check_suffix(plot)
-        check_output(plot, overwrite)
+    check_outputs((out, plot), rsm, overwrite)
     read_first(untrusted, *rsm)
     with progress() as on_progress:
         table = compare_rsms(
@@ -200,4 +199,4 @@ def _as_csv(records: Sequence[Record]) -> bytes:
     lines = csv.DictWriter(text, list(records[0]), lineterminator="\n")
     lines.writeheader()
     lines.writerows(records)
-    return text.getvalue().encode()
+    return text.getvalue().encode("utf-8", "backslashreplace")

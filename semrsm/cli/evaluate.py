@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from semrsm.cli.console import print_json, print_table, say
+from semrsm.cli.outputs import check_outputs
 from semrsm.cli.process import ends_well
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.parsers import parse_memory
@@ -84,6 +85,7 @@ def retrieval(
 
     Example: semrsm evaluate retrieval dump.rsm.h5 --labels dump.h5::labels --at 1 --at 10
     """
+    check_outputs((out,), (*rsm, labels, gallery_labels), overwrite)
     read_first(untrusted, *rsm, labels, gallery_labels)
     found = evaluate_retrieval(
         rsm,
@@ -126,6 +128,7 @@ def predictions(
     """
     if (logits is None) == (probabilities is None):
         raise typer.BadParameter("give one of the two", param_hint="--logits / --probabilities")
+    check_outputs((out,), (*rsm, logits, probabilities), overwrite)
     read_first(untrusted, *rsm, logits, probabilities)
     found = evaluate_predictions(
         rsm,
@@ -160,6 +163,7 @@ def views(
 
     Example: semrsm evaluate views dump.rsm.h5 --views dump.h5::views
     """
+    check_outputs((out,), (*rsm, views), overwrite)
     read_first(untrusted, *rsm, views)
     found = evaluate_views(
         rsm,

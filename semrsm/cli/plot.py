@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from semrsm.cli.console import say
+from semrsm.cli.outputs import check_outputs
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.parsers import parse_memory
 from semrsm.errors import SemrsmError
 from semrsm.plot.figures.canvas import check_suffix, save_figure
 from semrsm.plot.kinds import PLOTS, draw_plot
 from semrsm.plot.request import PlotOptions
-from semrsm.storage.whole_files import check_output
 
 KINDS = "; ".join(f"{plot.name}: {plot.summary}" for plot in PLOTS.values())
 
@@ -96,7 +96,7 @@ def plot(
     Example: semrsm plot digits.rsm.h5 -o layer3.png -l '*layer3' --labels digits.h5::labels
     """
     check_suffix(out)
-    check_output(out, overwrite)
+    check_outputs((out,), (*inputs, labels, views, images), overwrite)
     read_first(untrusted, *inputs, labels, views, images)
     granted = None if memory is None else parse_memory(memory)
     options = PlotOptions(

@@ -240,4 +240,4 @@ def as_csv(trials: Sequence[Trial]) -> bytes:
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow([f.name for f in fields(Trial)])
     lines.writerows(trial.as_json().values() for trial in trials)
-    return text.getvalue().encode()
+    return text.getvalue().encode("utf-8", "backslashreplace")

@@ -14,7 +14,7 @@ from semrsm.compute.layers import LayerInput
 if TYPE_CHECKING:
     import torch
 
-ROWS, COLUMNS = 4, 64  # samples of a chunk at most, as `engine.tile_matcher` orders pairs
+ROWS, COLUMNS = 4, 64  # samples of a chunk at most, as `engine.backends.cpu` orders pairs
 
 
 @dataclass(frozen=True)

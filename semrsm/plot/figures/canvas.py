@@ -44,6 +44,9 @@ STYLE = {  # no text is smaller than 7 points at the figure's own size
     "pdf.fonttype": 42,
 }
 DPI = 200
+LONGEST_TEXT = 250  # letters of any line in a picture
+MOST_LINES = 12  # of any text
+ENLARGED = 6  # times that a figure may grow for the sake of its texts
 NOT_IN_XML = bytes(set(range(32)) - set(b"\t\n\r"))  # characters that make an SVG no XML
 
 # Nothing that differs between two runs goes into a picture: the same input gives the same bytes.
@@ -83,6 +86,8 @@ def style() -> Iterator[None]:
     with styles.context(["default", STYLE]), warnings.catch_warnings():
         # A letter that the font lacks is drawn as a box, which says enough.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
+        # What finds no room in a figure that has grown is drawn over something else.
+        warnings.filterwarnings("ignore", "constrained_layout not applied")
         yield
 
 
@@ -122,15 +127,52 @@ def render(figure: Figure, suffix: str, dpi: int = DPI) -> bytes:
         dpi: Dots per inch, of images inside a PDF or SVG as well.
     """
     content = io.BytesIO()
-    dpi = min(dpi, int(MOST_DOTS / max(figure.get_size_inches())))
+    _tame(figure)
     with style():
-        figure.draw_without_rendering()  # titles find their height only once axes have their places
+        _make_room(figure)
+        dpi = min(dpi, int(MOST_DOTS / max(figure.get_size_inches())))
         figure.savefig(
             content, format=suffix[1:], dpi=dpi, metadata=dict(SUFFIXES[suffix]), facecolor="white"
         )
     return (
         content.getvalue() if suffix != ".svg" else content.getvalue().translate(None, NOT_IN_XML)
     )
+
+
+def drawable(text: str) -> str:
+    r"""Return a text that can be drawn: half of a surrogate pair, which is no character, is escaped.
+
+    Names come from files and command lines, and so may hold anything.
+
+    >>> drawable("block\ud8001")
+    'block\\ud8001'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _tame(figure: Figure) -> None:
+    """Make the texts of a figure drawable, and shorten lines that no figure has room for."""
+    from matplotlib.text import Text
+
+    half = LONGEST_TEXT // 2
+    for artist in figure.findobj(Text):
+        lines = drawable(artist.get_text()).split("\n")[:MOST_LINES]
+        short = [x if len(x) <= LONGEST_TEXT else f"{x[: half - 1]}…{x[-half:]}" for x in lines]
+        artist.set_text("\n".join(short))
+
+
+def _make_room(figure: Figure) -> None:
+    """Lay a figure out; enlarge it while its texts leave no room for its axes."""
+    for _ in range(ENLARGED):
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", "constrained_layout not applied")
+                # Titles find their height only once axes have their places.
+                figure.draw_without_rendering()
+                return
+        except UserWarning:
+            width, height = figure.get_size_inches()
+            figure.set_size_inches(1.4 * width, 1.4 * height)
 
 
 def save_figure(figure: Figure, path: str | Path, overwrite: bool = True) -> None:

@@ -24,7 +24,7 @@ from semrsm.plot.figures.records import (
     number_of,
 )
 from semrsm.plot.figures.scales import NO_LIMITS, Limits, Scale, range_scale
-from semrsm.plot.figures.short_names import shorten_all
+from semrsm.plot.figures.short_names import shorten, shorten_all
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,7 +89,7 @@ def draw_comparison(
         )
         grid = new_grid(len(groups), (wide, high), around, title)
         for axes, (measure, kernel), table in zip(grid.panels, groups, tables, strict=True):
-            scale = scales[measure]
+            scale, name = scales[measure], shorten(measure, LETTERS)
             image = axes.imshow(
                 table, cmap=scale.colours, vmin=scale.low, vmax=scale.high, aspect="auto"
             )
@@ -101,11 +101,11 @@ def draw_comparison(
             axes.set_yticks(range(len(rows)), list(rows.values()))
             if written:
                 _write_values(axes, table, image)
-            axes.set_title(f"{measure}, {kernel} kernel" if kernel else measure, loc="left")
+            axes.set_title(f"{name}, {kernel} kernel" if kernel else name, loc="left")
             axes.set_ylabel(sides[0])
             axes.set_xlabel(sides[1])
             cax = grid.beside(axes, 0.1, 0.1, min(high, TALLEST))
-            grid.figure.colorbar(image, cax=cax, extend=scale.extend).set_label(measure)
+            grid.figure.colorbar(image, cax=cax, extend=scale.extend).set_label(name)
     return grid.figure
 
 

@@ -27,7 +27,7 @@ from semrsm.plot.figures.records import (
     matching,
     number_of,
 )
-from semrsm.plot.figures.short_names import shorten_all
+from semrsm.plot.figures.short_names import shorten, shorten_all
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,7 +93,7 @@ def draw_curves(records: Sequence[Record], title: str = "") -> Figure:
         for index, (panel, group) in enumerate(panels.items()):
             axes = figure.add_subplot(down, across, index + 1)
             _draw_lines(axes, group, names, ticks, turned)
-            axes.set_ylabel(panel)
+            axes.set_ylabel(shorten(panel, LETTERS))
             axes.set_xlabel("layer")
         if named:
             handles, texts = figure.axes[0].get_legend_handles_labels()

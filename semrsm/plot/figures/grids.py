@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from semrsm.plot.figures.canvas import new_figure
+from semrsm.plot.figures.canvas import drawable, new_figure
+from semrsm.plot.figures.short_names import shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 COLUMNS = 8  # panels beside each other, at most
 LINE = 0.165  # inches of a line of text, of 8 or 9 points
+LONGEST = 300  # letters of a line before it is wrapped
 EDGE = 0.08  # inches around all
 FOOT = 0.3  # inches that are left below what stands beside a panel and is longer
 LETTER, SMALL = 0.085, 0.068  # inches of a letter of 10 points, and of 8, about
@@ -116,7 +118,7 @@ def wrapped(title: str, inches: float, letter: float = LETTER) -> list[str]:
     (['resnet, cosine kernel'], ['a b'])
     """
     letters = max(16, int(inches / letter))
-    lines = title.split("\n") if title else []
+    lines = [shorten(line, LONGEST) for line in title.split("\n")] if title else []
     return [
         part
         for line in lines
@@ -131,7 +133,7 @@ def text_inches(texts: Iterable[str], points: float = 7.0) -> float:
 
     font = FontProperties(family="DejaVu Sans", size=points)
     widths = (
-        text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
+        text_to_path.get_text_width_height_descent(drawable(text), font, ismath=False)[0]
         for text in dict.fromkeys(texts)
         if text
     )

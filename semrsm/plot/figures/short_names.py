@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import takewhile
 
+from semrsm.plot.figures.canvas import drawable
+
 LETTERS = 20  # of a name; a longer one is shortened
 CUT = "…"
 WORDS = re.compile(r"[^\W_]+|[\W_]")  # letters and digits that belong together; what stands between
@@ -18,6 +20,7 @@ def shorten(name: str, letters: int = LETTERS) -> str:
     >>> shorten("ILSVRC2012_val_00000293.JPEG", 12)
     'ILSVR…3.JPEG'
     """
+    name = drawable(name)
     if len(name) <= letters:
         return name
     head = (letters - 1) // 2
@@ -39,6 +42,7 @@ def shorten_all(names: Sequence[str], letters: int = LETTERS) -> list[str]:
         >>> shorten_all([*layers, "vit.layernorm"], 20)
         ['…1…', '…10…', 'vit.layernorm']
     """
+    names = [drawable(name) for name in names]
     distinct = list(dict.fromkeys(names))
     if all(len(name) <= letters for name in distinct):
         return list(names)
