@@ -125,7 +125,7 @@ class _Order:
     @classmethod
     def of(cls, values: Floats | Integers, order: NDArray[np.intp], n: int) -> _Order:
         """Return the pairs, m = n (n - 1) / 2, from values and what sorts them."""
-        small = np.uint16 if n <= 1 << 16 else np.uint32
+        small: type[np.unsignedinteger[Any]] = np.uint16 if n <= 1 << 16 else np.uint32
         row_of = np.repeat(np.arange(n, dtype=small), np.arange(n - 1, -1, -1))
         starts = np.cumsum([0, *range(n - 1, 0, -1)])
         i, j = np.empty(len(order), small), np.empty(len(order), small)
@@ -251,8 +251,8 @@ class PairCorrelations:
             x, y, xx, yy, xy = sums / total
             vx, vy = xx - x * x, yy - y * y
             found = np.clip((xy - x * y) / np.sqrt(vx) / np.sqrt(vy), -1.0, 1.0)
-            for k in np.flatnonzero(~((vx > CANCELLED * xx) & (vy > CANCELLED * yy))):
-                found[k] = self._centred(c[k])
+            for draw in np.flatnonzero(~((vx > CANCELLED * xx) & (vy > CANCELLED * yy))):
+                found[draw] = self._centred(c[draw])
         return found
 
     def _blocks(self) -> Iterator[tuple[int, Floats, Floats]]:
