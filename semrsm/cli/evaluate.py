@@ -13,6 +13,7 @@ from semrsm.cli.process import ends_well
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.parsers import parse_memory
 from semrsm.engine.kernels import KERNELS
+from semrsm.evaluate import EVALUATIONS
 from semrsm.evaluate.results import Evaluation, write_details
 from semrsm.evaluate.run import evaluate_predictions, evaluate_retrieval, evaluate_views
 from semrsm.storage.labels import views_beside
@@ -245,4 +246,4 @@ def _print(
 
 app = typer.Typer(no_args_is_help=True, help="Say what RSMs are good for.")
 for command in (retrieval, predictions, views):
-    app.command()(ends_well(command))
+    app.command(short_help=f"Say {EVALUATIONS[command.__name__].summary}.")(ends_well(command))
