@@ -14,8 +14,11 @@ from semrsm.cli.process import ends_well
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.parsers import parse_memory
 from semrsm.engine.kernels import KERNELS
+from semrsm.evaluate import EVALUATIONS
 from semrsm.evaluate.results import Evaluation, write_details
 from semrsm.evaluate.run import evaluate_predictions, evaluate_retrieval, evaluate_views
+from semrsm.storage.labels import views_beside
+from semrsm.storage.tables import write_table
 
 Rsms = Annotated[
     list[str],
@@ -43,11 +46,15 @@ Memory = Annotated[
 ]
 Out = Annotated[
     Path | None,
+    typer.Option("-o", "--out", metavar="TABLE.csv", help="Also write the table."),
+]
+Details = Annotated[
+    Path | None,
     typer.Option(
-        "-o", "--out", metavar="TABLE.csv", help="Write the values of each query, or pair, here."
+        "--details", metavar="FILE.csv", help="Write the values of each query, or pair, here."
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one record a value.")]
 
 
@@ -62,6 +69,19 @@ def retrieval(
     gallery_labels: Annotated[
         str | None, typer.Option(help="Labels of the columns, for RSMs of queries x gallery.")
     ] = None,
+    views: Annotated[
+        str | None,
+        typer.Option(help="Which thing each sample is a view of: FILE[::name], (n,) or .csv."),
+    ] = None,
+    exclude_views: Annotated[
+        bool,
+        typer.Option(
+            "--exclude-views/--include-views",
+            help="Whether other views of a query are left out of its candidates. (default: where --views"
+            " are given)",
+            show_default=False,
+        ),
+    ] = True,
     at: Annotated[
         list[int] | None,
         typer.Option(
@@ -72,6 +92,7 @@ def retrieval(
     kernel: Kernels = None,
     memory: Memory = None,
     out: Out = None,
+    details: Details = None,
     overwrite: Overwrite = False,
     untrusted: Untrusted = False,
     json: Json = False,
@@ -79,24 +100,29 @@ def retrieval(
     """Say how well the nearest neighbours of each sample share its labels.
 
     A text table has one row a sample, labels separated by ';' or in further columns; a first column
-    headed sample, id or image holds ids, by which rows are aligned where the RSM has ids too. Equal
-    similarities are ranked in the order of the samples. An RSM is read by blocks of rows, so it may be
+    headed sample, id or image holds ids, by which rows are aligned where the RSM has ids too. With
+    --views the other views of a query are no candidates: else finding them is what is measured. Of
+    equally similar candidates none comes first: each metric is its expected value over their orders. Of
+    single labels precision@k is f1@k and is not printed. An RSM is read by blocks of rows, so it may be
     larger than memory.
 
-    Example: semrsm evaluate retrieval dump.rsm.h5 --labels dump.h5::labels --at 1 --at 10
+    Example: semrsm evaluate retrieval dump.rsm.h5 --labels dump.h5::labels --views dump.h5::views --at 1
     """
-    check_outputs((out,), (*rsm, labels, gallery_labels), overwrite)
-    read_first(untrusted, *rsm, labels, gallery_labels)
+    check_outputs((out, details), (*rsm, labels, gallery_labels, views), overwrite)
+    read_first(untrusted, *rsm, labels, gallery_labels, views)
     found = evaluate_retrieval(
         rsm,
         labels,
         gallery_labels=gallery_labels,
+        view_ids=views if exclude_views else None,
         layers=tuple(layer or ()),
         kernels=tuple(kernel or ()),
         ks=tuple(at or (1, 5, 10)),
         memory=_bytes(memory),
     )
-    _print(found, out, overwrite, json)
+    _print(found, out, details, overwrite, json)
+    if views is None and gallery_labels is None and (beside := views_beside(labels)):
+        say(f"other views of a query were candidates; leave them out with --views {beside}")
 
 
 def predictions(
@@ -115,20 +141,21 @@ def predictions(
     kernel: Kernels = None,
     memory: Memory = None,
     out: Out = None,
+    details: Details = None,
     overwrite: Overwrite = False,
     untrusted: Untrusted = False,
     json: Json = False,
 ) -> None:
     """Correlate the similarity of pairs with the Jensen-Shannon divergence of their predictions.
 
-    The more negative, the better the RSM says which samples are predicted alike. Ranking needs 72 bytes
-    of memory for each pair, 88 with --bootstrap.
+    The more negative, the better the RSM says which samples are predicted alike. Ranking needs 56 bytes
+    of memory for each pair, 68 with --bootstrap.
 
     Example: semrsm evaluate predictions dump.rsm.h5 --logits dump.h5::logits --bootstrap 1000
     """
     if (logits is None) == (probabilities is None):
         raise typer.BadParameter("give one of the two", param_hint="--logits / --probabilities")
-    check_outputs((out,), (*rsm, logits, probabilities), overwrite)
+    check_outputs((out, details), (*rsm, logits, probabilities), overwrite)
     read_first(untrusted, *rsm, logits, probabilities)
     found = evaluate_predictions(
         rsm,
@@ -140,7 +167,7 @@ def predictions(
         seed=seed,
         memory=_bytes(memory),
     )
-    _print(found, out, overwrite, json)
+    _print(found, out, details, overwrite, json)
 
 
 def views(
@@ -153,6 +180,7 @@ def views(
     kernel: Kernels = None,
     memory: Memory = None,
     out: Out = None,
+    details: Details = None,
     overwrite: Overwrite = False,
     untrusted: Untrusted = False,
     json: Json = False,
@@ -163,7 +191,7 @@ def views(
 
     Example: semrsm evaluate views dump.rsm.h5 --views dump.h5::views
     """
-    check_outputs((out,), (*rsm, views), overwrite)
+    check_outputs((out, details), (*rsm, views), overwrite)
     read_first(untrusted, *rsm, views)
     found = evaluate_views(
         rsm,
@@ -172,7 +200,7 @@ def views(
         kernels=tuple(kernel or ()),
         memory=_bytes(memory),
     )
-    _print(found, out, overwrite, json)
+    _print(found, out, details, overwrite, json)
 
 
 def _bytes(memory: str | None) -> int | None:
@@ -180,26 +208,35 @@ def _bytes(memory: str | None) -> int | None:
 
 
 def _print(
-    evaluations: Iterator[Evaluation], out: Path | None, overwrite: bool, json: bool
+    evaluations: Iterator[Evaluation],
+    out: Path | None,
+    details: Path | None,
+    overwrite: bool,
+    json: bool,
 ) -> None:
     """Print one table with a row for each RSM, or records; say why values are missing."""
-    if out is None:
+    if details is None:
         found = [evaluation.without_details() for evaluation in evaluations]
     else:
-        found = write_details(out, evaluations, overwrite)
+        found = write_details(details, evaluations, overwrite)
+    columns = [*found[0].about, *found[0].values]
+    rows = [[*e.about.values(), *e.values.values()] for e in found]
     if json:
         print_json([record for evaluation in found for record in evaluation.records()])
     else:
-        columns = [*found[0].about, *found[0].values]
-        print_table(columns, [[*e.about.values(), *e.values.values()] for e in found])
+        print_table(columns, rows)
+    if out is not None:
+        write_table(out, columns, rows, overwrite)
     for evaluation in found:
         for reason in dict.fromkeys(evaluation.reasons.values()):
             names = ", ".join(m for m, why in evaluation.reasons.items() if why == reason)
             say(f"{evaluation.rsm.address}: no {names}: {reason}")
-    if out is not None:
-        say(f"wrote {out}")
+    for note in dict.fromkeys(note for evaluation in found for note in evaluation.notes):
+        say(note)
+    for path in filter(None, (out, details)):
+        say(f"wrote {path}")
 
 
 app = typer.Typer(no_args_is_help=True, help="Say what RSMs are good for.")
 for command in (retrieval, predictions, views):
-    app.command()(ends_well(command))
+    app.command(short_help=f"Say {EVALUATIONS[command.__name__].summary}.")(ends_well(command))
