@@ -74,12 +74,6 @@ def compare(
         int, typer.Option(min=0, help="Random orders of the samples for p-values, such as 1000.")
     ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of both.")] = 0,
-    minibatch: Annotated[
-        int | None,
-        typer.Option(
-            min=4, metavar="B", help="Estimate cka-debiased from batches of B samples, n too large."
-        ),
-    ] = None,
     memory: Annotated[
         str | None,
         typer.Option(metavar="SIZE", help="May be taken, such as 4GiB. (default: half of all)"),
@@ -122,7 +116,6 @@ def compare(
             distance=distance,
             align=align,
             inference=Inference(bootstrap, permutations, seed),
-            minibatch=minibatch,
             memory=None if memory is None else parse_memory(memory),
             on_progress=on_progress,
         )

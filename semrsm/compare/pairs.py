@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from semrsm.compare.plan import Prepare, check_minibatch, plan_comparison
+from semrsm.compare.plan import Prepare, plan_comparison
 from semrsm.compare.samples import ComparedRsm
 from semrsm.errors import SemrsmError
 from semrsm.measures import Measure
 from semrsm.measures.inference import bootstrap, permutation_test
 from semrsm.measures.matrices import Matrix
-from semrsm.measures.minibatch import aligned_batches, minibatch_cka
 
 Progress = Callable[[str, int, int], None]
 
@@ -187,30 +186,3 @@ def _with_inference(
     except SemrsmError as error:
         return replace(result, reason=str(error))
     return result
-
-
-def estimate_all(
-    rsms: list[ComparedRsm],
-    pairs: list[tuple[int, int]],
-    name: str,
-    size: int,
-    memory: int | None,
-    on_progress: Progress | None,
-) -> Found:
-    """Estimate debiased CKA of every pair from batches of at least `size` samples.
-
-    Args and raises as `measure_all`; `name` is what the estimate is called.
-    """
-    check_minibatch(rsms[0].shape[0], size, memory)
-    found: Found = {}
-    for done, (i, j) in enumerate(pairs, start=1):
-        if (j, i, name) not in found:
-            try:
-                estimate = minibatch_cka(aligned_batches(rsms[i], rsms[j], size))
-                found[i, j, name] = Result(estimate)
-            except SemrsmError as error:
-                reason = _reason(error, f"{rsms[i].name} and {rsms[j].name}")
-                found[i, j, name] = Result(None, reason)
-        if on_progress:
-            on_progress(name, done, len(pairs))
-    return found

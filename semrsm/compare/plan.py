@@ -73,14 +73,6 @@ def plan_comparison(
     )
 
 
-def check_minibatch(n: int, size: int, memory: int | None = None) -> None:
-    """Refuse batches that do not fit in memory: two of them, with all n columns of their rows."""
-    granted = default_memory() if memory is None else memory
-    needed = 4 * 8 * n * min(n, 2 * size) + FOR_BLOCKS
-    what = f"estimating from batches of {size} of {n} samples"
-    require_memory(what, needed, granted, "take smaller batches")
-
-
 def _working(prepare: Prepare, resample: bool, permute: bool, itemsize: int) -> float:
     """Bytes for each entry that one pair takes beside the RSMs themselves."""
     need = NEEDS[prepare]

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semrsm.compare.pairs import Inference, Progress, Result, estimate_all, measure_all
+from semrsm.compare.pairs import Inference, Progress, Result, measure_all
 from semrsm.compare.samples import ComparedRsm, as_compared
 from semrsm.errors import SemrsmError
-from semrsm.measures import MEASURES, Measure
+from semrsm.measures import MEASURES
 from semrsm.names import look_up
 from semrsm.rsms import Rsm, open_rsms, stored_kernels
 from semrsm.storage.address import address_of
 from semrsm.storage.rsm_file import is_rsm_file
 
 DEFAULT_MEASURES = ("cka", "cka-debiased")
-MINIBATCH = "cka-debiased"  # the measure that batches estimate
 ONLY_VALUES = Inference()
 
 
@@ -74,7 +73,6 @@ def compare(
     distance: bool = False,
     align: bool = False,
     inference: Inference = ONLY_VALUES,
-    minibatch: int | None = None,
     memory: int | None = None,
     on_progress: Progress | None = None,
 ) -> ComparisonTable:
@@ -96,8 +94,6 @@ def compare(
             that gives the CKA of the inner products; rank measures only need the sign.
         align: Take the samples that all RSMs have, by their ids.
         inference: Intervals and p-values.
-        minibatch: Estimate cka-debiased from batches of at least so many samples (Nguyen et al.,
-            2021), named cka-debiased@<size>; the values of all other pairs of samples are not used.
         memory: Bytes that may be taken; None means half of the machine's.
         on_progress: Called with (measures, pairs of RSMs done, of all).
 
@@ -110,10 +106,8 @@ def compare(
         >>> table.records()[0]["value"]  # doctest: +SKIP
         0.8123
     """
-    rows = [look_up(MEASURES, name, "measure") for name in dict.fromkeys(measures)]
-    rows = rows or [MEASURES[m] for m in ((MINIBATCH,) if minibatch else DEFAULT_MEASURES)]
-    if minibatch is not None:
-        _check_minibatch(rows, inference)
+    names = dict.fromkeys(measures or DEFAULT_MEASURES)
+    rows = [look_up(MEASURES, name, "measure") for name in names]
     left, right = _open_sides(addresses, layers, kernel, kernel_b)
     rsms = left if left is right else [*left, *right]
     if distance and all(rsm.matcher is not None for rsm in rsms):
@@ -126,12 +120,7 @@ def compare(
         notes += [f"no layer of that name to pair with: {', '.join(alone)}"] if alone else []
     compared = as_compared(rsms, align=align, distance=distance)
     notes += [_aligned_note(compared)] if align else []
-    if minibatch is None:
-        found = measure_all(compared, pairs, rows, inference, memory, on_progress)
-        names = [row.name for row in rows]
-    else:
-        names = [f"{MINIBATCH}@{minibatch}"]
-        found = estimate_all(compared, pairs, names[0], minibatch, memory, on_progress)
+    found = measure_all(compared, pairs, rows, inference, memory, on_progress)
     results = [
         ((rsms[i], rsms[j], name), found.get((i, j, name)) or found[j, i, name])
         for i, j in pairs
@@ -140,17 +129,6 @@ def compare(
     if all(result.value is None for _, result in results):
         raise SemrsmError(results[0][1].reason or "no value is defined")
     return ComparisonTable(results, inference, tuple(notes))
-
-
-def _check_minibatch(rows: list[Measure], inference: Inference) -> None:
-    other = [row.name for row in rows if row.name != MINIBATCH]
-    if other:
-        raise SemrsmError(
-            f"--minibatch estimates {MINIBATCH} and nothing else, not {', '.join(other)}: only its sums"
-            " over batches are unbiased; leave --minibatch or those measures out"
-        )
-    if inference.n_resamples or inference.n_permutations:
-        raise SemrsmError("--minibatch gives no intervals and p-values; leave them out")
 
 
 def _open_sides(

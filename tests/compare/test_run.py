@@ -16,7 +16,6 @@ from semrsm.compare.samples import as_compared
 from semrsm.errors import SemrsmError
 from semrsm.measures import MEASURES, Measure, matrices
 from semrsm.measures.inference import bootstrap, permutation_test
-from semrsm.measures.minibatch import aligned_batches, minibatch_cka
 from semrsm.rsms import Rsm, open_rsms
 from tests.helpers import write_rsm
 
@@ -245,24 +244,6 @@ def test_constant_rsms_are_left_empty_with_the_reason(
         assert record["reason"].startswith(f"layer3 of {b} is constant")
     with pytest.raises(SemrsmError, match=r"^layer3 of .*b.rsm.h5 is constant"):
         compare([a, f"{b}::layer3"])
-
-
-def test_minibatches_estimate_what_the_sums_over_batches_give(
-    tmp_path: Path, rng: np.random.Generator
-) -> None:
-    K, L = gram(rng, 23), gram(rng, 23)
-    files = [save(tmp_path / "K.npy", K), save(tmp_path / "L.npy", L)]
-    [record] = compare(files, minibatch=6).records()
-    assert record["measure"] == "cka-debiased@6"
-    assert record["value"] == minibatch_cka(aligned_batches(K, L, 6))
-    [whole] = compare(files, minibatch=23).records()
-    assert whole["value"] == pytest.approx(MEASURES["cka-debiased"](K, L))
-    table = values(compare([*files, save(tmp_path / "M.npy", gram(rng, 23))], minibatch=6))
-    assert len(table) == 9
-    with pytest.raises(SemrsmError, match="not cka: only its sums"):
-        compare(files, minibatch=6, measures=["cka-debiased", "cka"])
-    with pytest.raises(SemrsmError, match="no intervals"):
-        compare(files, minibatch=6, inference=Inference(n_resamples=9))
 
 
 class Counting:
