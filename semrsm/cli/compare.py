@@ -67,6 +67,13 @@ def compare(
     align: Annotated[
         bool, typer.Option("--align", help="Take the samples in common, matched by their ids.")
     ] = False,
+    neighbours: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            help="Nearest neighbours that count in mutual-knn, jaccard-knn and cknna. (default: 10)",
+        ),
+    ] = None,
     bootstrap: Annotated[
         int, typer.Option(min=0, help="Resamples of the samples for 95 % intervals, such as 1000.")
     ] = 0,
@@ -115,6 +122,7 @@ def compare(
             matched_layers=matched_layers,
             distance=distance,
             align=align,
+            neighbours=neighbours,
             inference=Inference(bootstrap, permutations, seed),
             memory=None if memory is None else parse_memory(memory),
             on_progress=on_progress,

@@ -11,7 +11,7 @@ from typing import Any
 from semrsm.compare.pairs import Inference, Progress, Result, measure_all
 from semrsm.compare.samples import ComparedRsm, as_compared
 from semrsm.errors import SemrsmError
-from semrsm.measures import MEASURES
+from semrsm.measures import MEASURES, Measure, of_neighbours
 from semrsm.names import look_up
 from semrsm.rsms import Rsm, open_rsms, stored_kernels
 from semrsm.storage.address import address_of
@@ -26,33 +26,37 @@ class ComparisonTable:
     """Measures of pairs of RSMs.
 
     Attributes:
-        results: ((a, b, name of the measure), result), pair by pair.
+        results: ((a, b, measure), result), pair by pair.
         inference: What intervals and p-values were asked for.
         notes: What a person should know of how it was made.
+        asked: Columns on top that options asked for: attributes of a measure.
     """
 
-    results: Sequence[tuple[tuple[Rsm, Rsm, str], Result]]
+    results: Sequence[tuple[tuple[Rsm, Rsm, Measure], Result]]
     inference: Inference
     notes: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
 
     def records(self) -> list[dict[str, Any]]:
         """Return a record for each value: a, layer_a, b, layer_b, kernel, measure, value, reason.
 
-        With a bootstrap also low and high, with permutations p, with either the seed.
+        With `neighbours` also that number, null where a measure knows none; with a bootstrap low and
+        high, with permutations p, with either the seed.
         """
         return [self._record(*key, result) for key, result in self.results]
 
-    def _record(self, a: Rsm, b: Rsm, measure: str, result: Result) -> dict[str, Any]:
+    def _record(self, a: Rsm, b: Rsm, measure: Measure, result: Result) -> dict[str, Any]:
         record: dict[str, Any] = {
             "a": str(a.path),
             "layer_a": a.layer,
             "b": str(b.path),
             "layer_b": b.layer,
             "kernel": "/".join(dict.fromkeys(k for k in (a.kernel, b.kernel) if k)) or None,
-            "measure": measure,
+            "measure": measure.name,
             "value": result.value,
             "reason": result.reason,
         }
+        record |= {name: getattr(measure, name) for name in self.asked}
         if self.inference.n_resamples:
             record |= {"low": result.low, "high": result.high}
         if self.inference.n_permutations:
@@ -72,6 +76,7 @@ def compare(
     matched_layers: bool = False,
     distance: bool = False,
     align: bool = False,
+    neighbours: int | None = None,
     inference: Inference = ONLY_VALUES,
     memory: int | None = None,
     on_progress: Progress | None = None,
@@ -93,6 +98,8 @@ def compare(
         distance: Plain matrices hold distances D and are compared as -D / 2. For squared distances D
             that gives the CKA of the inner products; rank measures only need the sign.
         align: Take the samples that all RSMs have, by their ids.
+        neighbours: How many nearest neighbours of a sample count in mutual-knn, jaccard-knn and
+            cknna; None means 10.
         inference: Intervals and p-values.
         memory: Bytes that may be taken; None means half of the machine's.
         on_progress: Called with (measures, pairs of RSMs done, of all).
@@ -106,8 +113,7 @@ def compare(
         >>> table.records()[0]["value"]  # doctest: +SKIP
         0.8123
     """
-    names = dict.fromkeys(measures or DEFAULT_MEASURES)
-    rows = [look_up(MEASURES, name, "measure") for name in names]
+    rows = _rows(measures or DEFAULT_MEASURES, neighbours)
     left, right = _open_sides(addresses, layers, kernel, kernel_b)
     rsms = left if left is right else [*left, *right]
     if distance and all(rsm.matcher is not None for rsm in rsms):
@@ -122,13 +128,30 @@ def compare(
     notes += [_aligned_note(compared)] if align else []
     found = measure_all(compared, pairs, rows, inference, memory, on_progress)
     results = [
-        ((rsms[i], rsms[j], name), found.get((i, j, name)) or found[j, i, name])
+        ((rsms[i], rsms[j], row), found.get((i, j, row.name)) or found[j, i, row.name])
         for i, j in pairs
-        for name in names
+        for row in rows
     ]
     if all(result.value is None for _, result in results):
         raise SemrsmError(results[0][1].reason or "no value is defined")
-    return ComparisonTable(results, inference, tuple(notes))
+    asked = () if neighbours is None else ("neighbours",)
+    return ComparisonTable(results, inference, tuple(notes), asked)
+
+
+def _rows(names: Sequence[str], neighbours: int | None) -> list[Measure]:
+    """Return the measures of these names, those of neighbours for as many as are asked for."""
+    table = MEASURES
+    if neighbours is not None:
+        if neighbours < 1:
+            raise SemrsmError(f"neighbours must be at least 1, got {neighbours}")
+        of_these = {measure.name: measure for measure in of_neighbours(neighbours)}
+        table = MEASURES | of_these
+        if not of_these.keys() & set(names):
+            raise SemrsmError(
+                f"--neighbours is for {', '.join(of_these)}; name one of them with --measure, or leave"
+                " --neighbours out"
+            )
+    return [look_up(table, name, "measure") for name in dict.fromkeys(names)]
 
 
 def _open_sides(

@@ -14,6 +14,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.integer[Any]]
 
 BLOCK_BYTES = 2**24
+FOR_BLOCKS = 8 * BLOCK_BYTES  # what blocks of rows and what is made of them take, at most
 ROUNDING = 1e-5  # what entries (i, j) and (j, i) may differ by, relative to the largest entry
 
 

@@ -24,7 +24,7 @@ from semrsm.measures.matrices import (
     row_blocks,
 )
 
-K_NEAREST = 10
+K_NEAREST = 10  # unless asked for otherwise
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Neighbours:
     values: Floats
 
 
-def prepare_neighbours(matrix: Matrix, k: int = K_NEAREST) -> Neighbours:
+def prepare_neighbours(matrix: Matrix, k: int) -> Neighbours:
     """Find the k nearest neighbours of each sample, itself excluded, ties by lower index.
 
     Raises SemrsmError if there are fewer than k + 2 samples (all would be neighbours) or all pairs
@@ -55,6 +55,11 @@ def prepare_neighbours(matrix: Matrix, k: int = K_NEAREST) -> Neighbours:
            [0.1875],
            [0.125 ]]))
     """
+    if 2 <= matrix.shape[0] < k + 2:
+        raise SemrsmError(
+            f"wanted at least {k + 2} samples, got {matrix.shape[0]}, for {k} nearest neighbours;"
+            " use more samples or fewer neighbours"
+        )
     scale = check_rsm(matrix, at_least=k + 2)
     found, low, high = [], np.inf, -np.inf
     for rows, block in row_blocks(matrix):
@@ -99,7 +104,7 @@ def compare_cknna(a: Neighbours, b: Neighbours) -> float:
 
 
 def resampler(
-    compare: Callable[[Neighbours, Neighbours], float],
+    compare: Callable[[Neighbours, Neighbours], float], k: int
 ) -> Callable[[NDArray[Any], NDArray[Any], Integers], float]:
     """Make the function that measures two RSMs over the samples of an index, with repeats.
 
@@ -107,12 +112,12 @@ def resampler(
     """
 
     def resample(K: NDArray[Any], L: NDArray[Any], index: Integers) -> float:
-        return compare(_resampled(K, index), _resampled(L, index))
+        return compare(_resampled(K, index, k), _resampled(L, index, k))
 
     return resample
 
 
-def _resampled(matrix: NDArray[Any], index: Integers, k: int = K_NEAREST) -> Neighbours:
+def _resampled(matrix: NDArray[Any], index: Integers, k: int) -> Neighbours:
     _, counts = np.unique(index, return_counts=True)
     check_enough_distinct(len(index) - int(counts.max()), k)
     values = matrix[np.ix_(index, index)].astype(np.float64)

@@ -18,6 +18,7 @@ from semrsm.measures import MEASURES, Measure, matrices
 from semrsm.measures.inference import bootstrap, permutation_test
 from semrsm.rsms import Rsm, open_rsms
 from tests.helpers import write_rsm
+from tests.measures.slow_measures import SLOW
 
 GIB = 2**30
 
@@ -300,16 +301,36 @@ def test_the_plan_holds_less_where_less_memory_is_granted() -> None:
     n = 4000
     rsms = as_compared([rsm_in_memory(np.zeros((n, n), np.float32), None)] * 6)
     prepare = MEASURES["rsa-spearman"].prepare
-    roomy = plan_comparison(rsms, [prepare], memory=8 * GIB)
-    tight = plan_comparison(rsms, [prepare], memory=GIB)
+    spearman, cka = ({MEASURES[name].prepare: [MEASURES[name]]} for name in ("rsa-spearman", "cka"))
+    roomy = plan_comparison(rsms, spearman, memory=8 * GIB)
+    tight = plan_comparison(rsms, spearman, memory=GIB)
     assert roomy.loaded
     assert not tight.loaded
     assert roomy.rows[prepare] > tight.rows[prepare] >= 1
     with pytest.raises(
-        SemrsmError, match=r"4000 samples like this needs 602 MiB and --memory grants"
+        SemrsmError, match=r"4000 samples like this needs 586 MiB and --memory grants"
     ):
-        plan_comparison(rsms, [prepare], memory=GIB // 2)
+        plan_comparison(rsms, spearman, memory=GIB // 2)
     with pytest.raises(SemrsmError, match="--memory"):
-        plan_comparison(rsms, [prepare], resample=True, memory=GIB * 7 // 8)
-    plan_comparison(rsms, [prepare], memory=GIB * 7 // 8)
-    plan_comparison(rsms, [MEASURES["cka"].prepare], memory=GIB // 4)
+        plan_comparison(rsms, spearman, resample=True, memory=GIB * 7 // 8)
+    plan_comparison(rsms, spearman, memory=GIB * 7 // 8)
+    plan_comparison(rsms, cka, memory=GIB // 4)
+
+
+def test_as_many_neighbours_count_as_are_asked_for(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    K, L = gram(rng, 23), gram(rng, 23)
+    files = [save(tmp_path / "K.npy", K), save(tmp_path / "L.npy", L)]
+    names = ["mutual-knn", "jaccard-knn", "cknna", "cka"]
+    records = compare(files, measures=names, neighbours=4).records()
+    expected = [SLOW[name](K, L, 4) for name in names[:3]] + [SLOW["cka"](K, L)]
+    assert [r["value"] for r in records] == pytest.approx(expected, abs=1e-9)
+    assert [r["neighbours"] for r in records] == [4, 4, 4, None]
+    assert "neighbours" not in compare(files, measures=names).records()[0]
+    with pytest.raises(SemrsmError, match=r"at least 24 samples, got 23, for 22 nearest"):
+        compare(files, measures=["mutual-knn"], neighbours=22)
+    with pytest.raises(SemrsmError, match="neighbours must be at least 1"):
+        compare(files, measures=["mutual-knn"], neighbours=0)
+    with pytest.raises(SemrsmError, match="--neighbours is for mutual-knn, jaccard-knn, cknna"):
+        compare(files, neighbours=3)
