@@ -18,6 +18,7 @@ from semrsm.compare import compare as compare_rsms
 from semrsm.compute.parsers import parse_memory
 from semrsm.engine.kernels import KERNELS
 from semrsm.measures import MEASURES
+from semrsm.measures.rdm import RDMS
 from semrsm.plot import draw_comparison, save_figure
 from semrsm.plot.figures.canvas import check_suffix
 from semrsm.storage.whole_files import check_output, write_aside
@@ -67,6 +68,12 @@ def compare(
     align: Annotated[
         bool, typer.Option("--align", help="Take the samples in common, matched by their ids.")
     ] = False,
+    rdm: Annotated[
+        str | None,
+        typer.Option(
+            help=f"{', '.join(RDMS)}: what rsa-* and cosine correlate. (default: none)",
+        ),
+    ] = None,
     neighbours: Annotated[
         int | None,
         typer.Option(
@@ -123,6 +130,7 @@ def compare(
             distance=distance,
             align=align,
             neighbours=neighbours,
+            rdm=rdm,
             inference=Inference(bootstrap, permutations, seed),
             memory=None if memory is None else parse_memory(memory),
             on_progress=on_progress,

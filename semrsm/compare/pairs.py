@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from semrsm.compare.plan import Prepare, plan_comparison
+from semrsm.compare.rdms import ComparedRdm
 from semrsm.compare.samples import ComparedRsm
 from semrsm.errors import SemrsmError
 from semrsm.measures import Measure
@@ -16,6 +17,7 @@ from semrsm.measures.inference import bootstrap, permutation_test
 from semrsm.measures.matrices import Matrix
 
 Progress = Callable[[str, int, int], None]
+Compared = ComparedRsm | ComparedRdm
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ Found = dict[tuple[int, int, str], Result]  # of (row, column, name of the measu
 
 
 def measure_all(
-    rsms: list[ComparedRsm],
+    rsms: Sequence[Compared],
     pairs: list[tuple[int, int]],
     measures: list[Measure],
     inference: Inference,
@@ -125,7 +127,7 @@ class _Undefined:
 
 def _prepared_pairs(
     prepare: Prepare,
-    rsms: list[ComparedRsm],
+    rsms: Sequence[Compared],
     matrices: list[Matrix],
     pairs: Iterable[tuple[int, int]],
     rows_at_once: int,
@@ -149,7 +151,7 @@ def _prepared_pairs(
                     yield (i, j), own, other
 
 
-def _result(measure: Measure, rsm: ComparedRsm, other: ComparedRsm, a: Any, b: Any) -> Result:
+def _result(measure: Measure, rsm: Compared, other: Compared, a: Any, b: Any) -> Result:
     for prepared in (a, b):
         if isinstance(prepared, _Undefined):
             return Result(None, prepared.reason)
@@ -175,7 +177,10 @@ def _with_inference(
     """Add the interval and the p-value that were asked for, or why there is none."""
     if not inference.n_resamples and not inference.n_permutations:
         return result
-    K, L = (m.loaded() if isinstance(m, ComparedRsm) else np.asarray(m[:]) for m in (a, b))
+    K, L = (
+        m.loaded() if isinstance(m, (ComparedRsm, ComparedRdm)) else np.asarray(m[:])
+        for m in (a, b)
+    )
     try:
         if inference.n_resamples:
             interval = bootstrap(measure, K, L, inference.n_resamples, seed=inference.seed)

@@ -8,6 +8,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
+from semrsm.compare.rdms import ComparedRdm
 from semrsm.compare.samples import ComparedRsm, strip_bytes
 from semrsm.machine import default_memory, require_memory
 from semrsm.measures import Measure, Need
@@ -30,7 +31,7 @@ class ComparisonPlan:
 
 
 def plan_comparison(
-    rsms: list[ComparedRsm],
+    rsms: Sequence[ComparedRsm | ComparedRdm],
     measures: Mapping[Prepare, Sequence[Measure]],
     *,
     resample: bool = False,

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semrsm.compare.pairs import Inference, Progress, Result, measure_all
+from semrsm.compare.pairs import Compared, Found, Inference, Progress, Result, measure_all
+from semrsm.compare.rdms import as_rdms, note_of_products
 from semrsm.compare.samples import ComparedRsm, as_compared
 from semrsm.errors import SemrsmError
 from semrsm.measures import MEASURES, Measure, of_neighbours
+from semrsm.measures.rdm import RDMS, Rdm
 from semrsm.names import look_up
 from semrsm.rsms import Rsm, open_rsms, stored_kernels
 from semrsm.storage.address import address_of
@@ -29,19 +31,21 @@ class ComparisonTable:
         results: ((a, b, measure), result), pair by pair.
         inference: What intervals and p-values were asked for.
         notes: What a person should know of how it was made.
-        asked: Columns on top that options asked for: attributes of a measure.
+        with_neighbours: A column says how many neighbours count.
+        rdm: What is made of the RSMs for measures of pairs, if anything was said.
     """
 
     results: Sequence[tuple[tuple[Rsm, Rsm, Measure], Result]]
     inference: Inference
     notes: tuple[str, ...] = ()
-    asked: tuple[str, ...] = ()
+    with_neighbours: bool = False
+    rdm: Rdm | None = None
 
     def records(self) -> list[dict[str, Any]]:
         """Return a record for each value: a, layer_a, b, layer_b, kernel, measure, value, reason.
 
-        With `neighbours` also that number, null where a measure knows none; with a bootstrap low and
-        high, with permutations p, with either the seed.
+        With `neighbours` also that number, and with `rdm` its name, null where it is not for a measure;
+        with a bootstrap low and high, with permutations p, with either the seed.
         """
         return [self._record(*key, result) for key, result in self.results]
 
@@ -56,7 +60,10 @@ class ComparisonTable:
             "value": result.value,
             "reason": result.reason,
         }
-        record |= {name: getattr(measure, name) for name in self.asked}
+        if self.with_neighbours:
+            record |= {"neighbours": measure.neighbours}
+        if self.rdm:
+            record |= {"rdm": self.rdm.name if measure.of_pairs else None}
         if self.inference.n_resamples:
             record |= {"low": result.low, "high": result.high}
         if self.inference.n_permutations:
@@ -77,6 +84,7 @@ def compare(
     distance: bool = False,
     align: bool = False,
     neighbours: int | None = None,
+    rdm: str | None = None,
     inference: Inference = ONLY_VALUES,
     memory: int | None = None,
     on_progress: Progress | None = None,
@@ -100,6 +108,7 @@ def compare(
         align: Take the samples that all RSMs have, by their ids.
         neighbours: How many nearest neighbours of a sample count in mutual-knn, jaccard-knn and
             cknna; None means 10.
+        rdm: A key of RDMS: what rsa-* and cosine correlate; none means the entries of the RSMs.
         inference: Intervals and p-values.
         memory: Bytes that may be taken; None means half of the machine's.
         on_progress: Called with (measures, pairs of RSMs done, of all).
@@ -114,7 +123,9 @@ def compare(
         0.8123
     """
     rows = _rows(measures or DEFAULT_MEASURES, neighbours)
-    left, right = _open_sides(addresses, layers, kernel, kernel_b)
+    made = _rdm(rdm, rows, distance)
+    stored = made is None or made.negative_half is None
+    left, right = _open_sides(addresses, layers, kernel, kernel_b, stored)
     rsms = left if left is right else [*left, *right]
     if distance and all(rsm.matcher is not None for rsm in rsms):
         raise SemrsmError("--distance is for plain matrices and all are RSM files; leave it out")
@@ -126,7 +137,13 @@ def compare(
         notes += [f"no layer of that name to pair with: {', '.join(alone)}"] if alone else []
     compared = as_compared(rsms, align=align, distance=distance)
     notes += [_aligned_note(compared)] if align else []
-    found = measure_all(compared, pairs, rows, inference, memory, on_progress)
+    if made is None:
+        notes += note_of_products(rsms, rows)
+    sources, told = _sources(compared, rows, made)
+    notes += told
+    found: Found = {}
+    for read, sharing in sources:
+        found |= measure_all(read, pairs, sharing, inference, memory, on_progress)
     results = [
         ((rsms[i], rsms[j], row), found.get((i, j, row.name)) or found[j, i, row.name])
         for i, j in pairs
@@ -134,8 +151,35 @@ def compare(
     ]
     if all(result.value is None for _, result in results):
         raise SemrsmError(results[0][1].reason or "no value is defined")
-    asked = () if neighbours is None else ("neighbours",)
-    return ComparisonTable(results, inference, tuple(notes), asked)
+    return ComparisonTable(results, inference, tuple(notes), neighbours is not None, made)
+
+
+def _rdm(name: str | None, rows: Sequence[Measure], distance: bool) -> Rdm | None:
+    """Return what is to be made of RSMs; refuse it where no measure, or no matrix, takes it."""
+    if name is None:
+        return None
+    made = look_up(RDMS, name, "RDM")
+    if not any(row.of_pairs for row in rows):
+        of_pairs = ", ".join(row.name for row in MEASURES.values() if row.of_pairs)
+        raise SemrsmError(
+            f"--rdm is for {of_pairs}; name one of them with --measure, or leave --rdm out"
+        )
+    if distance and made.negative_half is not None:
+        raise SemrsmError(
+            "--rdm makes distances and --distance says that they are there; leave one out"
+        )
+    return made
+
+
+def _sources(
+    compared: list[ComparedRsm], rows: list[Measure], made: Rdm | None
+) -> tuple[list[tuple[Sequence[Compared], list[Measure]]], list[str]]:
+    """Return what is read and the measures that read it, and what a person should know of it."""
+    if made is None or made.negative_half is None:
+        return [(compared, rows)], []
+    rdms, notes = as_rdms(compared, made)
+    of_pairs, others = ([row for row in rows if row.of_pairs is wanted] for wanted in (True, False))
+    return [(rdms, of_pairs), *([(compared, others)] if others else [])], notes
 
 
 def _rows(names: Sequence[str], neighbours: int | None) -> list[Measure]:
@@ -159,22 +203,23 @@ def _open_sides(
     layers: tuple[str, ...],
     kernel: str | None,
     kernel_b: str | None,
+    stored: bool,
 ) -> tuple[list[Rsm], list[Rsm]]:
     """Return the RSMs of the table's rows and of its columns."""
     if kernel_b is not None and len(addresses) > 2:
         raise SemrsmError(
             f"--kernel-b is for the second of two files and there are {len(addresses)}; use --kernel"
         )
-    stored = next((k for address in addresses for k in stored_kernels(address)), None)
-    first = kernel or stored
+    first_stored = next((k for address in addresses for k in stored_kernels(address)), None)
+    first = kernel or first_stored
     if len(addresses) == 2 or kernel_b is not None:
         kernels = [first, kernel_b or first]
         sides = [
-            _open(address, layers, k)
+            _open(address, layers, k, stored)
             for address, k in zip([addresses[0], addresses[-1]], kernels, strict=True)
         ]
     else:
-        opened = [rsm for a in dict.fromkeys(addresses) for rsm in _open(a, layers, first)]
+        opened = [rsm for a in dict.fromkeys(addresses) for rsm in _open(a, layers, first, stored)]
         sides = [opened, opened]
     for flag, name in (("--kernel", kernel), ("--kernel-b", kernel_b)):
         if name is not None and not any(rsm.kernel == name for side in sides for rsm in side):
@@ -184,9 +229,11 @@ def _open_sides(
     return sides[0], sides[1]
 
 
-def _open(address: str | Path, layers: tuple[str, ...], kernel: str | None) -> list[Rsm]:
+def _open(
+    address: str | Path, layers: tuple[str, ...], kernel: str | None, stored: bool
+) -> list[Rsm]:
     plain = not is_rsm_file(address_of(address)[0])
-    return open_rsms(address, layers=layers, kernel=None if plain else kernel)
+    return open_rsms(address, layers=layers, kernel=None if plain else kernel, stored=stored)
 
 
 def _matched(

@@ -80,7 +80,9 @@ class Measure:
         min_samples: The smallest n it is defined for.
         reference: The paper that defines it.
         doi: The paper's DOI.
-        alias: Its name in similarity-repository's scheme for linear kernels, if it has one.
+        alias: Its name in similarity-repository's scheme for linear kernels, if it has one; `of_pairs`
+            that of the RDM correlation.
+        of_pairs: It correlates the pairs i < j, so a row of RDMS may say what they hold.
         neighbours: How many nearest neighbours of a sample it looks at, if it does.
         need: The memory it takes.
         prepare: RSM -> what `compare` takes. Raises SemrsmError for an RSM without a value.
@@ -100,6 +102,7 @@ class Measure:
     reference: str
     doi: str
     alias: str | None = None
+    of_pairs: bool = False
     neighbours: int | None = None
     need: Need
     prepare: Callable[[Matrix], Any]
