@@ -57,6 +57,7 @@ MEASURES: dict[str, Measure] = {
             need=CENTRED,
             prepare=cka.prepare_cka,
             compare=cka.compare_centred,
+            compare_many=cka.compare_centred_many,
             resample=cka.resample_cka,
         ),
         Measure(
@@ -73,6 +74,7 @@ MEASURES: dict[str, Measure] = {
             need=CENTRED,
             prepare=cka.prepare_debiased,
             compare=cka.compare_centred,
+            compare_many=cka.compare_centred_many,
             resample=cka.resample_debiased,
         ),
         Measure(
@@ -88,6 +90,7 @@ MEASURES: dict[str, Measure] = {
             need=CENTRED,
             prepare=cka.prepare_cka,
             compare=cka.compare_angle,
+            compare_many=cka.compare_angles,
             resample=cka.resample_angle,
         ),
         Measure(
@@ -194,6 +197,7 @@ MEASURES: dict[str, Measure] = {
             need=CENTRED,
             prepare=cka.prepare_cka,
             compare=cka.compare_centred,
+            compare_many=cka.compare_centred_many,
             resample=cka.resample_cka,
         ),
         Measure(
@@ -209,6 +213,7 @@ MEASURES: dict[str, Measure] = {
             need=CENTRED,
             prepare=cka.prepare_corr_whitened,
             compare=cka.compare_centred,
+            compare_many=cka.compare_centred_many,
             resample=cka.resample_corr_whitened,
         ),
         *of_neighbours(K_NEAREST),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -87,6 +87,8 @@ class Measure:
         need: The memory it takes.
         prepare: RSM -> what `compare` takes. Raises SemrsmError for an RSM without a value.
         compare: Two prepared RSMs -> the value. Raises SemrsmError if they differ in n.
+        compare_many: (prepared RSMs, pairs of places among them) -> their values, where comparing reads
+            the RSMs: each is read once, and BLOCK_BYTES of it held.
         resample: (K, L, index) -> the value over the samples of `index`, which may repeat; pairs of
             own copies are dropped as inference.bootstrap tells. K and L are arrays.
     """
@@ -107,6 +109,7 @@ class Measure:
     need: Need
     prepare: Callable[[Matrix], Any]
     compare: Callable[[Any, Any], float]
+    compare_many: Callable[[Sequence[Any], Sequence[tuple[int, int]]], list[float]] | None = None
     resample: Callable[[NDArray[Any], NDArray[Any], Integers], float]
 
     def __call__(self, K: Matrix, L: Matrix) -> float:
