@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from math import pi
 
-from semrsm.measures import bures, cka, rsa
+from semrsm.measures import bures, cka, rsa, weighted, weighted_cka, weighted_ranks
 from semrsm.measures.measure import (
     EVERY_SHIFT,
     INVARIANCES,
@@ -57,7 +57,8 @@ MEASURES: dict[str, Measure] = {
             need=CENTRED,
             prepare=cka.prepare_cka,
             compare=cka.compare_centred,
-            resample=cka.resample_cka,
+            resample=weighted_cka.cka_of,
+            permute=cka.permute_centred,
         ),
         Measure(
             name="cka-debiased",
@@ -73,7 +74,8 @@ MEASURES: dict[str, Measure] = {
             need=CENTRED,
             prepare=cka.prepare_debiased,
             compare=cka.compare_centred,
-            resample=cka.resample_debiased,
+            resample=weighted_cka.debiased_of,
+            permute=cka.permute_centred,
         ),
         Measure(
             name="angular-cka",
@@ -88,7 +90,8 @@ MEASURES: dict[str, Measure] = {
             need=CENTRED,
             prepare=cka.prepare_cka,
             compare=cka.compare_angle,
-            resample=cka.resample_angle,
+            resample=weighted_cka.angle_of,
+            permute=cka.permute_centred,
         ),
         Measure(
             name="rsa-pearson",
@@ -102,7 +105,8 @@ MEASURES: dict[str, Measure] = {
             need=Need(held=4, prepare=13, resample=35),
             prepare=rsa.prepare_pearson,
             compare=rsa.compare_vectors,
-            resample=rsa.resampler(rsa.centred_unit_vector, rsa.compare_vectors),
+            resample=weighted.pearson_of,
+            permute=rsa.permute_vector,
         ),
         Measure(
             name="rsa-spearman",
@@ -117,7 +121,8 @@ MEASURES: dict[str, Measure] = {
             need=RANKS,
             prepare=rsa.prepare_ranks,
             compare=rsa.compare_spearman,
-            resample=rsa.resampler(rsa.centred_ranks, rsa.compare_spearman),
+            resample=weighted_ranks.spearman_of,
+            permute=rsa.permute_ranks,
         ),
         Measure(
             name="rsa-rho-a",
@@ -131,7 +136,8 @@ MEASURES: dict[str, Measure] = {
             need=RANKS,
             prepare=rsa.prepare_ranks,
             compare=rsa.compare_rho_a,
-            resample=rsa.resampler(rsa.centred_ranks, rsa.compare_rho_a),
+            resample=weighted_ranks.rho_a_of,
+            permute=rsa.permute_ranks,
         ),
         Measure(
             name="rsa-kendall-tau-a",
@@ -145,7 +151,8 @@ MEASURES: dict[str, Measure] = {
             need=RANKS | PAIRS_OF_PAIRS,
             prepare=rsa.prepare_ranks,
             compare=rsa.compare_tau_a,
-            resample=rsa.resampler(rsa.centred_ranks, rsa.compare_tau_a),
+            resample=weighted_ranks.tau_a_of,
+            permute=rsa.permute_ranks,
         ),
         Measure(
             name="rsa-kendall-tau-b",
@@ -159,7 +166,8 @@ MEASURES: dict[str, Measure] = {
             need=RANKS | PAIRS_OF_PAIRS,
             prepare=rsa.prepare_ranks,
             compare=rsa.compare_tau_b,
-            resample=rsa.resampler(rsa.centred_ranks, rsa.compare_tau_b),
+            resample=weighted_ranks.tau_b_of,
+            permute=rsa.permute_ranks,
         ),
         Measure(
             name="cosine",
@@ -173,7 +181,8 @@ MEASURES: dict[str, Measure] = {
             need=Need(held=4, prepare=9, resample=31),
             prepare=rsa.prepare_cosine,
             compare=rsa.compare_vectors,
-            resample=rsa.resampler(rsa.unit_vector, rsa.compare_vectors),
+            resample=weighted.cosine_of,
+            permute=rsa.permute_vector,
         ),
         Measure(
             name="cosine-whitened",
@@ -188,7 +197,8 @@ MEASURES: dict[str, Measure] = {
             need=CENTRED,
             prepare=cka.prepare_cka,
             compare=cka.compare_centred,
-            resample=cka.resample_cka,
+            resample=weighted_cka.cka_of,
+            permute=cka.permute_centred,
         ),
         Measure(
             name="corr-whitened",
@@ -203,7 +213,8 @@ MEASURES: dict[str, Measure] = {
             need=CENTRED,
             prepare=cka.prepare_corr_whitened,
             compare=cka.compare_centred,
-            resample=cka.resample_corr_whitened,
+            resample=weighted_cka.corr_whitened_of,
+            permute=cka.permute_centred,
         ),
         *of_neighbours(K_NEAREST),
         Measure(
@@ -218,7 +229,7 @@ MEASURES: dict[str, Measure] = {
             need=Need(held=8, prepare=48, compare=24, resample=64),
             prepare=bures.prepare_root,
             compare=bures.compare_roots,
-            resample=bures.resample_nbs,
+            permute=bures.permute_root,
         ),
     )
 }

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from numpy.typing import NDArray
-
 from semrsm.errors import SemrsmError
 from semrsm.measures.matrices import Integers, Matrix
+from semrsm.measures.resamples import Weighted
 
 Direction = Literal["larger = more similar", "larger = less similar"]
 Invariance = Literal["scaling", "shift", "row-shift", "diagonal", "monotone", "sample-permutation"]
@@ -85,8 +84,9 @@ class Measure:
         need: The memory it takes.
         prepare: RSM -> what `compare` takes. Raises SemrsmError for an RSM without a value.
         compare: Two prepared RSMs -> the value. Raises SemrsmError if they differ in n.
-        resample: (K, L, index) -> the value over the samples of `index`, which may repeat; pairs of
-            own copies are dropped as inference.bootstrap tells. K and L are arrays.
+        resample: (K, L, clusters (n,)) -> what gives the values (b,) for counts (b, n) of the samples, as
+            resamples.Resamples makes them; None where samples that are drawn twice change what it is.
+        permute: (prepared RSM, order (n,)) -> the same with its samples in that order.
     """
 
     name: str
@@ -104,7 +104,8 @@ class Measure:
     need: Need
     prepare: Callable[[Matrix], Any]
     compare: Callable[[Any, Any], float]
-    resample: Callable[[NDArray[Any], NDArray[Any], Integers], float]
+    resample: Callable[[Matrix, Matrix, Integers], Weighted] | None = None
+    permute: Callable[[Any, Integers], Any]
 
     def __call__(self, K: Matrix, L: Matrix) -> float:
         """Return the value of two symmetric (n, n) RSMs.
