@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +19,8 @@ from semrsm.measures import MEASURES
 from semrsm.measures.rdm import RDMS
 from semrsm.plot import draw_comparison, save_figure
 from semrsm.plot.figures.canvas import check_suffix
-from semrsm.storage.whole_files import check_output, write_aside
+from semrsm.storage.tables import write_table
+from semrsm.storage.whole_files import check_output
 
 Record = dict[str, Any]
 
@@ -142,7 +141,7 @@ def compare(
     for reason in dict.fromkeys(r["reason"] for r in records if r["reason"]):
         say(f"undefined: {reason}")
     if out is not None:
-        write_aside(out, _as_csv(records), overwrite)
+        write_table(out, list(records[0]), [list(r.values()) for r in records], overwrite)
         say(f"wrote {out}")
     if plot is not None:
         save_figure(draw_comparison(records), plot, overwrite)
@@ -202,11 +201,3 @@ def _names(places: Sequence[tuple[str, str | None]]) -> list[str]:
         (layer or path) if one_file else path if one_layer or layer is None else f"{path}::{layer}"
         for path, layer in places
     ]
-
-
-def _as_csv(records: Sequence[Record]) -> bytes:
-    text = io.StringIO()
-    lines = csv.DictWriter(text, list(records[0]), lineterminator="\n")
-    lines.writeheader()
-    lines.writerows(records)
-    return text.getvalue().encode()

@@ -15,6 +15,9 @@ from semrsm.compute.parsers import parse_memory
 from semrsm.engine.kernels import KERNELS
 from semrsm.evaluate.results import Evaluation, write_details
 from semrsm.evaluate.run import evaluate_predictions, evaluate_retrieval, evaluate_views
+from semrsm.storage.labels import views_beside
+from semrsm.storage.tables import write_table
+from semrsm.storage.whole_files import check_output
 
 Rsms = Annotated[
     list[str],
@@ -42,11 +45,15 @@ Memory = Annotated[
 ]
 Out = Annotated[
     Path | None,
+    typer.Option("-o", "--out", metavar="TABLE.csv", help="Also write the table."),
+]
+Details = Annotated[
+    Path | None,
     typer.Option(
-        "-o", "--out", metavar="TABLE.csv", help="Write the values of each query, or pair, here."
+        "--details", metavar="FILE.csv", help="Write the values of each query, or pair, here."
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one record a value.")]
 
 
@@ -61,6 +68,19 @@ def retrieval(
     gallery_labels: Annotated[
         str | None, typer.Option(help="Labels of the columns, for RSMs of queries x gallery.")
     ] = None,
+    views: Annotated[
+        str | None,
+        typer.Option(help="Which thing each sample is a view of: FILE[::name], (n,) or .csv."),
+    ] = None,
+    exclude_views: Annotated[
+        bool,
+        typer.Option(
+            "--exclude-views/--include-views",
+            help="Whether other views of a query are left out of its candidates. (default: where --views"
+            " are given)",
+            show_default=False,
+        ),
+    ] = True,
     at: Annotated[
         list[int] | None,
         typer.Option(
@@ -71,6 +91,7 @@ def retrieval(
     kernel: Kernels = None,
     memory: Memory = None,
     out: Out = None,
+    details: Details = None,
     overwrite: Overwrite = False,
     untrusted: Untrusted = False,
     json: Json = False,
@@ -78,23 +99,29 @@ def retrieval(
     """Say how well the nearest neighbours of each sample share its labels.
 
     A text table has one row a sample, labels separated by ';' or in further columns; a first column
-    headed sample, id or image holds ids, by which rows are aligned where the RSM has ids too. Equal
-    similarities are ranked in the order of the samples. An RSM is read by blocks of rows, so it may be
+    headed sample, id or image holds ids, by which rows are aligned where the RSM has ids too. With
+    --views the other views of a query are no candidates: else finding them is what is measured. Of
+    equally similar candidates none comes first: each metric is its expected value over their orders. Of
+    single labels precision@k is f1@k and is not printed. An RSM is read by blocks of rows, so it may be
     larger than memory.
 
-    Example: semrsm evaluate retrieval dump.rsm.h5 --labels dump.h5::labels --at 1 --at 10
+    Example: semrsm evaluate retrieval dump.rsm.h5 --labels dump.h5::labels --views dump.h5::views --at 1
     """
-    read_first(untrusted, *rsm, labels, gallery_labels)
+    _check_outputs(out, details, overwrite)
+    read_first(untrusted, *rsm, labels, gallery_labels, views)
     found = evaluate_retrieval(
         rsm,
         labels,
         gallery_labels=gallery_labels,
+        view_ids=views if exclude_views else None,
         layers=tuple(layer or ()),
         kernels=tuple(kernel or ()),
         ks=tuple(at or (1, 5, 10)),
         memory=_bytes(memory),
     )
-    _print(found, out, overwrite, json)
+    _print(found, out, details, overwrite, json)
+    if views is None and gallery_labels is None and (beside := views_beside(labels)):
+        say(f"other views of a query were candidates; leave them out with --views {beside}")
 
 
 def predictions(
@@ -113,6 +140,7 @@ def predictions(
     kernel: Kernels = None,
     memory: Memory = None,
     out: Out = None,
+    details: Details = None,
     overwrite: Overwrite = False,
     untrusted: Untrusted = False,
     json: Json = False,
@@ -126,6 +154,7 @@ def predictions(
     """
     if (logits is None) == (probabilities is None):
         raise typer.BadParameter("give one of the two", param_hint="--logits / --probabilities")
+    _check_outputs(out, details, overwrite)
     read_first(untrusted, *rsm, logits, probabilities)
     found = evaluate_predictions(
         rsm,
@@ -137,7 +166,7 @@ def predictions(
         seed=seed,
         memory=_bytes(memory),
     )
-    _print(found, out, overwrite, json)
+    _print(found, out, details, overwrite, json)
 
 
 def views(
@@ -150,6 +179,7 @@ def views(
     kernel: Kernels = None,
     memory: Memory = None,
     out: Out = None,
+    details: Details = None,
     overwrite: Overwrite = False,
     untrusted: Untrusted = False,
     json: Json = False,
@@ -160,6 +190,7 @@ def views(
 
     Example: semrsm evaluate views dump.rsm.h5 --views dump.h5::views
     """
+    _check_outputs(out, details, overwrite)
     read_first(untrusted, *rsm, views)
     found = evaluate_views(
         rsm,
@@ -168,32 +199,48 @@ def views(
         kernels=tuple(kernel or ()),
         memory=_bytes(memory),
     )
-    _print(found, out, overwrite, json)
+    _print(found, out, details, overwrite, json)
 
 
 def _bytes(memory: str | None) -> int | None:
     return None if memory is None else parse_memory(memory)
 
 
+def _check_outputs(out: Path | None, details: Path | None, overwrite: bool) -> None:
+    for path in filter(None, (out, details)):
+        check_output(path, overwrite)
+    if out is not None and out == details:
+        raise typer.BadParameter("name another file than -o", param_hint="--details")
+
+
 def _print(
-    evaluations: Iterator[Evaluation], out: Path | None, overwrite: bool, json: bool
+    evaluations: Iterator[Evaluation],
+    out: Path | None,
+    details: Path | None,
+    overwrite: bool,
+    json: bool,
 ) -> None:
     """Print one table with a row for each RSM, or records; say why values are missing."""
-    if out is None:
+    if details is None:
         found = [evaluation.without_details() for evaluation in evaluations]
     else:
-        found = write_details(out, evaluations, overwrite)
+        found = write_details(details, evaluations, overwrite)
+    columns = [*found[0].about, *found[0].values]
+    rows = [[*e.about.values(), *e.values.values()] for e in found]
     if json:
         print_json([record for evaluation in found for record in evaluation.records()])
     else:
-        columns = [*found[0].about, *found[0].values]
-        print_table(columns, [[*e.about.values(), *e.values.values()] for e in found])
+        print_table(columns, rows)
+    if out is not None:
+        write_table(out, columns, rows, overwrite)
     for evaluation in found:
         for reason in dict.fromkeys(evaluation.reasons.values()):
             names = ", ".join(m for m, why in evaluation.reasons.items() if why == reason)
             say(f"{evaluation.rsm.address}: no {names}: {reason}")
-    if out is not None:
-        say(f"wrote {out}")
+    for note in dict.fromkeys(note for evaluation in found for note in evaluation.notes):
+        say(note)
+    for path in filter(None, (out, details)):
+        say(f"wrote {path}")
 
 
 app = typer.Typer(no_args_is_help=True, help="Say what RSMs are good for.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ class Evaluation:
         reasons: Metric -> why it is undefined.
         columns: Names of the columns of `details`.
         details: Gives a row for each query or pair, made when asked for.
+        notes: Sentences about how the values were found, for people.
     """
 
     rsm: Rsm
@@ -29,6 +31,7 @@ class Evaluation:
     reasons: Mapping[str, str] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
     details: Callable[[], Iterable[Sequence[Any]]] = tuple
+    notes: tuple[str, ...] = ()
 
     @property
     def about(self) -> dict[str, str | None]:
@@ -43,7 +46,7 @@ class Evaluation:
 
     def without_details(self) -> Evaluation:
         """Return the same without details, which may hold every pair in memory."""
-        return Evaluation(self.rsm, self.values, self.reasons)
+        return dataclasses.replace(self, columns=(), details=tuple)
 
     def records(self) -> list[dict[str, Any]]:
         """Return a record for each metric: rsm, layer, matcher, kernel, metric, value, maybe reason."""

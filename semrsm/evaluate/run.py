@@ -25,6 +25,7 @@ def evaluate_retrieval(
     labels: str | Path,
     *,
     gallery_labels: str | Path | None = None,
+    view_ids: str | Path | None = None,
     layers: tuple[str, ...] = (),
     kernels: tuple[str, ...] = (),
     ks: tuple[int, ...] = (1, 5, 10),
@@ -32,13 +33,16 @@ def evaluate_retrieval(
 ) -> Iterator[Evaluation]:
     """Say how well the nearest neighbours in RSMs share labels; `retrieval.retrieve` has the formulas.
 
-    Every sample is a query and all others are its gallery. With `gallery_labels` the rows are queries,
-    the columns the gallery. A query without any relevant sample is left out and counted.
+    Every sample is a query and all others are its candidates; with `view_ids` all others that are not
+    views of the same thing, such as the same image shifted. With `gallery_labels` the rows are queries,
+    the columns the candidates. A query without any relevant candidate is left out and counted. Of equally
+    similar candidates none comes first: every metric is its expected value over their orders.
 
     Args:
         rsms: RSM files or plain matrices, `path` or `path::layer`; larger = more similar.
         labels: What `read_labels` reads, for the rows; aligned by sample ids where both have them.
         gallery_labels: The same for the columns, in their order.
+        view_ids: What `read_views` reads: of which thing each sample is a view; not with gallery_labels.
         layers: Globs of layers; none means all.
         kernels: Kernels, finished where not stored; none means those stored.
         ks: Which k for f1@k, precision@k and recall@k.
@@ -47,7 +51,9 @@ def evaluate_retrieval(
 
     Yields:
         An Evaluation for each RSM: metrics f1@k, precision@k, recall@k, map, mrr, r-precision and the
-        counts queries and excluded; details have a row for each query, empty where it is left out.
+        counts queries, excluded and, with view_ids, excluded-views: how many candidates all queries lose
+        to them. Where no sample has two labels precision@k is f1@k and is left out. Details have a row
+        for each query, empty where it is left out.
 
     Raises:
         SemrsmError: An input is missing or does not fit, no query has a relevant sample, or it does not
@@ -63,8 +69,9 @@ def evaluate_retrieval(
     granted = memory or default_memory()
     found = read_labels(labels)
     gallery = None if gallery_labels is None else read_labels(gallery_labels)
+    seen = None if view_ids is None else read_views(view_ids)
     for rsm in open_all(rsms, layers, kernels):
-        yield retrieval_of(rsm, found, gallery, tuple(dict.fromkeys(ks)), granted)
+        yield retrieval_of(rsm, found, gallery, seen, tuple(dict.fromkeys(ks)), granted)
 
 
 def evaluate_predictions(
@@ -154,9 +161,9 @@ def evaluate_views(
     Yields:
         An Evaluation for each RSM: median-same and median-other, the median similarity of the pairs
         i < j that show one thing and of all others; auroc, how often a pair of the first kind is the
-        more similar one; top1, the share of samples whose nearest other sample is a view of the
-        same thing, with the counts queries and excluded (samples without another view). Details have
-        a row for each pair.
+        more similar one, ties counting half; top1, the share of samples whose nearest other sample is a
+        view of the same thing, expected over ties, with the counts queries and excluded (samples without
+        another view). Details have a row for each pair.
 
     Raises:
         SemrsmError: An input is missing or does not fit, nothing has two views, or those that have do not

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ from semrsm.experiments.retrieval import RETRIEVAL
 from semrsm.experiments.translation_sensitivity import TRANSLATION_SENSITIVITY
 from semrsm.names import look_up
 from semrsm.plot import save_figure
-from semrsm.storage.whole_files import write_aside
+from semrsm.storage.tables import write_table
 
 EXPERIMENTS = {row.name: row for row in (TRANSLATION_SENSITIVITY, RETRIEVAL, PREDICTIONS)}
 
@@ -164,8 +162,6 @@ def _evaluated(experiment: Experiment, run_file: RunFile, folder: Path) -> Cells
 
 
 def _write(folder: Path, table: Table) -> Path:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows((table.columns, *table.rows))
     out = folder / f"{table.name}.csv"
-    write_aside(out, text.getvalue().encode())
+    write_table(out, table.columns, table.rows)
     return out

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from math import pi
 
-from semrsm.measures import bures, cka, rsa
+from semrsm.measures import bures, cka, rsa, weighted, weighted_cka, weighted_ranks
 from semrsm.measures.measure import (
     EVERY_SHIFT,
     INVARIANCES,
@@ -58,7 +58,8 @@ MEASURES: dict[str, Measure] = {
             prepare=cka.prepare_cka,
             compare=cka.compare_centred,
             compare_many=cka.compare_centred_many,
-            resample=cka.resample_cka,
+            resample=weighted_cka.cka_of,
+            permute=cka.permute_centred,
         ),
         Measure(
             name="cka-debiased",
@@ -75,7 +76,8 @@ MEASURES: dict[str, Measure] = {
             prepare=cka.prepare_debiased,
             compare=cka.compare_centred,
             compare_many=cka.compare_centred_many,
-            resample=cka.resample_debiased,
+            resample=weighted_cka.debiased_of,
+            permute=cka.permute_centred,
         ),
         Measure(
             name="angular-cka",
@@ -91,7 +93,8 @@ MEASURES: dict[str, Measure] = {
             prepare=cka.prepare_cka,
             compare=cka.compare_angle,
             compare_many=cka.compare_angles,
-            resample=cka.resample_angle,
+            resample=weighted_cka.angle_of,
+            permute=cka.permute_centred,
         ),
         Measure(
             name="rsa-pearson",
@@ -106,7 +109,8 @@ MEASURES: dict[str, Measure] = {
             of_pairs=True,
             prepare=rsa.prepare_pearson,
             compare=rsa.compare_vectors,
-            resample=rsa.resampler(rsa.centred_unit_vector, rsa.compare_vectors),
+            resample=weighted.pearson_of,
+            permute=rsa.permute_vector,
         ),
         Measure(
             name="rsa-spearman",
@@ -122,7 +126,8 @@ MEASURES: dict[str, Measure] = {
             of_pairs=True,
             prepare=rsa.prepare_ranks,
             compare=rsa.compare_spearman,
-            resample=rsa.resampler(rsa.centred_ranks, rsa.compare_spearman),
+            resample=weighted_ranks.spearman_of,
+            permute=rsa.permute_ranks,
         ),
         Measure(
             name="rsa-rho-a",
@@ -137,7 +142,8 @@ MEASURES: dict[str, Measure] = {
             of_pairs=True,
             prepare=rsa.prepare_ranks,
             compare=rsa.compare_rho_a,
-            resample=rsa.resampler(rsa.centred_ranks, rsa.compare_rho_a),
+            resample=weighted_ranks.rho_a_of,
+            permute=rsa.permute_ranks,
         ),
         Measure(
             name="rsa-kendall-tau-a",
@@ -152,7 +158,8 @@ MEASURES: dict[str, Measure] = {
             of_pairs=True,
             prepare=rsa.prepare_ranks,
             compare=rsa.compare_tau_a,
-            resample=rsa.resampler(rsa.centred_ranks, rsa.compare_tau_a),
+            resample=weighted_ranks.tau_a_of,
+            permute=rsa.permute_ranks,
         ),
         Measure(
             name="rsa-kendall-tau-b",
@@ -167,7 +174,8 @@ MEASURES: dict[str, Measure] = {
             of_pairs=True,
             prepare=rsa.prepare_ranks,
             compare=rsa.compare_tau_b,
-            resample=rsa.resampler(rsa.centred_ranks, rsa.compare_tau_b),
+            resample=weighted_ranks.tau_b_of,
+            permute=rsa.permute_ranks,
         ),
         Measure(
             name="cosine",
@@ -182,7 +190,8 @@ MEASURES: dict[str, Measure] = {
             of_pairs=True,
             prepare=rsa.prepare_cosine,
             compare=rsa.compare_vectors,
-            resample=rsa.resampler(rsa.unit_vector, rsa.compare_vectors),
+            resample=weighted.cosine_of,
+            permute=rsa.permute_vector,
         ),
         Measure(
             name="cosine-whitened",
@@ -198,7 +207,8 @@ MEASURES: dict[str, Measure] = {
             prepare=cka.prepare_cka,
             compare=cka.compare_centred,
             compare_many=cka.compare_centred_many,
-            resample=cka.resample_cka,
+            resample=weighted_cka.cka_of,
+            permute=cka.permute_centred,
         ),
         Measure(
             name="corr-whitened",
@@ -214,7 +224,8 @@ MEASURES: dict[str, Measure] = {
             prepare=cka.prepare_corr_whitened,
             compare=cka.compare_centred,
             compare_many=cka.compare_centred_many,
-            resample=cka.resample_corr_whitened,
+            resample=weighted_cka.corr_whitened_of,
+            permute=cka.permute_centred,
         ),
         *of_neighbours(K_NEAREST),
         Measure(
@@ -229,7 +240,7 @@ MEASURES: dict[str, Measure] = {
             need=Need(held=8, prepare=48, compare=24, resample=64),
             prepare=bures.prepare_root,
             compare=bures.compare_roots,
-            resample=bures.resample_nbs,
+            permute=bures.permute_root,
         ),
     )
 }

@@ -6,19 +6,18 @@ terms, with a diagonal of its own, so that it is never stored: blocks of rows ar
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.measures.matrices import (
     Floats,
     Integers,
     Matrix,
-    check_enough_distinct,
+    Permuted,
     check_same_size,
     checked_blocks,
     power_of_two_above,
@@ -158,24 +157,12 @@ def compare_angle(a: Centred, b: Centred) -> float:
     return float(np.arccos(compare_centred(a, b)))
 
 
-def resample_cka(K: NDArray[Any], L: NDArray[Any], index: Integers) -> float:
-    """Return `cka` over the samples of `index`; see `_resample`."""
-    return _resample(K, L, index, diagonal=True)
-
-
-def resample_debiased(K: NDArray[Any], L: NDArray[Any], index: Integers) -> float:
-    """Return `cka-debiased` over the samples of `index`; see `_resample`."""
-    return _resample(K, L, index, diagonal=False)
-
-
-def resample_angle(K: NDArray[Any], L: NDArray[Any], index: Integers) -> float:
-    """Return `angular-cka` over the samples of `index`; see `_resample`."""
-    return float(np.arccos(_resample(K, L, index, diagonal=True)))
-
-
-def resample_corr_whitened(K: NDArray[Any], L: NDArray[Any], index: Integers) -> float:
-    """Return `corr-whitened` over the samples of `index`; see `_resample`."""
-    return _resample(K, L, index, diagonal=True, without_identity=True)
+def permute_centred(centred: Centred, order: Integers) -> Centred:
+    """Return a centred matrix with its samples in another order; what was found of it stays."""
+    matrix = Permuted(centred.matrix, order)
+    return dataclasses.replace(
+        centred, matrix=matrix, row_term=centred.row_term[order], diagonal=centred.diagonal[order]
+    )
 
 
 def _sums(matrix: Matrix, at_least: int) -> _Sums:
@@ -244,61 +231,3 @@ def check_left(left: float, squares: float) -> None:
 
 def _square(values: Floats) -> float:
     return float(np.vdot(values, values))
-
-
-def _resample(
-    K: NDArray[Any],
-    L: NDArray[Any],
-    index: Integers,
-    *,
-    diagonal: bool,
-    without_identity: bool = False,
-) -> float:
-    """Cosine of the centred matrices of resampled samples, without pairs of own copies.
-
-    Centring leaves the residuals of the least-squares fit K_ab ~ t_a + t_b over the entries that
-    count. With a sample drawn c_i times, entry (i, j) counts c_i c_j times; the pairs of different
-    copies of one sample are dropped, and the diagonal counts c_i times (`diagonal`) or not at all.
-    Without repeats that is the measure itself.
-    """
-    samples, counts = np.unique(index, return_counts=True)
-    check_enough_distinct(len(samples), 3 if without_identity else 2 if diagonal else 4)
-    weights = np.outer(counts, counts).astype(np.float64)
-    np.fill_diagonal(weights, counts if diagonal else 0.0)
-    identity = _residual(np.eye(len(samples)), weights, counts) if without_identity else None
-    a, b = (_resampled_unit(matrix, samples, weights, counts, identity) for matrix in (K, L))
-    return float(np.clip(np.vdot(weights * a, b), -1.0, 1.0))
-
-
-def _resampled_unit(
-    matrix: NDArray[Any],
-    samples: Integers,
-    weights: Floats,
-    counts: Integers,
-    identity: Floats | None,
-) -> Floats:
-    values = matrix[np.ix_(samples, samples)].astype(np.float64)
-    values /= power_of_two_above(float(np.abs(values).max()))
-    values -= values[0, 1]
-    centred = _residual(values, weights, counts)
-    if identity is not None:
-        part = np.vdot(weights * identity, centred) / np.vdot(weights * identity, identity)
-        centred -= part * identity
-    left = float(np.vdot(weights * centred, centred))
-    check_left(left, float(np.vdot(weights * values, values)))
-    return centred / np.sqrt(left)
-
-
-def _residual(values: Floats, weights: Floats, counts: Integers) -> Floats:
-    """What the weighted least-squares fit values_ab ~ t_a + t_b leaves.
-
-    Its normal equations are (n - 2 c_a + 2 w_aa / c_a) t_a + sum_b c_b t_b = R_a, where R_a is the
-    weighted row sum over c_a.
-    """
-    own = counts.sum() - 2 * counts + 2 * np.diag(weights) / counts
-    if not own.all():
-        raise SemrsmError("half of the draws are one sample, which leaves nothing to centre")
-    row_sums = (weights * values).sum(axis=1) / counts
-    total = (counts * row_sums / own).sum() / (1 + (counts / own).sum())
-    term = (row_sums - total) / own
-    return values - term - term[:, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,6 +32,36 @@ class Matrix(Protocol):
 
     def __getitem__(self, rows: slice, /) -> Any:
         """Rows start to stop, (stop - start, n)."""
+
+
+@dataclass(frozen=True)
+class Permuted:
+    """An RSM with its samples in another order, rows made when they are asked for.
+
+    Attributes:
+        matrix: The RSM.
+        order: (n,) which sample stands at each place.
+    """
+
+    matrix: Matrix
+    order: Integers
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, n)."""
+        return self.matrix.shape
+
+    @property
+    def dtype(self) -> Any:
+        """That of the RSM."""
+        return self.matrix.dtype
+
+    def __getitem__(self, rows: slice, /) -> Any:
+        """Return rows start to stop in the new order."""
+        wanted = self.order[rows]
+        if isinstance(self.matrix, np.ndarray):
+            return self.matrix[wanted][:, self.order]
+        return np.concatenate([self.matrix[int(i) : int(i) + 1] for i in wanted])[:, self.order]
 
 
 def row_blocks(matrix: Matrix) -> Iterator[tuple[slice, Floats]]:
@@ -116,12 +147,6 @@ def check_same_size(n: int, other: int) -> None:
             f"wanted two RSMs of the same samples, got {n} and {other} samples;"
             " compute both from the same samples"
         )
-
-
-def check_enough_distinct(n: int, at_least: int) -> None:
-    """Raise SemrsmError unless a resample holds `at_least` different samples."""
-    if n < at_least:
-        raise SemrsmError(f"wanted {at_least} different samples in a resample, got {n}; use more")
 
 
 def power_of_two_above(largest: float) -> float:

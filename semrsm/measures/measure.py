@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from numpy.typing import NDArray
-
 from semrsm.errors import SemrsmError
 from semrsm.measures.matrices import Integers, Matrix
+from semrsm.measures.resamples import Weighted
 
 Direction = Literal["larger = more similar", "larger = less similar"]
 Invariance = Literal["scaling", "shift", "row-shift", "diagonal", "monotone", "sample-permutation"]
@@ -89,8 +88,9 @@ class Measure:
         compare: Two prepared RSMs -> the value. Raises SemrsmError if they differ in n.
         compare_many: (prepared RSMs, pairs of places among them) -> their values, where comparing reads
             the RSMs: each is read once, and BLOCK_BYTES of it held.
-        resample: (K, L, index) -> the value over the samples of `index`, which may repeat; pairs of
-            own copies are dropped as inference.bootstrap tells. K and L are arrays.
+        resample: (K, L, clusters (n,)) -> what gives the values (b,) for counts (b, n) of the samples, as
+            resamples.Resamples makes them; None where samples that are drawn twice change what it is.
+        permute: (prepared RSM, order (n,)) -> the same with its samples in that order.
     """
 
     name: str
@@ -110,7 +110,8 @@ class Measure:
     prepare: Callable[[Matrix], Any]
     compare: Callable[[Any, Any], float]
     compare_many: Callable[[Sequence[Any], Sequence[tuple[int, int]]], list[float]] | None = None
-    resample: Callable[[NDArray[Any], NDArray[Any], Integers], float]
+    resample: Callable[[Matrix, Matrix, Integers], Weighted] | None = None
+    permute: Callable[[Any, Integers], Any]
 
     def __call__(self, K: Matrix, L: Matrix) -> float:
         """Return the value of two symmetric (n, n) RSMs.

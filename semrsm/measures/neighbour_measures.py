@@ -32,7 +32,7 @@ def of_neighbours(k: int) -> tuple[Measure, ...]:
             need=need,
             prepare=prepare,
             compare=neighbours.compare_mutual,
-            resample=neighbours.resampler(neighbours.compare_mutual, k),
+            permute=neighbours.permute_neighbours,
         ),
         Measure(
             name="jaccard-knn",
@@ -47,7 +47,7 @@ def of_neighbours(k: int) -> tuple[Measure, ...]:
             need=need,
             prepare=prepare,
             compare=neighbours.compare_jaccard,
-            resample=neighbours.resampler(neighbours.compare_jaccard, k),
+            permute=neighbours.permute_neighbours,
         ),
         Measure(
             name="cknna",
@@ -64,6 +64,6 @@ def of_neighbours(k: int) -> tuple[Measure, ...]:
             need=need,
             prepare=prepare,
             compare=neighbours.compare_cknna,
-            resample=neighbours.resampler(neighbours.compare_cknna, k),
+            permute=neighbours.permute_neighbours,
         ),
     )

@@ -5,9 +5,7 @@ The tie rule: of samples that are equally similar to a sample, those of lower in
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +15,6 @@ from semrsm.measures.matrices import (
     Floats,
     Integers,
     Matrix,
-    check_enough_distinct,
     check_same_size,
     checked_blocks,
     power_of_two_above,
@@ -102,27 +99,16 @@ def compare_cknna(a: Neighbours, b: Neighbours) -> float:
     return _masked_hsic(a, b) / float(np.sqrt(squares[0]) * np.sqrt(squares[1]))
 
 
-def resampler(
-    compare: Callable[[Neighbours, Neighbours], float], k: int
-) -> Callable[[NDArray[Any], NDArray[Any], Integers], float]:
-    """Make the function that measures two RSMs over the samples of an index, with repeats.
-
-    A sample's own copies are no neighbours of it, just as it is none itself.
-    """
-
-    def resample(K: NDArray[Any], L: NDArray[Any], index: Integers) -> float:
-        return compare(_resampled(K, index, k), _resampled(L, index, k))
-
-    return resample
-
-
-def _resampled(matrix: NDArray[Any], index: Integers, k: int) -> Neighbours:
-    _, counts = np.unique(index, return_counts=True)
-    check_enough_distinct(len(index) - int(counts.max()), k)
-    values = matrix[np.ix_(index, index)].astype(np.float64)
-    values /= power_of_two_above(float(np.abs(values).max()))
-    values[index[:, None] == index] = -np.inf
-    return Neighbours(*_nearest(values, k))
+def permute_neighbours(found: Neighbours, order: Integers) -> Neighbours:
+    """Return the neighbours of the samples in another order."""
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    index = place[found.index[order]]
+    ascending = np.argsort(index, axis=1)
+    return Neighbours(
+        np.take_along_axis(index, ascending, axis=1),
+        np.take_along_axis(found.values[order], ascending, axis=1),
+    )
 
 
 def _nearest(similar: Floats, k: int) -> tuple[NDArray[np.int64], Floats]:

@@ -26,7 +26,11 @@ Record = Mapping[str, Any]
 COMPARED = ("a", "layer_a", "b", "layer_b", "kernel", "measure", "value")
 EVALUATED = ("rsm", "layer", "matcher", "kernel", "metric", "value")
 
-COUNTS = ("queries", "excluded")  # of an evaluation: they say of how many a value is the mean
+COUNTS = (
+    "queries",
+    "excluded",
+    "excluded-views",
+)  # of an evaluation: they say of how many a value is the mean
 
 
 def file_name(path: Any) -> str:
