@@ -13,6 +13,7 @@ from semrsm.cli.console import print_json, print_table, progress, say
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compare import DEFAULT_MEASURES, Inference
 from semrsm.compare import compare as compare_rsms
+from semrsm.compare.models import file_of
 from semrsm.compute.parsers import parse_memory
 from semrsm.engine.kernels import KERNELS
 from semrsm.measures import MEASURES
@@ -32,7 +33,8 @@ def compare(
         list[str],
         typer.Argument(
             metavar="RSM...",
-            help="RSM files or plain matrices (.npy, .npz, .csv, HDF5), or path::layer.",
+            help="RSM files or plain matrices (.npy, .npz, .csv, HDF5), or path::layer; labels:FILE::name"
+            " is a model RSM.",
             show_default=False,
         ),
     ],
@@ -117,7 +119,7 @@ def compare(
     if plot is not None:
         check_suffix(plot)
         check_output(plot, overwrite)
-    read_first(untrusted, *rsm)
+    read_first(untrusted, *map(file_of, rsm))
     with progress() as on_progress:
         table = compare_rsms(
             rsm,

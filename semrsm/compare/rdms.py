@@ -79,9 +79,9 @@ def as_rdms(compared: Sequence[ComparedRsm], rdm: Rdm) -> tuple[list[ComparedRdm
 
 def _constant_part(compared: ComparedRsm) -> NDArray[np.float64] | None:
     rsm = compared.rsm
-    if rsm.matcher is None:
+    if rsm.kernel is None:  # a plain matrix, or a model of labels
         return None
-    if rsm.kernel is not None and KERNELS[rsm.kernel].needs_sigma:
+    if KERNELS[rsm.kernel].needs_sigma:
         raise SemrsmError(
             f"{rsm.address}: correlations are those of linear and cosine kernels, not of {rsm.kernel};"
             " choose one with --kernel, or another --rdm"

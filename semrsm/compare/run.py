@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from semrsm.compare.models import is_model, model_of
 from semrsm.compare.pairs import Compared, Found, Inference, Progress, Result, measure_all
 from semrsm.compare.rdms import as_rdms, note_of_products
 from semrsm.compare.samples import ComparedRsm, as_compared
@@ -96,7 +97,8 @@ def compare(
     symmetric measure is computed once and stands in the table both ways.
 
     Args:
-        addresses: RSM files or plain matrices, `path` or `path::layer`.
+        addresses: RSM files or plain matrices, `path` or `path::layer`; or `labels:path::array`, a
+            model: 1 where two samples have the same label, else 0.
         measures: Keys of MEASURES; none means cka and cka-debiased.
         layers: Globs of layers, for every file; none means all.
         kernel: A kernel for all RSM files, finished where not stored; None takes the first that the
@@ -210,16 +212,28 @@ def _open_sides(
         raise SemrsmError(
             f"--kernel-b is for the second of two files and there are {len(addresses)}; use --kernel"
         )
-    first_stored = next((k for address in addresses for k in stored_kernels(address)), None)
+    files = [address for address in addresses if not is_model(address)]
+    if not files:
+        raise SemrsmError(
+            f"{addresses[0]} is a model of the samples of another RSM; name one to compare it with"
+        )
+    first_stored = next((k for address in files for k in stored_kernels(address)), None)
     first = kernel or first_stored
+    like = _open(files[0], layers, first, stored)[0]
+
+    def open_one(address: str | Path, kernel: str | None) -> list[Rsm]:
+        if is_model(address):
+            return [model_of(address, like)]
+        return _open(address, layers, kernel, stored)
+
     if len(addresses) == 2 or kernel_b is not None:
         kernels = [first, kernel_b or first]
         sides = [
-            _open(address, layers, k, stored)
+            open_one(address, k)
             for address, k in zip([addresses[0], addresses[-1]], kernels, strict=True)
         ]
     else:
-        opened = [rsm for a in dict.fromkeys(addresses) for rsm in _open(a, layers, first, stored)]
+        opened = [rsm for a in dict.fromkeys(addresses) for rsm in open_one(a, first)]
         sides = [opened, opened]
     for flag, name in (("--kernel", kernel), ("--kernel-b", kernel_b)):
         if name is not None and not any(rsm.kernel == name for side in sides for rsm in side):
