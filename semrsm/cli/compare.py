@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from semrsm.cli.console import print_json, print_table, progress, say
+from semrsm.cli.resampling import Clusters, Interval, inference_of
 from semrsm.cli.untrusted import Untrusted, read_first
-from semrsm.compare import DEFAULT_MEASURES, Inference
+from semrsm.compare import DEFAULT_MEASURES
 from semrsm.compare import compare as compare_rsms
 from semrsm.compute.parsers import parse_memory
 from semrsm.engine.kernels import KERNELS
@@ -23,7 +24,10 @@ from semrsm.storage.whole_files import check_output
 
 Record = dict[str, Any]
 
-SHOWN = ("measure", "value", "low", "high", "p")  # in every row of a table for people
+SHOWN = (
+    *("measure", "value", "low", "high", "p"),
+    *("difference", "difference_low", "difference_high", "difference_p"),
+)  # in every row of a table for people
 
 
 def compare(
@@ -76,6 +80,15 @@ def compare(
     bootstrap: Annotated[
         int, typer.Option(min=0, help="Resamples of the samples for 95 % intervals, such as 1000.")
     ] = 0,
+    interval: Interval = None,
+    clusters: Clusters = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RSM",
+            help="Also the difference to this RSM, or its layer of the same name, in place of the first.",
+        ),
+    ] = None,
     permutations: Annotated[
         int, typer.Option(min=0, help="Random orders of the samples for p-values, such as 1000.")
     ] = 0,
@@ -110,7 +123,7 @@ def compare(
     if plot is not None:
         check_suffix(plot)
         check_output(plot, overwrite)
-    read_first(untrusted, *rsm)
+    read_first(untrusted, *rsm, clusters, baseline)
     with progress() as on_progress:
         table = compare_rsms(
             rsm,
@@ -122,7 +135,9 @@ def compare(
             distance=distance,
             align=align,
             neighbours=neighbours,
-            inference=Inference(bootstrap, permutations, seed),
+            inference=inference_of(bootstrap, permutations, seed, interval),
+            clusters=clusters,
+            baseline=baseline,
             memory=None if memory is None else parse_memory(memory),
             on_progress=on_progress,
         )
@@ -169,7 +184,7 @@ def grids_of(
     rows, columns = (list(dict.fromkeys(place[side] for place in places)) for side in (0, 1))
     measures = list(dict.fromkeys(r["measure"] for r in records))
     whole = len(records) == len(rows) * len(columns) * len(measures)
-    if len(columns) < 2 or not whole or {"low", "p"} & set(records[0]):
+    if len(columns) < 2 or not whole or {"low", "p", "difference"} & set(records[0]):
         return []
     values = {(r["measure"], *place): r["value"] for r, place in zip(records, places, strict=True)}
     return [

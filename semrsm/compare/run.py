@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from semrsm.compare.pairs import Inference, Progress, Result, measure_all
+import numpy as np
+from numpy.typing import NDArray
+
+from semrsm.compare.baseline import baseline_of, difference, found_of
+from semrsm.compare.pairs import Progress, Result, measure_all
 from semrsm.compare.samples import ComparedRsm, as_compared
 from semrsm.errors import SemrsmError
 from semrsm.measures import MEASURES, Measure, of_neighbours
+from semrsm.measures.inference import Inference
+from semrsm.measures.intervals import Difference
 from semrsm.names import look_up
 from semrsm.rsms import Rsm, open_rsms, stored_kernels
 from semrsm.storage.address import address_of
+from semrsm.storage.labels import read_views, rows_of
 from semrsm.storage.rsm_file import is_rsm_file
 
 DEFAULT_MEASURES = ("cka", "cka-debiased")
 ONLY_VALUES = Inference()
+USUAL_RESAMPLES = 1000  # where an interval or a baseline is asked for, but not how many
 
 
 @dataclass(frozen=True)
@@ -30,20 +38,31 @@ class ComparisonTable:
         inference: What intervals and p-values were asked for.
         notes: What a person should know of how it was made.
         asked: Columns on top that options asked for: attributes of a measure.
+        differences: For each result the address of its baseline and by how much it exceeds it, None
+            where that is not known; empty without a baseline.
     """
 
     results: Sequence[tuple[tuple[Rsm, Rsm, Measure], Result]]
     inference: Inference
     notes: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
+    differences: Sequence[tuple[str, Difference | None]] = ()
 
     def records(self) -> list[dict[str, Any]]:
         """Return a record for each value: a, layer_a, b, layer_b, kernel, measure, value, reason.
 
         With `neighbours` also that number, null where a measure knows none; with a bootstrap low and
-        high, with permutations p, with either the seed.
+        high, with a baseline its address, difference, difference_low, difference_high and
+        difference_p, with permutations p; with any of them the seed.
         """
-        return [self._record(*key, result) for key, result in self.results]
+        found = [self._record(*key, result) for key, result in self.results]
+        for record, (baseline, d) in zip(found, self.differences, strict=False):
+            record["baseline"] = baseline
+            record["difference"] = d and d.value
+            record |= {f"difference_{end}": d and getattr(d, end) for end in ("low", "high", "p")}
+        if self.inference.n_resamples or self.inference.n_permutations:
+            found = [record | {"seed": self.inference.seed} for record in found]
+        return found
 
     def _record(self, a: Rsm, b: Rsm, measure: Measure, result: Result) -> dict[str, Any]:
         record: dict[str, Any] = {
@@ -61,8 +80,6 @@ class ComparisonTable:
             record |= {"low": result.low, "high": result.high}
         if self.inference.n_permutations:
             record |= {"p": result.p}
-        if self.inference.n_resamples or self.inference.n_permutations:
-            record |= {"seed": self.inference.seed}
         return record
 
 
@@ -78,6 +95,8 @@ def compare(
     align: bool = False,
     neighbours: int | None = None,
     inference: Inference = ONLY_VALUES,
+    clusters: str | Path | None = None,
+    baseline: str | Path | None = None,
     memory: int | None = None,
     on_progress: Progress | None = None,
 ) -> ComparisonTable:
@@ -101,8 +120,13 @@ def compare(
         neighbours: How many nearest neighbours of a sample count in mutual-knn, jaccard-knn and
             cknna; None means 10.
         inference: Intervals and p-values.
+        clusters: What `read_views` reads: samples with one label are drawn together. None draws each by
+            itself.
+        baseline: An RSM, or a file with layers of the same names: for a and b the difference of the
+            measure of a and b and that of the baseline and b, with 95 % interval and p, all from the
+            same resamples; 1000 unless `inference` says how many.
         memory: Bytes that may be taken; None means half of the machine's.
-        on_progress: Called with (measures, pairs of RSMs done, of all).
+        on_progress: Called with (measures, values computed, of all), resampled ones included.
 
     Raises:
         SemrsmError: A file, layer, kernel or measure is missing; an RSM is rectangular; samples differ;
@@ -124,18 +148,40 @@ def compare(
     if matched_layers:
         pairs, alone = _matched(rsms, pairs)
         notes += [f"no layer of that name to pair with: {', '.join(alone)}"] if alone else []
-    compared = as_compared(rsms, align=align, distance=distance)
+    bases = [] if baseline is None else _open(baseline, layers, kernel or rsms[0].kernel)
+    if bases and not inference.n_resamples:
+        inference = replace(inference, n_resamples=USUAL_RESAMPLES)
+    base = [bases.index(baseline_of(rsm, bases)) + len(rsms) for rsm in rsms] if bases else []
+    compared = as_compared([*rsms, *bases], align=align, distance=distance)
+    if clusters is not None:
+        inference = replace(inference, clusters=_clusters(clusters, compared[0]))
     notes += [_aligned_note(compared)] if align else []
-    found = measure_all(compared, pairs, rows, inference, memory, on_progress)
+    of_base = [(base[i], j) for i, j in pairs] if bases else []
+    found = measure_all(compared, [*pairs, *of_base], rows, inference, memory, on_progress)
     results = [
-        ((rsms[i], rsms[j], row), found.get((i, j, row.name)) or found[j, i, row.name])
-        for i, j in pairs
-        for row in rows
+        ((rsms[i], rsms[j], row), found_of(found, i, j, row)) for i, j in pairs for row in rows
     ]
+    differences = []
+    if bases:
+        for (i, j), row in itertools.product(pairs, rows):
+            other = found_of(found, base[i], j, row)
+            exceeds, reason = difference(found_of(found, i, j, row), other, inference.method)
+            notes += [f"no difference: {reason}"] if reason else []
+            differences.append((bases[base[i] - len(rsms)].address, exceeds))
     if all(result.value is None for _, result in results):
         raise SemrsmError(results[0][1].reason or "no value is defined")
     asked = () if neighbours is None else ("neighbours",)
-    return ComparisonTable(results, inference, tuple(notes), asked)
+    notes = list(dict.fromkeys(notes))
+    return ComparisonTable(results, inference, tuple(notes), asked, differences)
+
+
+def _clusters(address: str | Path, compared: ComparedRsm) -> NDArray[np.intp]:
+    """Return which samples are drawn together, (n,): those with one label."""
+    found, rsm = read_views(address), compared.rsm
+    rows = rows_of(found, rsm.shape[0], rsm.samples, rsm.address)
+    names = np.array([next(iter(found.sets[row])) for row in rows])
+    codes = np.unique(names, return_inverse=True)[1]
+    return codes if compared.order is None else codes[compared.order]
 
 
 def _rows(names: Sequence[str], neighbours: int | None) -> list[Measure]:
