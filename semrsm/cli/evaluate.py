@@ -147,8 +147,8 @@ def predictions(
 ) -> None:
     """Correlate the similarity of pairs with the Jensen-Shannon divergence of their predictions.
 
-    The more negative, the better the RSM says which samples are predicted alike. Ranking needs 72 bytes
-    of memory for each pair, 88 with --bootstrap.
+    The more negative, the better the RSM says which samples are predicted alike. Ranking needs 56 bytes
+    of memory for each pair, 68 with --bootstrap.
 
     Example: semrsm evaluate predictions dump.rsm.h5 --logits dump.h5::logits --bootstrap 1000
     """

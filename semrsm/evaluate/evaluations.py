@@ -21,9 +21,11 @@ from semrsm.evaluate.blocks import (
     symmetric_blocks,
     upper_pairs,
 )
+from semrsm.evaluate.divergences import divergence_rows, divergences
+from semrsm.evaluate.pair_correlations import dense_ranks
 from semrsm.evaluate.results import Evaluation
 from semrsm.evaluate.retrieval import multi_hot, retrieve, summarise
-from semrsm.machine import require_memory
+from semrsm.machine import cores, require_memory
 from semrsm.rsms import Rsm
 from semrsm.storage.labels import Labels, rows_of
 
@@ -170,18 +172,19 @@ class Predictions:
     @classmethod
     def of(cls, p: predictions.Floats) -> Predictions:
         """Return what probabilities (n, classes) tell."""
-        divergence = predictions.divergences(p)
-        return cls(p, divergence, predictions.dense_ranks(divergence))
+        divergence = divergences(p, cores())
+        return cls(p, divergence, dense_ranks(divergence))
 
 
-def check_predictions(rsm: Rsm, p: predictions.Floats, n_resamples: int, memory: int) -> None:
-    """Refuse an RSM without pairs, or whose pairs do not fit in memory; nothing is read for it."""
+def check_predictions(rsm: Rsm, p: predictions.Floats, n_resamples: int, memory: int) -> int:
+    """Refuse an RSM without pairs, or whose pairs do not fit in memory; return the bytes it takes."""
     refuse_no_pairs(rsm)
     n = rsm.shape[0]
     each = predictions.RESAMPLED_PAIR_BYTES if n_resamples else predictions.PAIR_BYTES
     needed = each * n * (n - 1) // 2 + 2 * p.nbytes + rsm.row_need(WORKING)
     what = f"{rsm.address}: ranking the pairs of {n} samples"
     require_memory(what, needed, memory, "take fewer samples")
+    return needed
 
 
 def predictions_of(
@@ -194,10 +197,13 @@ def predictions_of(
     values = predictions.correlations(similarity, divergence, ranks)
     undefined = dict.fromkeys(values, CONSTANT) if math.isnan(values["pearson"]) else {}
     if n_resamples:
+        spare = memory - check_predictions(rsm, p, n_resamples, memory)
+        further = int(spare // (predictions.WORKER_PAIR_BYTES * len(divergence)))
+        workers = min(cores(), 1 + further)
         intervals = (
             {}
             if undefined
-            else predictions.bootstrap(similarity, divergence, ranks, n, n_resamples, seed)
+            else predictions.bootstrap(similarity, divergence, ranks, n, n_resamples, seed, workers)
         )
         for name in tuple(values):
             interval = intervals.get(name, predictions.Interval(math.nan, math.nan))
@@ -210,7 +216,7 @@ def predictions_of(
         {name: _value(value) for name, value in values.items()},
         undefined,
         ("i", "j", "similarity", "divergence"),
-        lambda: pair_rows(row_blocks(rsm, left), predictions.divergence_rows(p)),
+        lambda: pair_rows(row_blocks(rsm, left), divergence_rows(p)),
     )
 
 

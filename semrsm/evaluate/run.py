@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from semrsm.errors import SemrsmError
-from semrsm.evaluate import predictions
+from semrsm.evaluate import divergences
 from semrsm.evaluate.evaluations import (
     Predictions,
     check_predictions,
@@ -131,9 +134,9 @@ def evaluate_predictions(
 
 def _probabilities(
     logits: str | Path | None, probabilities: str | Path | None
-) -> tuple[Scores, predictions.Floats]:
+) -> tuple[Scores, NDArray[np.float64]]:
     scores = read_scores(probabilities if logits is None else logits)  # type: ignore[arg-type]
-    check = predictions.checked_probabilities if logits is None else predictions.softmax
+    check = divergences.checked_probabilities if logits is None else divergences.softmax
     try:
         return scores, check(scores.values)
     except SemrsmError as error:
