@@ -10,13 +10,15 @@ from typing import Annotated, Any
 import typer
 
 from semrsm.cli.console import print_json, print_table, progress, say
-from semrsm.cli.resampling import Clusters, Interval, inference_of
+from semrsm.cli.resampling import Bootstrap, Clusters, Interval, inference_of
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compare import DEFAULT_MEASURES
 from semrsm.compare import compare as compare_rsms
+from semrsm.compare.models import file_of
 from semrsm.compute.parsers import parse_memory
 from semrsm.engine.kernels import KERNELS
 from semrsm.measures import MEASURES
+from semrsm.measures.rdm import RDMS
 from semrsm.plot import draw_comparison, save_figure
 from semrsm.plot.figures.canvas import check_suffix
 from semrsm.storage.tables import write_table
@@ -35,7 +37,8 @@ def compare(
         list[str],
         typer.Argument(
             metavar="RSM...",
-            help="RSM files or plain matrices (.npy, .npz, .csv, HDF5), or path::layer.",
+            help="RSM files or plain matrices (.npy, .npz, .csv, HDF5), or path::layer; labels:FILE::name"
+            " is a model RSM.",
             show_default=False,
         ),
     ],
@@ -70,6 +73,12 @@ def compare(
     align: Annotated[
         bool, typer.Option("--align", help="Take the samples in common, matched by their ids.")
     ] = False,
+    rdm: Annotated[
+        str | None,
+        typer.Option(
+            help=f"{', '.join(RDMS)}: what rsa-* and cosine correlate. (default: none)",
+        ),
+    ] = None,
     neighbours: Annotated[
         int | None,
         typer.Option(
@@ -77,9 +86,7 @@ def compare(
             help="Nearest neighbours that count in mutual-knn, jaccard-knn and cknna. (default: 10)",
         ),
     ] = None,
-    bootstrap: Annotated[
-        int, typer.Option(min=0, help="Resamples of the samples for 95 % intervals, such as 1000.")
-    ] = 0,
+    bootstrap: Bootstrap = 0,
     interval: Interval = None,
     clusters: Clusters = None,
     baseline: Annotated[
@@ -123,7 +130,7 @@ def compare(
     if plot is not None:
         check_suffix(plot)
         check_output(plot, overwrite)
-    read_first(untrusted, *rsm, clusters, baseline)
+    read_first(untrusted, *map(file_of, rsm), clusters, baseline)
     with progress() as on_progress:
         table = compare_rsms(
             rsm,
@@ -135,6 +142,7 @@ def compare(
             distance=distance,
             align=align,
             neighbours=neighbours,
+            rdm=rdm,
             inference=inference_of(bootstrap, permutations, seed, interval),
             clusters=clusters,
             baseline=baseline,

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from semrsm.compare.run import USUAL_RESAMPLES
-from semrsm.measures.inference import Inference
+from semrsm.measures.inference import USUAL_RESAMPLES, Inference
 from semrsm.measures.intervals import INTERVALS
 from semrsm.names import look_up
 
@@ -18,6 +17,16 @@ Clusters = Annotated[
         help="Samples with one label here, such as views of one thing, are resampled together.",
     ),
 ]
+Bootstrap = Annotated[
+    int, typer.Option(min=0, help="Resamples of the samples for 95 % intervals, such as 1000.")
+]
+Baseline = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RSM", help="Also the differences to this RSM, or its layers of the same names."
+    ),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the resamples.")]
 Interval = Annotated[
     str | None,
     typer.Option(

@@ -2,29 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from semrsm.compare.pairs import Found, Result
 from semrsm.errors import SemrsmError
 from semrsm.measures import Measure
 from semrsm.measures.intervals import Difference, IntervalMethod, difference_of
-from semrsm.rsms import Rsm
-
-
-def baseline_of(rsm: Rsm, baselines: Sequence[Rsm]) -> Rsm:
-    """Return which RSM is the baseline of one: the only one, or that of the layer of its name.
-
-    Raises SemrsmError if there is none.
-    """
-    if len(baselines) == 1:
-        return baselines[0]
-    for baseline in baselines:
-        if baseline.layer == rsm.layer:
-            return baseline
-    raise SemrsmError(
-        f"the baseline {baselines[0].path} has several layers and none is called '{rsm.layer}', as in"
-        f" {rsm.path}; name one: {baselines[0].path}::LAYER"
-    )
 
 
 def difference(
@@ -34,7 +15,10 @@ def difference(
     ours, theirs = result.replicates, of_baseline.replicates
     if ours is None or theirs is None:
         return None, result.reason or of_baseline.reason
-    return difference_of(ours, theirs, method), None
+    try:
+        return difference_of(ours, theirs, method), None
+    except SemrsmError as error:
+        return None, str(error)
 
 
 def found_of(found: Found, i: int, j: int, measure: Measure) -> Result:

@@ -8,10 +8,11 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
+from semrsm.compare.rdms import ComparedRdm
 from semrsm.compare.samples import ComparedRsm, strip_bytes
 from semrsm.machine import default_memory, require_memory
 from semrsm.measures import Measure, Need
-from semrsm.measures.matrices import FOR_BLOCKS
+from semrsm.measures.matrices import BLOCK_BYTES, FOR_BLOCKS
 from semrsm.measures.resamples import COUNTING
 
 Prepare = Callable[..., Any]
@@ -24,14 +25,16 @@ class ComparisonPlan:
     Attributes:
         loaded: Every RSM is read into memory once; otherwise blocks of its rows, again and again.
         rows: For each function that prepares RSMs, how many of the table's rows are prepared together.
+        at_once: How many RSMs are read together, block by block, by measures that compare many.
     """
 
     loaded: bool
     rows: dict[Prepare, int]
+    at_once: int = 2
 
 
 def plan_comparison(
-    rsms: list[ComparedRsm],
+    rsms: Sequence[ComparedRsm | ComparedRdm],
     measures: Mapping[Prepare, Sequence[Measure]],
     *,
     resample: bool = False,
@@ -77,12 +80,14 @@ def plan_comparison(
     held = (len(rsms) - 1) * max(kept.values())
     loaded = max(least.values()) + held + sum(sizes) <= granted
     left = granted - (sum(sizes) if loaded else pair)
+    strip = 0 if loaded else strip_bytes(n)
     return ComparisonPlan(
         loaded,
         {
             prepare: 1 + int((left - bytes_) / max(1, kept[prepare]))
             for prepare, bytes_ in least.items()
         },
+        2 + int((left - max(least.values())) / (BLOCK_BYTES + strip)),
     )
 
 

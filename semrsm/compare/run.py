@@ -11,22 +11,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semrsm.compare.baseline import baseline_of, difference, found_of
-from semrsm.compare.pairs import Progress, Result, measure_all
+from semrsm.compare.baseline import difference, found_of
+from semrsm.compare.models import is_model, model_of
+from semrsm.compare.pairs import Compared, Found, Progress, Result, measure_all
+from semrsm.compare.rdms import as_rdms, note_of_products
 from semrsm.compare.samples import ComparedRsm, as_compared
 from semrsm.errors import SemrsmError
 from semrsm.measures import MEASURES, Measure, of_neighbours
-from semrsm.measures.inference import Inference
+from semrsm.measures.inference import USUAL_RESAMPLES, Inference
 from semrsm.measures.intervals import Difference
+from semrsm.measures.rdm import RDMS, Rdm
 from semrsm.names import look_up
-from semrsm.rsms import Rsm, open_rsms, stored_kernels
+from semrsm.rsms import Rsm, baseline_of, open_rsms, stored_kernels
 from semrsm.storage.address import address_of
 from semrsm.storage.labels import read_views, rows_of
 from semrsm.storage.rsm_file import is_rsm_file
 
 DEFAULT_MEASURES = ("cka", "cka-debiased")
 ONLY_VALUES = Inference()
-USUAL_RESAMPLES = 1000  # where an interval or a baseline is asked for, but not how many
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class ComparisonTable:
         results: ((a, b, measure), result), pair by pair.
         inference: What intervals and p-values were asked for.
         notes: What a person should know of how it was made.
-        asked: Columns on top that options asked for: attributes of a measure.
+        with_neighbours: A column says how many neighbours count.
+        rdm: What is made of the RSMs for measures of pairs, if anything was said.
         differences: For each result the address of its baseline and by how much it exceeds it, None
             where that is not known; empty without a baseline.
     """
@@ -45,15 +48,16 @@ class ComparisonTable:
     results: Sequence[tuple[tuple[Rsm, Rsm, Measure], Result]]
     inference: Inference
     notes: tuple[str, ...] = ()
-    asked: tuple[str, ...] = ()
+    with_neighbours: bool = False
+    rdm: Rdm | None = None
     differences: Sequence[tuple[str, Difference | None]] = ()
 
     def records(self) -> list[dict[str, Any]]:
         """Return a record for each value: a, layer_a, b, layer_b, kernel, measure, value, reason.
 
-        With `neighbours` also that number, null where a measure knows none; with a bootstrap low and
-        high, with a baseline its address, difference, difference_low, difference_high and
-        difference_p, with permutations p; with any of them the seed.
+        With `neighbours` also that number, and with `rdm` its name, null where it is not for a measure;
+        with a bootstrap low and high, with a baseline its address, difference, difference_low,
+        difference_high and difference_p, with permutations p; with any of them the seed.
         """
         found = [self._record(*key, result) for key, result in self.results]
         for record, (baseline, d) in zip(found, self.differences, strict=False):
@@ -75,7 +79,10 @@ class ComparisonTable:
             "value": result.value,
             "reason": result.reason,
         }
-        record |= {name: getattr(measure, name) for name in self.asked}
+        if self.with_neighbours:
+            record |= {"neighbours": measure.neighbours}
+        if self.rdm:
+            record |= {"rdm": self.rdm.name if measure.of_pairs else None}
         if self.inference.n_resamples:
             record |= {"low": result.low, "high": result.high}
         if self.inference.n_permutations:
@@ -94,6 +101,7 @@ def compare(
     distance: bool = False,
     align: bool = False,
     neighbours: int | None = None,
+    rdm: str | None = None,
     inference: Inference = ONLY_VALUES,
     clusters: str | Path | None = None,
     baseline: str | Path | None = None,
@@ -107,7 +115,8 @@ def compare(
     symmetric measure is computed once and stands in the table both ways.
 
     Args:
-        addresses: RSM files or plain matrices, `path` or `path::layer`.
+        addresses: RSM files or plain matrices, `path` or `path::layer`; or `labels:path::array`, a
+            model: 1 where two samples have the same label, else 0.
         measures: Keys of MEASURES; none means cka and cka-debiased.
         layers: Globs of layers, for every file; none means all.
         kernel: A kernel for all RSM files, finished where not stored; None takes the first that the
@@ -119,6 +128,7 @@ def compare(
         align: Take the samples that all RSMs have, by their ids.
         neighbours: How many nearest neighbours of a sample count in mutual-knn, jaccard-knn and
             cknna; None means 10.
+        rdm: A key of RDMS: what rsa-* and cosine correlate; none means the entries of the RSMs.
         inference: Intervals and p-values.
         clusters: What `read_views` reads: samples with one label are drawn together. None draws each by
             itself.
@@ -138,7 +148,9 @@ def compare(
         0.8123
     """
     rows = _rows(measures or DEFAULT_MEASURES, neighbours)
-    left, right = _open_sides(addresses, layers, kernel, kernel_b)
+    made = _rdm(rdm, rows, distance)
+    stored = made is None or made.negative_half is None
+    left, right = _open_sides(addresses, layers, kernel, kernel_b, stored)
     rsms = left if left is right else [*left, *right]
     if distance and all(rsm.matcher is not None for rsm in rsms):
         raise SemrsmError("--distance is for plain matrices and all are RSM files; leave it out")
@@ -148,7 +160,9 @@ def compare(
     if matched_layers:
         pairs, alone = _matched(rsms, pairs)
         notes += [f"no layer of that name to pair with: {', '.join(alone)}"] if alone else []
-    bases = [] if baseline is None else _open(baseline, layers, kernel or rsms[0].kernel)
+    bases = (
+        [] if baseline is None else _open(baseline, layers, kernel or rsms[0].kernel, made is None)
+    )
     if bases and not inference.n_resamples:
         inference = replace(inference, n_resamples=USUAL_RESAMPLES)
     base = [bases.index(baseline_of(rsm, bases)) + len(rsms) for rsm in rsms] if bases else []
@@ -157,7 +171,13 @@ def compare(
         inference = replace(inference, clusters=_clusters(clusters, compared[0]))
     notes += [_aligned_note(compared)] if align else []
     of_base = [(base[i], j) for i, j in pairs] if bases else []
-    found = measure_all(compared, [*pairs, *of_base], rows, inference, memory, on_progress)
+    if made is None:
+        notes += note_of_products(rsms, rows)
+    sources, told = _sources(compared, rows, made)
+    notes += told
+    found: Found = {}
+    for read, sharing in sources:
+        found |= measure_all(read, [*pairs, *of_base], sharing, inference, memory, on_progress)
     results = [
         ((rsms[i], rsms[j], row), found_of(found, i, j, row)) for i, j in pairs for row in rows
     ]
@@ -170,9 +190,8 @@ def compare(
             differences.append((bases[base[i] - len(rsms)].address, exceeds))
     if all(result.value is None for _, result in results):
         raise SemrsmError(results[0][1].reason or "no value is defined")
-    asked = () if neighbours is None else ("neighbours",)
-    notes = list(dict.fromkeys(notes))
-    return ComparisonTable(results, inference, tuple(notes), asked, differences)
+    notes, by_hand = list(dict.fromkeys(notes)), neighbours is not None
+    return ComparisonTable(results, inference, tuple(notes), by_hand, made, differences)
 
 
 def _clusters(address: str | Path, compared: ComparedRsm) -> NDArray[np.intp]:
@@ -182,6 +201,34 @@ def _clusters(address: str | Path, compared: ComparedRsm) -> NDArray[np.intp]:
     names = np.array([next(iter(found.sets[row])) for row in rows])
     codes = np.unique(names, return_inverse=True)[1]
     return codes if compared.order is None else codes[compared.order]
+
+
+def _rdm(name: str | None, rows: Sequence[Measure], distance: bool) -> Rdm | None:
+    """Return what is to be made of RSMs; refuse it where no measure, or no matrix, takes it."""
+    if name is None:
+        return None
+    made = look_up(RDMS, name, "RDM")
+    if not any(row.of_pairs for row in rows):
+        of_pairs = ", ".join(row.name for row in MEASURES.values() if row.of_pairs)
+        raise SemrsmError(
+            f"--rdm is for {of_pairs}; name one of them with --measure, or leave --rdm out"
+        )
+    if distance and made.negative_half is not None:
+        raise SemrsmError(
+            "--rdm makes distances and --distance says that they are there; leave one out"
+        )
+    return made
+
+
+def _sources(
+    compared: list[ComparedRsm], rows: list[Measure], made: Rdm | None
+) -> tuple[list[tuple[Sequence[Compared], list[Measure]]], list[str]]:
+    """Return what is read and the measures that read it, and what a person should know of it."""
+    if made is None or made.negative_half is None:
+        return [(compared, rows)], []
+    rdms, notes = as_rdms(compared, made)
+    of_pairs, others = ([row for row in rows if row.of_pairs is wanted] for wanted in (True, False))
+    return [(rdms, of_pairs), *([(compared, others)] if others else [])], notes
 
 
 def _rows(names: Sequence[str], neighbours: int | None) -> list[Measure]:
@@ -205,22 +252,35 @@ def _open_sides(
     layers: tuple[str, ...],
     kernel: str | None,
     kernel_b: str | None,
+    stored: bool,
 ) -> tuple[list[Rsm], list[Rsm]]:
     """Return the RSMs of the table's rows and of its columns."""
     if kernel_b is not None and len(addresses) > 2:
         raise SemrsmError(
             f"--kernel-b is for the second of two files and there are {len(addresses)}; use --kernel"
         )
-    stored = next((k for address in addresses for k in stored_kernels(address)), None)
-    first = kernel or stored
+    files = [address for address in addresses if not is_model(address)]
+    if not files:
+        raise SemrsmError(
+            f"{addresses[0]} is a model of the samples of another RSM; name one to compare it with"
+        )
+    first_stored = next((k for address in files for k in stored_kernels(address)), None)
+    first = kernel or first_stored
+    like = _open(files[0], layers, first, stored)[0]
+
+    def open_one(address: str | Path, kernel: str | None) -> list[Rsm]:
+        if is_model(address):
+            return [model_of(address, like)]
+        return _open(address, layers, kernel, stored)
+
     if len(addresses) == 2 or kernel_b is not None:
         kernels = [first, kernel_b or first]
         sides = [
-            _open(address, layers, k)
+            open_one(address, k)
             for address, k in zip([addresses[0], addresses[-1]], kernels, strict=True)
         ]
     else:
-        opened = [rsm for a in dict.fromkeys(addresses) for rsm in _open(a, layers, first)]
+        opened = [rsm for a in dict.fromkeys(addresses) for rsm in open_one(a, first)]
         sides = [opened, opened]
     for flag, name in (("--kernel", kernel), ("--kernel-b", kernel_b)):
         if name is not None and not any(rsm.kernel == name for side in sides for rsm in side):
@@ -230,9 +290,11 @@ def _open_sides(
     return sides[0], sides[1]
 
 
-def _open(address: str | Path, layers: tuple[str, ...], kernel: str | None) -> list[Rsm]:
+def _open(
+    address: str | Path, layers: tuple[str, ...], kernel: str | None, stored: bool
+) -> list[Rsm]:
     plain = not is_rsm_file(address_of(address)[0])
-    return open_rsms(address, layers=layers, kernel=None if plain else kernel)
+    return open_rsms(address, layers=layers, kernel=None if plain else kernel, stored=stored)
 
 
 def _matched(

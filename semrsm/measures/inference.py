@@ -17,10 +17,11 @@ from semrsm.measures.intervals import (
 )
 from semrsm.measures.matrices import Floats, Integers, Matrix
 from semrsm.measures.measure import Measure
-from semrsm.measures.resamples import Resamples, Tick
+from semrsm.measures.resamples import Resamples, Tick, Weighted
 from semrsm.measures.weighted import no_tick
 from semrsm.names import look_up
 
+USUAL_RESAMPLES = 1000  # where an interval or a baseline is asked for, but not how many
 TIE = 1e-12  # permuted values this near to the observed one count as equal to it
 
 
@@ -133,21 +134,27 @@ def replicate_measure(
 
     Raises SemrsmError as `bootstrap` does.
     """
-    if measure.resample is not None:
-        return replicate(value, measure.resample(K, L, resamples.clusters), resamples, method, tick)
-    refuse_repeats(measure.name, method)
+    if measure.resample is None:
+        refuse_repeats(measure.name, method)
+        weighted = _without(measure, K, L)
+    else:
+        weighted = measure.resample(K, L, resamples.clusters)
+    name = measure.name
+    return replicate({name: value}, lambda c: {name: weighted(c)}, resamples, method, tick)[name]
+
+
+def _without(measure: Measure, K: Matrix, L: Matrix) -> Weighted:
+    """Return what gives a measure of some of the samples, for counts (b, n) of 0 or 1."""
     whole = [np.asarray(M[0 : M.shape[0]]) for M in (K, L)]
 
-    def without(counts: Floats) -> float:
+    def value(counts: Floats) -> float:
         at = np.ix_(counts > 0, counts > 0)
         try:
             return measure(*(M[at] for M in whole))
         except SemrsmError:
             return np.nan
 
-    return replicate(
-        value, lambda counts: np.array([without(c) for c in counts]), resamples, method, tick
-    )
+    return lambda counts: np.array([value(c) for c in counts])
 
 
 def refuse_repeats(name: str, method: IntervalMethod) -> None:

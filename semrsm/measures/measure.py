@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -79,11 +79,15 @@ class Measure:
         min_samples: The smallest n it is defined for.
         reference: The paper that defines it.
         doi: The paper's DOI.
-        alias: Its name in similarity-repository's scheme for linear kernels, if it has one.
+        alias: Its name in similarity-repository's scheme for linear kernels, if it has one; `of_pairs`
+            that of the RDM correlation.
+        of_pairs: It correlates the pairs i < j, so a row of RDMS may say what they hold.
         neighbours: How many nearest neighbours of a sample it looks at, if it does.
         need: The memory it takes.
         prepare: RSM -> what `compare` takes. Raises SemrsmError for an RSM without a value.
         compare: Two prepared RSMs -> the value. Raises SemrsmError if they differ in n.
+        compare_many: (prepared RSMs, pairs of places among them) -> their values, where comparing reads
+            the RSMs: each is read once, and BLOCK_BYTES of it held.
         resample: (K, L, clusters (n,)) -> what gives the values (b,) for counts (b, n) of the samples, as
             resamples.Resamples makes them; None where samples that are drawn twice change what it is.
         permute: (prepared RSM, order (n,)) -> the same with its samples in that order.
@@ -100,10 +104,12 @@ class Measure:
     reference: str
     doi: str
     alias: str | None = None
+    of_pairs: bool = False
     neighbours: int | None = None
     need: Need
     prepare: Callable[[Matrix], Any]
     compare: Callable[[Any, Any], float]
+    compare_many: Callable[[Sequence[Any], Sequence[tuple[int, int]]], list[float]] | None = None
     resample: Callable[[Matrix, Matrix, Integers], Weighted] | None = None
     permute: Callable[[Any, Integers], Any]
 

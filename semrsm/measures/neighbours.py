@@ -15,9 +15,9 @@ from semrsm.measures.matrices import (
     Floats,
     Integers,
     Matrix,
-    check_rsm,
     check_same_size,
-    row_blocks,
+    checked_blocks,
+    power_of_two_above,
 )
 
 K_NEAREST = 10  # unless asked for otherwise
@@ -56,22 +56,22 @@ def prepare_neighbours(matrix: Matrix, k: int) -> Neighbours:
             f"wanted at least {k + 2} samples, got {matrix.shape[0]}, for {k} nearest neighbours;"
             " use more samples or fewer neighbours"
         )
-    scale = check_rsm(matrix, at_least=k + 2)
-    found, low, high = [], np.inf, -np.inf
-    for rows, block in row_blocks(matrix):
+    found, low, high, scale = [], np.inf, -np.inf, 1.0
+    for rows, block, largest in checked_blocks(matrix, at_least=k + 2):
         own = np.arange(len(block)), np.arange(rows.start, rows.stop)
-        block /= scale
         block[own] = np.inf
         low = min(low, float(block.min()))
         block[own] = -np.inf
         high = max(high, float(block.max()))
         found.append(_nearest(block, k))
+        scale = power_of_two_above(largest)
     if low == high:
         raise SemrsmError(
             "the RSM is constant off the diagonal, so no sample has nearest neighbours;"
             " choose samples that differ"
         )
-    return Neighbours(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+    index, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return Neighbours(index, values / scale)
 
 
 def compare_mutual(a: Neighbours, b: Neighbours) -> float:

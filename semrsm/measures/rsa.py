@@ -17,7 +17,6 @@ from semrsm.measures.matrices import (
     Floats,
     Integers,
     Matrix,
-    check_rsm,
     check_same_size,
     power_of_two_above,
     upper_triangle,
@@ -46,20 +45,17 @@ class Ranks:
 
 def prepare_cosine(matrix: Matrix) -> Floats:
     """Return the pairs i < j of an RSM as a unit vector, (m,). Raises SemrsmError if all are 0."""
-    check_rsm(matrix, at_least=3)
-    return unit_vector(upper_triangle(matrix))
+    return unit_vector(upper_triangle(matrix, at_least=3))
 
 
 def prepare_pearson(matrix: Matrix) -> Floats:
     """Return the centred pairs i < j as a unit vector, (m,). Raises SemrsmError if all are equal."""
-    check_rsm(matrix, at_least=3)
-    return centred_unit_vector(upper_triangle(matrix))
+    return centred_unit_vector(upper_triangle(matrix, at_least=3))
 
 
 def prepare_ranks(matrix: Matrix) -> Ranks:
     """Rank the pairs i < j of an RSM. Raises SemrsmError if all are equal."""
-    check_rsm(matrix, at_least=3)
-    return centred_ranks(upper_triangle(matrix))
+    return centred_ranks(upper_triangle(matrix, at_least=3))
 
 
 def unit_vector(values: PairValues) -> Floats:

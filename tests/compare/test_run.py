@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from semrsm.compare import ComparisonTable, Inference, compare
 from semrsm.compare.plan import ComparisonPlan, plan_comparison
-from semrsm.compare.samples import as_compared
+from semrsm.compare.samples import ComparedRsm, as_compared
 from semrsm.errors import SemrsmError
 from semrsm.measures import MEASURES, Measure, matrices
 from semrsm.measures.inference import bootstrap, permutation_test
@@ -334,3 +334,49 @@ def test_as_many_neighbours_count_as_are_asked_for(
         compare(files, measures=["mutual-knn"], neighbours=0)
     with pytest.raises(SemrsmError, match="--neighbours is for mutual-knn, jaccard-knn, cknna"):
         compare(files, neighbours=3)
+
+
+@pytest.mark.parametrize(("at_once", "most"), [(99, 2), (4, 5), (2, 8)])
+def test_a_table_of_the_cka_family_reads_each_rsm_once_beside_preparing_it(
+    at_once: int,
+    most: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rng: np.random.Generator,
+) -> None:
+    rsms = [gram(rng) for _ in range(7)]
+    files = [save(tmp_path / f"{k}.npy", rsm) for k, rsm in enumerate(rsms)]
+    names = ["cka", "cosine-whitened"]
+    plan = ComparisonPlan(False, {MEASURES["cka"].prepare: 2}, at_once)
+    monkeypatch.setattr("semrsm.compare.pairs.plan_comparison", lambda *_, **__: plan)
+    read: dict[str, int] = {}
+
+    def counted(self: ComparedRsm, rows: slice) -> np.ndarray:
+        block = self.read(rows)
+        read[self.name] = read.get(self.name, 0) + len(block)
+        return block
+
+    monkeypatch.setattr(ComparedRsm, "__getitem__", counted)
+    records = compare(files, measures=names).records()
+    assert len(records) == 2 * 49
+    for record in records:
+        K, L = (rsms[int(Path(record[side]).stem)] for side in "ab")
+        assert record["value"] == pytest.approx(MEASURES[record["measure"]](K, L), abs=1e-12)
+    assert len(read) == 7
+    assert max(read.values()) <= most * len(rsms[0])
+
+
+@pytest.mark.parametrize("name", [m.name for m in MEASURES.values() if m.compare_many])
+def test_many_at_once_are_what_they_are_one_by_one(
+    name: str, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    measure, n = MEASURES[name], 17
+    monkeypatch.setattr(matrices, "BLOCK_BYTES", 8 * n * 5)
+    rsms = [gram(rng, n) * scale for scale in (1e-200, 1.0, 1e150, 3.0)]
+    prepared = [measure.prepare(rsm) for rsm in rsms]
+    pairs = [(0, 1), (3, 0), (2, 2), (1, 3)]
+    assert measure.compare_many is not None
+    values = measure.compare_many(prepared, pairs)
+    expected = [measure.compare(prepared[i], prepared[j]) for i, j in pairs]
+    # An angle near 0 has half the digits of its cosine.
+    assert values == pytest.approx(expected, abs=1e-6 if measure.range[0] == 0 else 1e-12)
