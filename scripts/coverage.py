@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from semrsm.errors import SemrsmError
 from semrsm.measures import MEASURES, Measure
 from semrsm.measures.inference import replicate_measure
-from semrsm.measures.intervals import INTERVALS, UNBOUNDED, Replicates, interval_of
+from semrsm.measures.intervals import INTERVALS, UNBOUNDED, interval_of
 from semrsm.measures.resamples import Resamples
 
 Floats = NDArray[np.float64]
@@ -84,7 +84,11 @@ OF_THE_LIMIT = (
     "rsa-pearson",
     "cosine",
 )  # what estimates it without, or little, bias
-RESAMPLES = {"rsa-kendall-tau-b": 60}  # quick enough
+EFFORT = {
+    "rsa-spearman": (150, 50),
+    "rsa-kendall-tau-b": (40, 25),
+}  # resamples, parts of the jackknife
+USUAL_EFFORT = (400, 50)
 SAME = {  # measures whose intervals are those of another one, on RSMs without ties
     "rsa-rho-a": "rsa-spearman",
     "rsa-kendall-tau-a": "rsa-kendall-tau-b",
@@ -99,8 +103,8 @@ def simulate(
     began = time.perf_counter()
     measure = MEASURES[name]
     methods = [m for m in INTERVALS.values() if measure.resample is not None or not m.drawn]
-    resamples = RESAMPLES.get(name, 400)
-    further = 4 * simulations if measure.resample is not None else simulations
+    resamples, parts = EFFORT.get(name, USUAL_EFFORT)
+    further = simulations if name in EFFORT or measure.resample is None else 4 * simulations
     truths = np.array(
         [of(measure, rsms(population, np.random.default_rng([2, s]), n)) for s in range(further)]
     ).mean(axis=0)
@@ -109,10 +113,10 @@ def simulate(
     values = []
     for s in range(simulations):
         K, L, M = rsms(population, np.random.default_rng([1, s]), n)
-        drawn = Resamples(np.arange(n), resamples, s, most_parts=100)
+        drawn = Resamples(np.arange(n), resamples, s, most_parts=parts)
         try:
-            found = replicate_measure(measure, K, L, drawn, most)
-            difference = found - replicate_measure(measure, K, M, drawn, most)
+            found = replicate_measure(measure, measure(K, L), K, L, drawn, most)
+            difference = found - replicate_measure(measure, measure(K, M), K, M, drawn, most)
         except SemrsmError:
             continue
         values.append((found.value, difference.value))
@@ -170,6 +174,7 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="*", default=[name for name in MEASURES if name not in SAME]
     )
+    parser.add_argument("--populations", nargs="*", default=[p.name for p in populations()])
     parser.add_argument("-n", type=int, nargs="*", default=[50, 200])
     arguments = parser.parse_args()
     rows: list[dict[str, object]] = []
@@ -179,9 +184,11 @@ def main() -> None:
     for n in arguments.n:
         for name in arguments.only:
             for population in populations():
-                if (name, population.name, str(n)) in {
-                    (r["what"], r["population"], str(r["n"])) for r in rows
-                }:
+                if population.name not in arguments.populations or (
+                    name,
+                    population.name,
+                    str(n),
+                ) in {(r["what"], r["population"], str(r["n"])) for r in rows}:
                     continue
                 rows += simulate(name, population, n, arguments.simulations, linear_rsms)
                 with arguments.out.open("w", newline="") as stream:

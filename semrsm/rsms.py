@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -339,3 +339,19 @@ def _matched(file: RsmFile, layer: str) -> Matched:
 
     symmetric = file.layer(layer).storage_mode == "symmetric"
     return Matched(blocks, *file.squared_norms(layer), symmetric)
+
+
+def baseline_of(rsm: Rsm, baselines: Sequence[Rsm]) -> Rsm:
+    """Return which RSM is the baseline of one: the only one, or that of the layer of its name.
+
+    Raises SemrsmError if there is none.
+    """
+    if len(baselines) == 1:
+        return baselines[0]
+    for baseline in baselines:
+        if baseline.layer == rsm.layer:
+            return baseline
+    raise SemrsmError(
+        f"the baseline {baselines[0].path} has several layers and none is called '{rsm.layer}', as in"
+        f" {rsm.path}; name one: {baselines[0].path}::LAYER"
+    )

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from semrsm.cli.console import print_json, print_table, progress, say
+from semrsm.cli.resampling import Bootstrap, Clusters, Interval, inference_of
 from semrsm.cli.untrusted import Untrusted, read_first
-from semrsm.compare import DEFAULT_MEASURES, CeilingTable, ComparisonTable, Inference
+from semrsm.compare import DEFAULT_MEASURES, CeilingTable, ComparisonTable
 from semrsm.compare import compare as compare_rsms
 from semrsm.compare import noise_ceiling as noise_ceiling_of
 from semrsm.compare.models import file_of
@@ -28,13 +29,9 @@ from semrsm.storage.whole_files import check_output
 Record = dict[str, Any]
 
 SHOWN = (
-    "measure",
-    "value",
-    "low",
-    "high",
-    "p",
-    "lower",
-    "upper",
+    *("measure", "value", "low", "high", "p"),
+    *("difference", "difference_low", "difference_high", "difference_p"),
+    *("lower", "upper"),
 )  # in every row of a table for people
 
 
@@ -99,9 +96,16 @@ def compare(
             help="How alike RSMs of one kind (subjects, seeds) are to their mean, instead of each other.",
         ),
     ] = False,
-    bootstrap: Annotated[
-        int, typer.Option(min=0, help="Resamples of the samples for 95 % intervals, such as 1000.")
-    ] = 0,
+    bootstrap: Bootstrap = 0,
+    interval: Interval = None,
+    clusters: Clusters = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RSM",
+            help="Also the difference to this RSM, or its layer of the same name, in place of the first.",
+        ),
+    ] = None,
     permutations: Annotated[
         int, typer.Option(min=0, help="Random orders of the samples for p-values, such as 1000.")
     ] = 0,
@@ -136,13 +140,16 @@ def compare(
     if plot is not None:
         check_suffix(plot)
         check_output(plot, overwrite)
-    read_first(untrusted, *map(file_of, rsm))
+    read_first(untrusted, *map(file_of, rsm), clusters, baseline)
     if noise_ceiling:
         unused = {
             "--kernel-b": kernel_b,
             "--matched-layers": matched_layers,
             "--neighbours": neighbours,
             "--bootstrap": bootstrap,
+            "--interval": interval,
+            "--clusters": clusters,
+            "--baseline": baseline,
             "--permutations": permutations,
             "--plot": plot,
         }
@@ -174,7 +181,9 @@ def compare(
             align=align,
             neighbours=neighbours,
             rdm=rdm,
-            inference=Inference(bootstrap, permutations, seed),
+            inference=inference_of(bootstrap, permutations, seed, interval),
+            clusters=clusters,
+            baseline=baseline,
             memory=None if memory is None else parse_memory(memory),
             on_progress=on_progress,
         )
@@ -230,7 +239,7 @@ def grids_of(
     rows, columns = (list(dict.fromkeys(place[side] for place in places)) for side in (0, 1))
     measures = list(dict.fromkeys(r["measure"] for r in records))
     whole = len(records) == len(rows) * len(columns) * len(measures)
-    if len(columns) < 2 or not whole or {"low", "p"} & set(records[0]):
+    if len(columns) < 2 or not whole or {"low", "p", "difference"} & set(records[0]):
         return []
     values = {(r["measure"], *place): r["value"] for r, place in zip(records, places, strict=True)}
     return [

@@ -2,8 +2,9 @@
 
 from semrsm.compare.asked import DEFAULT_MEASURES
 from semrsm.compare.noise_ceiling import CeilingTable, noise_ceiling
-from semrsm.compare.pairs import Inference, Result
+from semrsm.compare.pairs import Result
 from semrsm.compare.run import ComparisonTable, compare
+from semrsm.measures.inference import Inference
 
 __all__ = [
     "DEFAULT_MEASURES",

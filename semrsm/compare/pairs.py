@@ -4,36 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
-
-import numpy as np
 
 from semrsm.compare.plan import Prepare, plan_comparison
 from semrsm.compare.rdms import ComparedRdm
 from semrsm.compare.samples import ComparedRsm
 from semrsm.errors import SemrsmError
 from semrsm.measures import Measure
-from semrsm.measures.inference import bootstrap, permutation_test
+from semrsm.measures.inference import Inference, permutation_test, replicate_measure
+from semrsm.measures.intervals import Replicates, interval_of
 from semrsm.measures.matrices import Matrix
+from semrsm.measures.resamples import Tick
 
 Progress = Callable[[str, int, int], None]
 Compared = ComparedRsm | ComparedRdm
-
-
-@dataclass(frozen=True)
-class Inference:
-    """How sure the values are to be made.
-
-    Attributes:
-        n_resamples: Bootstrap samples for a 95 % percentile interval; 0 for none.
-        n_permutations: Random orders of the samples for a p-value; 0 for none.
-        seed: Of both.
-    """
-
-    n_resamples: int = 0
-    n_permutations: int = 0
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,6 +31,7 @@ class Result:
         low: Lower end of the 95 % interval; None without a bootstrap.
         high: Upper end.
         p: Two-sided p-value; None without permutations.
+        replicates: What the interval was made of; None without one.
     """
 
     value: float | None
@@ -53,6 +39,7 @@ class Result:
     low: float | None = None
     high: float | None = None
     p: float | None = None
+    replicates: Replicates | None = field(default=None, repr=False, compare=False)
 
 
 Pair = tuple[int, int]  # (row, column) of the table
@@ -76,7 +63,7 @@ def measure_all(
         measures: Rows of MEASURES.
         inference: Intervals and p-values.
         memory: Bytes that may be taken; None means half of the machine's.
-        on_progress: Called with (measures, pairs done, of all).
+        on_progress: Called with (measures, values computed, of all), resampled ones included.
 
     Raises:
         SemrsmError: Not even one pair fits in memory. What is undefined is none, but has a reason.
@@ -92,24 +79,35 @@ def measure_all(
         memory=memory,
     )
     matrices: list[Matrix] = [rsm.loaded() for rsm in rsms] if plan.loaded else [*rsms]
+    steps = inference.n_steps(rsms[0].shape[0])
     found: Found = {}
     for prepare, sharing in by_prepare.items():
         work = _work(pairs, sharing)
-        label = ", ".join(measure.name for measure in sharing)
+        tick = _ticker(on_progress, sharing, steps * sum(map(len, work.values())))
         prepared = _preparer(prepare, rsms, matrices)
         if all(measure.compare_many for measure in sharing):
             results = _many(prepared, rsms, work, plan.at_once)
         else:
             results = _one_by_one(prepared, rsms, work, plan.rows[prepare])
-        done: set[Pair] = set()
         for (i, j), measure, result in results:
-            if result.value is not None:
-                result = _with_inference(result, measure, matrices[i], matrices[j], inference)
+            tick(1)
+            if result.value is not None and steps > 1:
+                result = _sure(result, measure, matrices[i], matrices[j], inference, tick)
             found[i, j, measure.name] = result
-            done.add((i, j))
-            if on_progress:
-                on_progress(label, len(done), len(work))
     return found
+
+
+def _ticker(on_progress: Progress | None, measures: list[Measure], of: int) -> Tick:
+    """Return what counts values, and tells who waits how many of all are computed."""
+    label, done = ", ".join(measure.name for measure in measures), 0
+
+    def tick(more: int) -> None:
+        nonlocal done
+        done += more
+        if on_progress:
+            on_progress(label, done, of)
+
+    return tick
 
 
 def _work(pairs: list[Pair], measures: list[Measure]) -> Work:
@@ -219,23 +217,24 @@ def _reason(error: SemrsmError, name: str) -> str:
     return f"{name}{text[7:]}" if text.startswith("the RSM is ") else f"{name}: {text}"
 
 
-def _with_inference(
-    result: Result, measure: Measure, a: Matrix, b: Matrix, inference: Inference
+def _sure(
+    result: Result, measure: Measure, K: Matrix, L: Matrix, inference: Inference, tick: Tick
 ) -> Result:
     """Add the interval and the p-value that were asked for, or why there is none."""
-    if not inference.n_resamples and not inference.n_permutations:
-        return result
-    K, L = (
-        m.loaded() if isinstance(m, (ComparedRsm, ComparedRdm)) else np.asarray(m[:])
-        for m in (a, b)
-    )
-    try:
-        if inference.n_resamples:
-            interval = bootstrap(measure, K, L, inference.n_resamples, seed=inference.seed)
-            result = replace(result, low=interval.low, high=interval.high)
-        if inference.n_permutations:
-            test = permutation_test(measure, K, L, inference.n_permutations, inference.seed)
-            result = replace(result, p=test.p)
-    except SemrsmError as error:
-        return replace(result, reason=str(error))
-    return result
+    if inference.n_permutations or measure.resample is None:
+        kinds = ComparedRsm, ComparedRdm
+        K, L = (m.loaded() if isinstance(m, kinds) else m for m in (K, L))
+    assert result.value is not None
+    reason = None
+    if inference.n_resamples:
+        try:
+            method, resamples = inference.method, inference.resamples(K.shape[0])
+            made = replicate_measure(measure, result.value, K, L, resamples, method, tick)
+            interval = interval_of(made, method, measure.range)
+            result = replace(result, low=interval.low, high=interval.high, replicates=made)
+        except SemrsmError as error:
+            reason = str(error)
+    if inference.n_permutations:
+        test = permutation_test(measure, K, L, inference.n_permutations, inference.seed, tick)
+        result = replace(result, p=test.p)
+    return replace(result, reason=reason)

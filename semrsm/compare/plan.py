@@ -13,6 +13,7 @@ from semrsm.compare.samples import ComparedRsm, strip_bytes
 from semrsm.machine import default_memory, require_memory
 from semrsm.measures import Measure, Need
 from semrsm.measures.matrices import BLOCK_BYTES, FOR_BLOCKS
+from semrsm.measures.resamples import COUNTING
 
 Prepare = Callable[..., Any]
 
@@ -45,8 +46,8 @@ def plan_comparison(
     Args:
         rsms: All RSMs of the table, of the same n.
         measures: The measures by the function that they prepare RSMs with.
-        resample: Bootstrap intervals are wanted, which need two whole RSMs in memory.
-        permute: Permutation tests are wanted, which need as much and a copy.
+        resample: Intervals are wanted: some measures need two whole RSMs in memory for them.
+        permute: Permutation tests are wanted, which need two whole RSMs and a copy.
         memory: Bytes granted; None means `default_memory()`.
 
     Raises:
@@ -57,7 +58,8 @@ def plan_comparison(
     entries = n**2
     sizes = [rsm.dtype.itemsize * entries for rsm in rsms]
     itemsize = max(rsm.dtype.itemsize for rsm in rsms)
-    pair = 2 * itemsize * entries if resample or permute else 0
+    whole = permute or any(m.resample is None for sharing in measures.values() for m in sharing)
+    pair = 2 * itemsize * entries if whole and (resample or permute) else 0
     needs = {
         prepare: reduce(or_, (measure.need for measure in sharing))
         for prepare, sharing in measures.items()
@@ -67,6 +69,7 @@ def plan_comparison(
         + 2 * strip_bytes(n)
         + _working(need, resample, permute, itemsize) * entries
         + (need.sample + 2 * need.kept_sample) * n
+        + resample * COUNTING
         for prepare, need in needs.items()
     }
     needed = max(least.values()) + pair

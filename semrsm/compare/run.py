@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from semrsm.compare.asked import measures_of, rdm_of
-from semrsm.compare.pairs import Compared, Found, Inference, Progress, Result, measure_all
+from semrsm.compare.baseline import difference, found_of
+from semrsm.compare.pairs import Compared, Found, Progress, Result, measure_all
 from semrsm.compare.rdms import as_rdms, note_of_products
 from semrsm.compare.samples import ComparedRsm, as_compared
-from semrsm.compare.sides import open_sides
+from semrsm.compare.sides import open_side, open_sides
 from semrsm.errors import SemrsmError
 from semrsm.measures import Measure
+from semrsm.measures.inference import USUAL_RESAMPLES, Inference
+from semrsm.measures.intervals import Difference
 from semrsm.measures.rdm import Rdm
-from semrsm.rsms import Rsm
+from semrsm.rsms import Rsm, baseline_of
+from semrsm.storage.labels import read_views, rows_of
 
 ONLY_VALUES = Inference()
 
@@ -31,6 +38,8 @@ class ComparisonTable:
         notes: What a person should know of how it was made.
         with_neighbours: A column says how many neighbours count.
         rdm: What is made of the RSMs for measures of pairs, if anything was said.
+        differences: For each result the address of its baseline and by how much it exceeds it, None
+            where that is not known; empty without a baseline.
     """
 
     results: Sequence[tuple[tuple[Rsm, Rsm, Measure], Result]]
@@ -38,14 +47,23 @@ class ComparisonTable:
     notes: tuple[str, ...] = ()
     with_neighbours: bool = False
     rdm: Rdm | None = None
+    differences: Sequence[tuple[str, Difference | None]] = ()
 
     def records(self) -> list[dict[str, Any]]:
         """Return a record for each value: a, layer_a, b, layer_b, kernel, measure, value, reason.
 
         With `neighbours` also that number, and with `rdm` its name, null where it is not for a measure;
-        with a bootstrap low and high, with permutations p, with either the seed.
+        with a bootstrap low and high, with a baseline its address, difference, difference_low,
+        difference_high and difference_p, with permutations p; with any of them the seed.
         """
-        return [self._record(*key, result) for key, result in self.results]
+        found = [self._record(*key, result) for key, result in self.results]
+        for record, (baseline, d) in zip(found, self.differences, strict=False):
+            record["baseline"] = baseline
+            record["difference"] = d and d.value
+            record |= {f"difference_{end}": d and getattr(d, end) for end in ("low", "high", "p")}
+        if self.inference.n_resamples or self.inference.n_permutations:
+            found = [record | {"seed": self.inference.seed} for record in found]
+        return found
 
     def _record(self, a: Rsm, b: Rsm, measure: Measure, result: Result) -> dict[str, Any]:
         record: dict[str, Any] = {
@@ -66,8 +84,6 @@ class ComparisonTable:
             record |= {"low": result.low, "high": result.high}
         if self.inference.n_permutations:
             record |= {"p": result.p}
-        if self.inference.n_resamples or self.inference.n_permutations:
-            record |= {"seed": self.inference.seed}
         return record
 
 
@@ -84,6 +100,8 @@ def compare(
     neighbours: int | None = None,
     rdm: str | None = None,
     inference: Inference = ONLY_VALUES,
+    clusters: str | Path | None = None,
+    baseline: str | Path | None = None,
     memory: int | None = None,
     on_progress: Progress | None = None,
 ) -> ComparisonTable:
@@ -109,8 +127,13 @@ def compare(
             cknna; None means 10.
         rdm: A key of RDMS: what rsa-* and cosine correlate; none means the entries of the RSMs.
         inference: Intervals and p-values.
+        clusters: What `read_views` reads: samples with one label are drawn together. None draws each by
+            itself.
+        baseline: An RSM, or a file with layers of the same names: for a and b the difference of the
+            measure of a and b and that of the baseline and b, with 95 % interval and p, all from the
+            same resamples; 1000 unless `inference` says how many.
         memory: Bytes that may be taken; None means half of the machine's.
-        on_progress: Called with (measures, pairs of RSMs done, of all).
+        on_progress: Called with (measures, values computed, of all), resampled ones included.
 
     Raises:
         SemrsmError: A file, layer, kernel or measure is missing; an RSM is rectangular; samples differ;
@@ -134,23 +157,47 @@ def compare(
     if matched_layers:
         pairs, alone = _matched(rsms, pairs)
         notes += [f"no layer of that name to pair with: {', '.join(alone)}"] if alone else []
-    compared = as_compared(rsms, align=align, distance=distance)
+    bases = (
+        [] if baseline is None else open_side(baseline, layers, kernel or rsms[0].kernel, stored)
+    )
+    if bases and not inference.n_resamples:
+        inference = replace(inference, n_resamples=USUAL_RESAMPLES)
+    base = [bases.index(baseline_of(rsm, bases)) + len(rsms) for rsm in rsms] if bases else []
+    compared = as_compared([*rsms, *bases], align=align, distance=distance)
+    if clusters is not None:
+        inference = replace(inference, clusters=_clusters(clusters, compared[0]))
     notes += [_aligned_note(compared)] if align else []
+    of_base = [(base[i], j) for i, j in pairs] if bases else []
     if made is None:
         notes += note_of_products(rsms, rows)
     sources, told = _sources(compared, rows, made)
     notes += told
     found: Found = {}
     for read, sharing in sources:
-        found |= measure_all(read, pairs, sharing, inference, memory, on_progress)
+        found |= measure_all(read, [*pairs, *of_base], sharing, inference, memory, on_progress)
     results = [
-        ((rsms[i], rsms[j], row), found.get((i, j, row.name)) or found[j, i, row.name])
-        for i, j in pairs
-        for row in rows
+        ((rsms[i], rsms[j], row), found_of(found, i, j, row)) for i, j in pairs for row in rows
     ]
+    differences = []
+    if bases:
+        for (i, j), row in itertools.product(pairs, rows):
+            other = found_of(found, base[i], j, row)
+            exceeds, reason = difference(found_of(found, i, j, row), other, inference.method)
+            notes += [f"no difference: {reason}"] if reason else []
+            differences.append((bases[base[i] - len(rsms)].address, exceeds))
     if all(result.value is None for _, result in results):
         raise SemrsmError(results[0][1].reason or "no value is defined")
-    return ComparisonTable(results, inference, tuple(notes), neighbours is not None, made)
+    notes, by_hand = list(dict.fromkeys(notes)), neighbours is not None
+    return ComparisonTable(results, inference, tuple(notes), by_hand, made, differences)
+
+
+def _clusters(address: str | Path, compared: ComparedRsm) -> NDArray[np.intp]:
+    """Return which samples are drawn together, (n,): those with one label."""
+    found, rsm = read_views(address), compared.rsm
+    rows = rows_of(found, rsm.shape[0], rsm.samples, rsm.address)
+    names = np.array([next(iter(found.sets[row])) for row in rows])
+    codes = np.unique(names, return_inverse=True)[1]
+    return codes if compared.order is None else codes[compared.order]
 
 
 def _sources(

@@ -37,9 +37,9 @@ from semrsm.measures.references import (
 
 __all__ = ["INVARIANCES", "MEASURES", "Direction", "Invariance", "Measure", "Need", "of_neighbours"]
 
-CENTRED = Need(resample=22)
-RANKS = Need(held=4, prepare=26, resample=42)
-PAIRS_OF_PAIRS = Need(compare=23, resample=42)  # of Kendall's tau, on ranks
+CENTRED = Need(resample=0)
+RANKS = Need(held=4, prepare=26, resample=52)
+PAIRS_OF_PAIRS = Need(compare=23, resample=52)  # of Kendall's tau, on ranks
 
 MEASURES: dict[str, Measure] = {
     measure.name: measure
@@ -107,7 +107,7 @@ MEASURES: dict[str, Measure] = {
             min_samples=3,
             reference=KRIEGESKORTE,
             doi="10.3389/neuro.06.004.2008",
-            need=Need(held=4, prepare=13, resample=35),
+            need=Need(held=4, prepare=13, resample=0),
             of_pairs=True,
             prepare=rsa.prepare_pearson,
             compare=rsa.compare_vectors,
@@ -193,7 +193,7 @@ MEASURES: dict[str, Measure] = {
             min_samples=3,
             reference=DIEDRICHSEN,
             doi="10.51628/001c.27664",
-            need=Need(held=4, prepare=9, resample=31),
+            need=Need(held=4, prepare=9, resample=0),
             of_pairs=True,
             prepare=rsa.prepare_cosine,
             compare=rsa.compare_vectors,

@@ -17,10 +17,48 @@ from semrsm.measures.intervals import (
 )
 from semrsm.measures.matrices import Floats, Integers, Matrix
 from semrsm.measures.measure import Measure
-from semrsm.measures.resamples import Resamples, Tick
+from semrsm.measures.resamples import Resamples, Tick, Weighted
 from semrsm.measures.weighted import no_tick
+from semrsm.names import look_up
 
+USUAL_RESAMPLES = 1000  # where an interval or a baseline is asked for, but not how many
 TIE = 1e-12  # permuted values this near to the observed one count as equal to it
+
+
+@dataclass(frozen=True)
+class Inference:
+    """How sure values are to be made.
+
+    Attributes:
+        n_resamples: Bootstrap samples for 95 % intervals; 0 for no intervals.
+        n_permutations: Random orders of the samples for a p-value; 0 for none.
+        seed: Of both.
+        interval: Key of INTERVALS.
+        clusters: (n,) which samples are drawn together; None draws each by itself.
+    """
+
+    n_resamples: int = 0
+    n_permutations: int = 0
+    seed: int = 0
+    interval: str = "corrected"
+    clusters: Integers | None = None
+
+    @property
+    def method(self) -> IntervalMethod:
+        """How intervals are made of resamples."""
+        return look_up(INTERVALS, self.interval, "interval")
+
+    def resamples(self, n: int) -> Resamples:
+        """Return the resamples of n samples; raises SemrsmError if all are one cluster."""
+        return Resamples.of(n, self.n_resamples, self.seed, self.clusters)
+
+    def n_steps(self, n: int) -> int:
+        """Return how many values are computed for one value of n samples, itself included."""
+        steps = 1 + self.n_permutations
+        if self.n_resamples:
+            resamples = self.resamples(n)
+            steps += self.method.drawn * self.n_resamples + self.method.left_out * resamples.n_parts
+        return steps
 
 
 @dataclass(frozen=True)
@@ -76,41 +114,47 @@ def bootstrap(
     >>> x = np.random.default_rng(0).standard_normal((20, 5))
     >>> interval = bootstrap(MEASURES["rsa-pearson"], x @ x.T, x[:, :3] @ x[:, :3].T, 200)
     >>> round(interval.low, 2), round(interval.high, 2)
-    (0.41, 0.85)
+    (0.41, 0.84)
     """
     resamples = Resamples.of(K.shape[0], n_resamples, seed, clusters)
-    replicates = replicate_measure(measure, K, L, resamples, INTERVALS[method])
+    replicates = replicate_measure(measure, measure(K, L), K, L, resamples, INTERVALS[method])
     return interval_of(replicates, INTERVALS[method], measure.range)
 
 
 def replicate_measure(
     measure: Measure,
+    value: float,
     K: Matrix,
     L: Matrix,
     resamples: Resamples,
     method: IntervalMethod,
     tick: Tick = no_tick,
 ) -> Replicates:
-    """Return a measure of two RSMs with the replicates that a method needs; as `bootstrap` tells.
+    """Return the value of a measure of two RSMs with the replicates that a method needs.
 
     Raises SemrsmError as `bootstrap` does.
     """
-    value = measure(K, L)
-    if measure.resample is not None:
-        return replicate(value, measure.resample(K, L, resamples.clusters), resamples, method, tick)
-    refuse_repeats(measure.name, method)
+    if measure.resample is None:
+        refuse_repeats(measure.name, method)
+        weighted = _without(measure, K, L)
+    else:
+        weighted = measure.resample(K, L, resamples.clusters)
+    name = measure.name
+    return replicate({name: value}, lambda c: {name: weighted(c)}, resamples, method, tick)[name]
+
+
+def _without(measure: Measure, K: Matrix, L: Matrix) -> Weighted:
+    """Return what gives a measure of some of the samples, for counts (b, n) of 0 or 1."""
     whole = [np.asarray(M[0 : M.shape[0]]) for M in (K, L)]
 
-    def without(counts: Floats) -> float:
+    def value(counts: Floats) -> float:
         at = np.ix_(counts > 0, counts > 0)
         try:
             return measure(*(M[at] for M in whole))
         except SemrsmError:
             return np.nan
 
-    return replicate(
-        value, lambda counts: np.array([without(c) for c in counts]), resamples, method, tick
-    )
+    return lambda counts: np.array([value(c) for c in counts])
 
 
 def refuse_repeats(name: str, method: IntervalMethod) -> None:

@@ -6,14 +6,14 @@ How often each interval holds the true value is measured by scripts/coverage.py:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from semrsm.errors import SemrsmError
 from semrsm.measures.matrices import Floats
-from semrsm.measures.resamples import Resamples, Tick, Weighted
+from semrsm.measures.resamples import Resamples, Tick
 from semrsm.measures.weighted import no_tick
 
 LEVEL = 0.95
@@ -98,43 +98,38 @@ class Difference:
 
 
 def replicate(
-    value: float,
-    weighted: Weighted,
+    values: Mapping[str, float],
+    weighted: Callable[[Floats], Mapping[str, Floats]],
     resamples: Resamples,
     method: IntervalMethod,
     tick: Tick = no_tick,
-) -> Replicates:
-    """Return a value with the replicates that a method needs.
+) -> dict[str, Replicates]:
+    """Return values by name with the replicates that a method needs.
 
     Args:
-        value: Of the samples as they are.
-        weighted: Counts (b, n) -> values (b,), NaN where undefined.
+        values: Of the samples as they are.
+        weighted: Counts (b, n) -> values (b,) of each name, NaN where undefined.
         resamples: What is drawn.
         method: A row of INTERVALS.
         tick: Called with the number of counts done.
-
-    Raises:
-        SemrsmError: More than a tenth of the resamples are undefined.
     """
-    found = []
+    found: list[dict[str, Floats]] = []
     for wanted, chunks in ((method.drawn, resamples.drawn), (method.left_out, resamples.left_out)):
-        parts = [np.empty(0)]
+        parts: dict[str, list[Floats]] = {name: [np.empty(0)] for name in values}
         for counts in chunks() if wanted else ():
-            parts.append(weighted(counts))
+            for name, some in weighted(counts).items():
+                parts[name].append(some)
             tick(len(counts))
-        values = np.concatenate(parts)
-        undefined = int(np.isnan(values).sum())
-        if undefined > MOST_UNDEFINED * len(values):
-            raise SemrsmError(
-                f"no interval: the value is undefined for {undefined} of {len(values)} resamples of"
-                f" {resamples.n_clusters} samples or clusters; use more samples"
-            )
-        found.append(values)
-    return Replicates(value, *found)
+        found.append({name: np.concatenate(some) for name, some in parts.items()})
+    drawn, left_out = found
+    return {name: Replicates(v, drawn[name], left_out[name]) for name, v in values.items()}
 
 
 def interval_of(replicates: Replicates, method: IntervalMethod, span: Ends = UNBOUNDED) -> Interval:
-    """Return the 95 % interval of a value whose smallest and largest possible ones are `span`."""
+    """Return the 95 % interval of a value whose smallest and largest possible ones are `span`.
+
+    Raises SemrsmError if more than a tenth of the resamples are undefined.
+    """
     undefined = int(np.isnan(replicates.drawn).sum())
     return Interval(*method.ends(_defined(replicates), span), undefined)
 
@@ -143,6 +138,8 @@ def difference_of(
     replicates: Replicates, baseline: Replicates, method: IntervalMethod
 ) -> Difference:
     """Return the difference of two values of the same samples, whose draws are equal.
+
+    Raises SemrsmError if more than a tenth of the resamples are undefined.
 
     >>> a = Replicates(0.5, np.array([]), np.array([0.4, 0.5, 0.6]))
     >>> b = Replicates(0.2, np.array([]), np.array([0.1, 0.2, 0.3]))
@@ -155,6 +152,13 @@ def difference_of(
 
 
 def _defined(r: Replicates) -> Replicates:
+    for values in (r.drawn, r.left_out):
+        undefined = int(np.isnan(values).sum())
+        if undefined > MOST_UNDEFINED * len(values):
+            raise SemrsmError(
+                f"no interval: the value is undefined for {undefined} of {len(values)} resamples; use more"
+                " samples"
+            )
     return Replicates(r.value, *(v[~np.isnan(v)] for v in (r.drawn, r.left_out)))
 
 

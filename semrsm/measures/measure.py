@@ -36,7 +36,7 @@ class Need:
         held: Bytes that a prepared RSM keeps, for each entry of an (n, n) RSM.
         prepare: Bytes that preparing takes at its peak, with what it then keeps, for each entry.
         compare: Bytes that comparing two prepared RSMs takes at its peak, for each entry.
-        resample: Bytes that one bootstrap sample takes at its peak, for each entry.
+        resample: Bytes that a resample takes at its peak, for each entry, beside COUNTING.
         sample: Bytes for each of the n samples that the pair in work takes on top.
         kept_sample: Bytes for each sample that a prepared RSM keeps on top.
     """

@@ -10,7 +10,8 @@ import numpy as np
 from semrsm.errors import SemrsmError
 from semrsm.measures.matrices import Floats, Integers
 
-CHUNK_BYTES = 2**26  # of the counts that are worked on at once
+CHUNK_BYTES = 2**24  # of the counts that are worked on at once
+COUNTING = 12 * CHUNK_BYTES  # that resampling takes, whatever the measure
 
 Weighted = Callable[[Floats], Floats]  # counts (b, n) -> values (b,), NaN where undefined
 Tick = Callable[[int], None]  # is told how many counts are done

@@ -98,7 +98,7 @@ def evaluation(folder: Path, kind: str, **options: object) -> Iterable[Evaluatio
         ("views", "cosine", 135 << 20),
         ("views", "linear", 135 << 20),
         ("views", "cosine", 200 << 20),
-        ("predictions", "cosine", 350 << 20),
+        ("predictions", "cosine", 260 << 20),
     ],
 )
 def test_no_more_is_allocated_than_is_granted(

@@ -12,7 +12,9 @@ import pytest
 
 from semrsm.data import digits_path
 from semrsm.errors import SemrsmError
-from semrsm.evaluate.predictions import correlations, dense_ranks, divergences, softmax
+from semrsm.evaluate.divergences import divergences, softmax
+from semrsm.evaluate.pair_correlations import dense_ranks
+from semrsm.evaluate.predictions import correlations
 from semrsm.experiments.run import EXPERIMENTS, Outcome, run_experiments
 from semrsm.experiments.tables import count_changes
 from semrsm.rsms import read_rsm
