@@ -59,9 +59,9 @@ def methods(
 ) -> None:
     """List every matcher, kernel, measure, evaluation and solver, or try the matchers on your data.
 
-    With --on, every matcher matches the same random pairs, in blocks of up
-    to 2^20 affinities, on one CPU thread. ms_median and ms_p90 are milliseconds
-    per pair over the blocks; ms_prepare is per sample, made ready once, and not
+    With --on, every matcher matches the same random pairs, in chunks as large
+    as those of semrsm compute, on one CPU thread. ms_median and ms_p90 are
+    milliseconds per pair over the chunks; ms_prepare is per sample, made ready once, and not
     in them; reading is not timed. whole_seconds estimates the layer's RSM on
     one thread from both; k cores take about a k-th. relative_mean and
     relative_worst are m over the optimal m. gap_mean is how much a cosine could

@@ -67,6 +67,17 @@ def plot(
         int | None, typer.Option("--k", help="Images to retrieve for each query; 5 if left out.")
     ] = None,
     title: Annotated[str | None, typer.Option(help="Title above the picture.")] = None,
+    vmin: Annotated[
+        float | None,
+        typer.Option(help="Value of the first colour. (default: from the values, or the measure)"),
+    ] = None,
+    vmax: Annotated[float | None, typer.Option(help="Value of the last colour.")] = None,
+    own_scales: Annotated[
+        bool,
+        typer.Option(
+            "--own-scales", help="A colour scale for each heat map; else one for all of a kernel."
+        ),
+    ] = False,
     memory: Annotated[
         str | None,
         typer.Option(metavar="SIZE", help="May be taken, such as 4GiB. (default: half of all)"),
@@ -76,9 +87,11 @@ def plot(
 ) -> None:
     """Draw RSMs, or tables of comparisons and evaluations, as PNG, PDF or SVG.
 
-    An RSM of more than 2000 samples is drawn as a heat map of the means of its entries over square cells,
-    read by blocks of rows. The kinds side-by-side, mds and dendrogram and the order cluster need whole
-    RSMs, and are refused with the number needed where these do not fit.
+    Heat maps of one kernel share a colour scale (of the linear kernel, those of one layer); tables of a
+    measure have the colours of its range. An RSM of more than 2000 samples, or of 600 in a grid of
+    several, is drawn as a heat map of the means of its entries over square cells, read by blocks of rows.
+    The kinds side-by-side, mds and dendrogram and the order cluster need whole RSMs, and are refused with
+    the number needed where these do not fit.
 
     Example: semrsm plot digits.rsm.h5 -o layer3.png -l '*layer3' --labels digits.h5::labels
     """
@@ -96,6 +109,9 @@ def plot(
         queries=parse_queries(queries),
         k=k,
         title=title,
+        vmin=vmin,
+        vmax=vmax,
+        own_scales=own_scales or None,
     )
     save_figure(draw_plot(kind, inputs, options, granted), out, overwrite)
     say(f"wrote {out}")
