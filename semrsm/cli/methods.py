@@ -57,7 +57,7 @@ def methods(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     **options: Any,
 ) -> None:
-    """List every matcher, kernel, measure and solver, or try the matchers on your data.
+    """List every matcher, kernel, measure, evaluation and solver, or try the matchers on your data.
 
     With --on, every matcher matches the same random pairs, in chunks as large
     as those of semrsm compute, on one CPU thread. ms_median and ms_p90 are
@@ -113,6 +113,7 @@ def _try(
 def _rows() -> list[dict[str, Any]]:
     from semrsm.engine.assignment import SOLVERS
     from semrsm.engine.matchers import MATCHERS
+    from semrsm.evaluate import EVALUATIONS
     from semrsm.measures import MEASURES
 
     rows = [
@@ -126,6 +127,9 @@ def _rows() -> list[dict[str, Any]]:
         facts = f"{measure.direction}, {low:.4g} to {high:.4g}"
         source = f"{measure.reference}, doi:{measure.doi}"
         rows.append(_row("measure", measure.name, measure.summary, facts, source))
+    for e in EVALUATIONS.values():
+        facts = f"semrsm evaluate {e.name}: {', '.join(metric.name for metric in e.metrics)}"
+        rows.append(_row("evaluation", e.name, e.summary, facts, f"{e.reference}, doi:{e.doi}"))
     for s in SOLVERS.values():
         installed = "installed" if s.available() else "not installed"
         rows.append(_row("solver", s.name, s.summary, f"{s.device}, {installed}", s.reference))

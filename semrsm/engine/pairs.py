@@ -98,15 +98,17 @@ def match_pairs(rows: Block, columns: Block, pairs: Tensor, work: Work) -> Match
     return work.device.backend.match(rows, columns, pairs, work)
 
 
-def pairs_of(tile: Tile) -> Tensor:
+def pairs_of(tile: Tile, with_itself: bool = False) -> Tensor:
     """Return the pairs of a tile, (P, 2) int64, counted from its corner, row by row.
+
+    With `with_itself` those of a diagonal tile hold every sample with itself, too.
 
     >>> pairs_of(Tile(range(3), range(3), symmetric_diagonal=True)).tolist()
     [[0, 1], [0, 2], [1, 2]]
     """
     a, b = tile.shape
     if tile.symmetric_diagonal:
-        return torch.triu_indices(a, a, offset=1).T
+        return torch.triu_indices(a, a, offset=0 if with_itself else 1).T
     return torch.cartesian_prod(torch.arange(a), torch.arange(b))
 
 

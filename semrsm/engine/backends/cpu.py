@@ -63,13 +63,14 @@ def chunks(piece: Tile, work: Work, budget: Budget) -> list[Tensor]:
     A matcher that takes whole blocks gets bands of rows instead: all their pairs are one product.
     """
     if work.matcher.in_chunks:
-        return [chunk for chunk in _by_blocks(pairs_of(piece)).split(budget.chunk) if len(chunk)]
-    return bands(piece, budget)
+        pairs = _by_blocks(pairs_of(piece, with_itself=not work.matcher.permutation))
+        return [chunk for chunk in pairs.split(budget.chunk) if len(chunk)]
+    return bands(piece, work, budget)
 
 
-def bands(piece: Tile, budget: Budget) -> list[Tensor]:
+def bands(piece: Tile, work: Work, budget: Budget) -> list[Tensor]:
     """Return the pairs of a piece in bands of rows."""
-    pairs = pairs_of(piece)
+    pairs = pairs_of(piece, with_itself=not work.matcher.permutation)
     band = max(LEAST_BAND, budget.piece // 8)
     ends = pairs.new_tensor(range(band, len(piece.rows), band))
     first_of = torch.searchsorted(pairs[:, 0].contiguous(), ends)

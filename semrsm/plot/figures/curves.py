@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 
 EACH_LAYER = 0.17  # inches, at least: names of 7 points stand upright side by side
 LETTERS = 28  # of the name of a layer
-COUNTS = ("queries", "excluded")  # of an evaluation: they say of how many a value is the mean
+COUNTS = (
+    "queries",
+    "excluded",
+    "excluded-views",
+)  # of an evaluation: they say of how many a value is the mean
 
 
 @dataclass(frozen=True)
