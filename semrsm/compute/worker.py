@@ -7,7 +7,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,8 +84,7 @@ class Worker:
             "solver": plan.solver,
             "device": plan.work.device.describe(),
             "versions": versions(),
-            "seconds": found.seconds,
-            "solved_again": found.solved_again,
+            **asdict(found.effort),
         }
         return TileFile(found.matched, found.upper_bound, made)
 
