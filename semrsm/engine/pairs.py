@@ -16,7 +16,7 @@ from semrsm.engine.certificate import bounds_of_pairs
 from semrsm.engine.devices import Device
 from semrsm.engine.maps import Maps, type_of_values
 from semrsm.engine.matchers import Matcher, Matches, Settings
-from semrsm.engine.tiles import Tile
+from semrsm.engine.tiles import LARGEST_WORK, Tile
 from semrsm.errors import SemrsmError
 
 
@@ -173,8 +173,8 @@ def alike_again(
     def match(x: Block, y: Block, pairs: Tensor) -> Matches:
         return wide.matcher.match(x.prepared, y.prepared, pairs, settings)
 
-    # What the chunk takes is granted. A sample is there once as it is read, once ready.
-    granted = len(found.pairs) * pair_bytes(work, S, C)
+    # What a chunk takes on the CPU is granted. A sample is there once as it is read, once ready.
+    granted = min(len(found.pairs) * pair_bytes(work, S, C), LARGEST_WORK)
     sizes = 2 * wide.sample_bytes(S, C), pair_bytes(wide, S, C), granted
     batches = batches_of(found.pairs, places.cpu(), *sizes)
     for again in match_again(rows, columns, found.pairs, match, batches):
