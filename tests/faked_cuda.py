@@ -186,3 +186,14 @@ def _tensors(values: Any) -> Iterator[torch.Tensor]:
             yield value
         elif isinstance(value, (tuple, list)):
             yield from _tensors(value)
+
+
+class Lasting:
+    """What pytest's monkeypatch does, for good: in a process of its own."""
+
+    setattr = staticmethod(setattr)
+
+    @staticmethod
+    def setitem(table: dict, key: str, value: Any) -> None:
+        """Put a value into a table."""
+        table[key] = value

@@ -46,6 +46,10 @@ def pair(
     sigma: Annotated[
         float | None, typer.Option(help="Width of rbf; without one it is left out.")
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Match on auto, cpu, cuda or cuda:N. (default: cpu)"),
+    ] = None,
     matching: Annotated[
         Path | None,
         typer.Option(
@@ -81,9 +85,8 @@ def pair(
         check_suffix(plot)
     for path in filter(None, (matching, plot)):
         check_output(path, overwrite)
-    found = compare_pair(
-        activations, i, j, layer=layer, matcher=matcher, sigma=sigma, **given(options)
-    )
+    asked = given({"device": device, **options})
+    found = compare_pair(activations, i, j, layer=layer, matcher=matcher, sigma=sigma, **asked)
     figure = _draw(found, images) if plot else None
     if matching:
         content = io.BytesIO()

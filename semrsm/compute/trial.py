@@ -88,10 +88,11 @@ def try_matchers(
     pairs: int = 200,
     seed: int = 0,
     seconds: float = 60.0,
+    device: str = "cpu",
     on_progress: Progress = lambda layer, pairs, of: None,
     **reading: Any,
 ) -> list[Trial]:
-    """Match some random pairs of each layer with every matcher, on one CPU thread.
+    """Match some random pairs of each layer with every matcher, on one CPU thread or a GPU.
 
     The pairs are drawn in blocks of k x k, k random samples against k others, the size in which
     `semrsm compute` keeps affinities in the caches; every matcher gets the same blocks, in turn. A
@@ -106,6 +107,7 @@ def try_matchers(
         seed: Of the draw.
         seconds: A matcher that has taken longer on a layer is given no further block; the optimum,
             its certificate included, is found for all of them and stops the layer.
+        device: Where to match: auto, cpu, cuda or cuda:N. The sizes of blocks are those for a CPU.
         on_progress: Called with (layer, pairs done, pairs in all).
         **reading: `layout`, `skip_tokens` and `pool`, as in `semrsm.compute`.
 
@@ -124,7 +126,7 @@ def try_matchers(
     from semrsm.engine.devices import one_thread
     from semrsm.engine.matchers import MATCHERS
 
-    fixed = {"kernel": "linear", "device": "cpu", "threads": 1}
+    fixed = {"kernel": "linear", "device": device, "threads": 1}
     options = options_of({"layer": list(layer), **fixed, **reading})
     if pairs < 1 or not seconds > 0:
         raise SemrsmError(
@@ -284,17 +286,18 @@ def _run_block(runner: _Runner, vectors: torch.Tensor, places: torch.Tensor) -> 
 
 def _refer(vectors: torch.Tensor, places: torch.Tensor, work: Work) -> _Reference:
     """Match the pairs of a block optimally and bound them, with and without that matching."""
+    import torch
+
     from semrsm.engine.certificate import bounds_of_pairs
+    from semrsm.engine.maps import take
     from semrsm.engine.pairs import match_pairs
 
     rows, columns = _ready(vectors, work)
     found = match_pairs(rows, columns, places, work)
-    tight, loose = (
-        bounds_of_pairs(rows.maps, columns.maps, places, known).numpy()
-        for known in (found.permutation, None)
-    )
+    x, y, permutation = take((rows.maps, columns.maps, found.permutation), torch.Tensor.cpu)
+    tight, loose = (bounds_of_pairs(x, y, places, known).numpy() for known in (permutation, None))
     i, j = places.unbind(1)
-    size = rows.maps.squared_norm[i].sqrt() * columns.maps.squared_norm[j].sqrt()
+    size = x.squared_norm[i].sqrt() * y.squared_norm[j].sqrt()
     return _Reference(found.matched.numpy(), tight, loose, size.numpy())
 
 
