@@ -36,6 +36,7 @@ class LayerReport:
             that their distance would have been rounding.
         in_float64: Kernels that float32 has no room for.
         unsure: Pairs whose rbf may be off by more than a thousandth.
+        fast: Matchings were chosen on products of few digits.
     """
 
     info: LayerInfo
@@ -49,6 +50,7 @@ class LayerReport:
     solved_again: int = 0
     in_float64: tuple[str, ...] = ()
     unsure: int = 0
+    fast: bool = False
 
     @property
     def layer(self) -> str:
@@ -59,6 +61,15 @@ class LayerReport:
     def notes(self) -> list[str]:
         """What else should be known of the layer, a sentence each."""
         notes = []
+        if self.fast:
+            gap = (
+                self.certificate
+                and f"; no matching raises a cosine by more than {self.certificate['largest']:.2g}"
+            )
+            notes.append(
+                "matchings were chosen on products in TF32 or bfloat16, so they may not be optimal; their"
+                f" values are exact{gap or ', and --certify would bound the optimum'}"
+            )
         if self.solved_again:
             notes.append(
                 f"{self.solved_again} pairs were matched again in float64: not proved optimal, or of"
