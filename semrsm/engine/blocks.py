@@ -6,11 +6,12 @@ import contextlib
 import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from semrsm.engine.maps import Maps, take
@@ -30,13 +31,14 @@ class Block:
         samples: Which.
         maps: Their maps.
         prepared: What the matcher prepared from them.
-        again: Reads one of them again, counted in the block, and makes it ready in float64.
+        again: Reads some of them again, counted in the block and ascending, and makes them ready in
+            float64.
     """
 
     samples: range
     maps: Maps
     prepared: Any
-    again: Callable[[int], Block]
+    again: Callable[[Sequence[int]], Block]
 
 
 def ready(source: Source, samples: range, work: Work) -> Block:
@@ -44,13 +46,29 @@ def ready(source: Source, samples: range, work: Work) -> Block:
     return work.device.backend.ready(source, samples, work)
 
 
-def read_again(source: Source, samples: range, work: Work) -> Callable[[int], Block]:
-    """Return what reads one of some samples again and makes it ready in float64, on the CPU."""
+def read_again(source: Source, samples: range, work: Work) -> Callable[[Sequence[int]], Block]:
+    """Return what reads some of these samples again and makes them ready in float64, on the CPU."""
     return functools.partial(_read_again, source, samples, work.in_float64)
 
 
-def _read_again(source: Source, samples: range, work: Work, place: int) -> Block:
-    return ready(source, samples[place : place + 1], work)
+def _read_again(source: Source, samples: range, work: Work, places: Sequence[int]) -> Block:
+    runs = _runs([samples[place] for place in places])
+    return ready(lambda _: torch.cat([source(run) for run in runs]), range(len(places)), work)
+
+
+def _runs(samples: Sequence[int]) -> list[range]:
+    """Return ascending numbers as ranges.
+
+    >>> _runs([2, 3, 4, 7])
+    [range(2, 5), range(7, 8)]
+    """
+    runs: list[range] = []
+    for sample in samples:
+        if runs and runs[-1].stop == sample:
+            runs[-1] = range(runs[-1].start, sample + 1)
+        else:
+            runs.append(range(sample, sample + 1))
+    return runs
 
 
 def box_of(rows: Block, columns: Block, pairs: Tensor) -> tuple[Block, Block, Tensor]:
@@ -75,7 +93,7 @@ def _some(block: Block, wanted: slice) -> Block:
         block.samples[wanted],
         take(block.maps, lambda values: values[wanted]),
         take(block.prepared, lambda values: values[wanted]),
-        lambda place: block.again(wanted.start + place),
+        lambda places: block.again([wanted.start + place for place in places]),
     )
 
 

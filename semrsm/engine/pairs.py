@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from semrsm.engine.alike import match_again
+from semrsm.engine.alike import batches_of, match_again
 from semrsm.engine.assignment import choose_float64_solver
 from semrsm.engine.assignment.again import solve_again
 from semrsm.engine.blocks import Block
@@ -62,6 +62,14 @@ class Work:
         return maps + self.matcher.prepared_bytes(n_positions, n_channels, number, self.settings)
 
 
+def pair_bytes(work: Work, n_positions: int, n_channels: int) -> int:
+    """Return what one pair in work takes on the CPU."""
+    number = type_of_values(n_positions, n_channels, work.dtype).itemsize
+    matching = work.matcher.workspace_bytes(n_positions, n_channels, number, work.settings)
+    # The float64 affinities of one pair, twice, and once more while they are reduced.
+    return matching + (24 * n_positions**2 if work.certify else 0)
+
+
 @dataclass(frozen=True)
 class MatchedPairs:
     """What was found for P pairs, on the CPU unless said otherwise.
@@ -90,15 +98,17 @@ def match_pairs(rows: Block, columns: Block, pairs: Tensor, work: Work) -> Match
     return work.device.backend.match(rows, columns, pairs, work)
 
 
-def pairs_of(tile: Tile) -> Tensor:
+def pairs_of(tile: Tile, with_itself: bool = False) -> Tensor:
     """Return the pairs of a tile, (P, 2) int64, counted from its corner, row by row.
+
+    With `with_itself` those of a diagonal tile hold every sample with itself, too.
 
     >>> pairs_of(Tile(range(3), range(3), symmetric_diagonal=True)).tolist()
     [[0, 1], [0, 2], [1, 2]]
     """
     a, b = tile.shape
     if tile.symmetric_diagonal:
-        return torch.triu_indices(a, a, offset=1).T
+        return torch.triu_indices(a, a, offset=0 if with_itself else 1).T
     return torch.cartesian_prod(torch.arange(a), torch.arange(b))
 
 
@@ -131,11 +141,22 @@ def solved_again(
     return MatchedPairs(found.pairs, matched, permutation, bound, found.solved_again + len(places))
 
 
+def upper_bounds(
+    rows: Maps, columns: Maps, pairs: Tensor, matches: Matches, matcher: Matcher
+) -> Tensor:
+    """Return what no matching of some pairs exceeds, (P,) float64: as the solver says, or from scratch."""
+    if matches.bounds is not None:
+        return matches.bounds
+    optimal = matches.permutation if matcher.value == "exact" else None
+    return bounds_of_pairs(rows, columns, pairs, optimal)
+
+
 def alike_again(
     found: MatchedPairs, rows: Block, columns: Block, places: Tensor, work: Work
 ) -> MatchedPairs:
     """Match the pairs at some places again and put what is found where it belongs."""
-    settings, one = work.in_float64.settings, torch.zeros(1, 2, dtype=torch.int64)
+    wide, S, C = work.in_float64, rows.maps.n_positions, rows.maps.n_channels
+    settings = replace(wide.settings, bounded=work.certify)
     matched, permutation, bound = (
         None if values is None else values.clone()
         for values in (found.matched, found.permutation, found.upper_bound)
@@ -143,15 +164,21 @@ def alike_again(
     assert matched is not None
     assert permutation is not None
 
-    def match(x: Block, y: Block) -> Matches:
-        return work.matcher.match(x.prepared, y.prepared, one, settings)
+    def match(x: Block, y: Block, pairs: Tensor) -> Matches:
+        return wide.matcher.match(x.prepared, y.prepared, pairs, settings)
 
-    for pair in match_again(rows, columns, found.pairs, places, match):
-        matched[pair.place], permutation[pair.place] = pair.matched[0], pair.permutation[0]
+    # What the chunk takes is granted. A sample is there once as it is read, once ready.
+    granted = len(found.pairs) * pair_bytes(work, S, C)
+    sizes = 2 * wide.sample_bytes(S, C), pair_bytes(wide, S, C), granted
+    batches = batches_of(found.pairs, places.cpu(), *sizes)
+    for again in match_again(rows, columns, found.pairs, match, batches):
+        assert again.matches.permutation is not None
+        matched[again.places] = again.matched
+        permutation[again.places] = again.matches.permutation.to(permutation.device)
         if bound is not None:
-            optimal = pair.permutation if work.matcher.value == "exact" else None
-            bounds = bounds_of_pairs(pair.rows, pair.columns, one, optimal)
-            bound[pair.place] = torch.maximum(bounds, pair.matched)[0]
+            maps = again.rows.maps, again.columns.maps
+            bounds = upper_bounds(*maps, again.pairs, again.matches, work.matcher)
+            bound[again.places] = torch.maximum(bounds, again.matched)
     count = found.solved_again + len(places)
     return MatchedPairs(found.pairs, matched, permutation, bound, count)
 

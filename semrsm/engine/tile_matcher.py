@@ -29,7 +29,8 @@ class TileValues:
 
     Attributes:
         matched: (rows, columns) float64, matched inner products. A diagonal tile of a symmetric RSM
-            solves i < j, mirrors them, and has the squared norms on its diagonal.
+            solves i < j, mirrors them, and has the squared norms on its diagonal; where the matcher only
+            bounds, its own value of a sample with itself.
         upper_bound: (rows, columns) float64, what no matching can exceed; None unless certified.
         solved_again: How many pairs were matched again in float64: not proved optimal, or alike.
         seconds: What matching took, of all threads together, over the number of threads.
@@ -117,8 +118,10 @@ class TileMatcher:
                     continue
                 solved_again, seconds = solved_again + again, seconds + spent
         if tile.symmetric_diagonal:
+            own = norms if self._work.matcher.permutation else values[0].diagonal().clone()
             values += values.mT.clone()
             values.diagonal(dim1=1, dim2=2).copy_(norms)
+            values[0].diagonal().copy_(own)
         if not values.isfinite().all():
             raise SemrsmError(
                 "inner products overflow float64; divide the activations by a large number"
@@ -141,7 +144,8 @@ class TileMatcher:
                     if found.upper_bound is not None:
                         values[1, i, j] = found.upper_bound
                     solved_again, seconds = solved_again + found.solved_again, seconds + spent
-                    self._on_pairs(len(found.pairs))
+                    # A sample with itself is no pair of the tile.
+                    self._on_pairs(int((i != j).sum()) if piece.symmetric_diagonal else len(i))
             finally:
                 _drop(futures)
             norms.copy_(rows.maps.squared_norm)

@@ -9,9 +9,16 @@ from torch import Tensor
 
 from semrsm.engine.alike import alike
 from semrsm.engine.blocks import Block, Source, box_of, read_again
-from semrsm.engine.certificate import bounds_of_pairs
-from semrsm.engine.maps import prepare, type_of_values, unscaled
-from semrsm.engine.pairs import MatchedPairs, Work, alike_again, pairs_of, solved_again
+from semrsm.engine.maps import prepare, unscaled
+from semrsm.engine.pairs import (
+    MatchedPairs,
+    Work,
+    alike_again,
+    pair_bytes,
+    pairs_of,
+    solved_again,
+    upper_bounds,
+)
 from semrsm.engine.products import sums_of_matched
 from semrsm.engine.tiles import Budget, LayerSize, Tile, plan_budget
 
@@ -41,14 +48,6 @@ def plan(work: Work, layer: LayerSize, memory: int) -> Budget:
     )
 
 
-def pair_bytes(work: Work, n_positions: int, n_channels: int) -> int:
-    """Return what one pair in work takes."""
-    number = type_of_values(n_positions, n_channels, work.dtype).itemsize
-    matching = work.matcher.workspace_bytes(n_positions, n_channels, number, work.settings)
-    # The float64 affinities of one pair, twice, and once more while they are reduced.
-    return matching + (24 * n_positions**2 if work.certify else 0)
-
-
 def again_bytes(work: Work, layer: LayerSize) -> int:
     """Return what a thread takes to match one pair again in float64."""
     if not work.matcher.permutation:
@@ -64,13 +63,14 @@ def chunks(piece: Tile, work: Work, budget: Budget) -> list[Tensor]:
     A matcher that takes whole blocks gets bands of rows instead: all their pairs are one product.
     """
     if work.matcher.in_chunks:
-        return [chunk for chunk in _by_blocks(pairs_of(piece)).split(budget.chunk) if len(chunk)]
-    return bands(piece, budget)
+        pairs = _by_blocks(pairs_of(piece, with_itself=not work.matcher.permutation))
+        return [chunk for chunk in pairs.split(budget.chunk) if len(chunk)]
+    return bands(piece, work, budget)
 
 
-def bands(piece: Tile, budget: Budget) -> list[Tensor]:
+def bands(piece: Tile, work: Work, budget: Budget) -> list[Tensor]:
     """Return the pairs of a piece in bands of rows."""
-    pairs = pairs_of(piece)
+    pairs = pairs_of(piece, with_itself=not work.matcher.permutation)
     band = max(LEAST_BAND, budget.piece // 8)
     ends = pairs.new_tensor(range(band, len(piece.rows), band))
     first_of = torch.searchsorted(pairs[:, 0].contiguous(), ends)
@@ -113,11 +113,8 @@ def match(rows: Block, columns: Block, pairs: Tensor, work: Work) -> MatchedPair
     matched = unscaled(sums, rows.maps, columns.maps, pairs)
     bound = None
     if work.certify:
-        bounds = matches.bounds
-        if bounds is None:
-            optimal = matches.permutation if work.matcher.value == "exact" else None
-            bounds = bounds_of_pairs(rows.maps, columns.maps, pairs, optimal)
         # The sums of a matching are rounded too, and may lie above its value.
+        bounds = upper_bounds(rows.maps, columns.maps, pairs, matches, work.matcher)
         bound = torch.maximum(bounds, matched)
     found = MatchedPairs(pairs, matched, matches.permutation, bound, matches.solved_again)
     found = solved_again(found, matches, rows.maps, columns.maps, work)

@@ -86,10 +86,11 @@ def chunks(piece: Tile, work: Work, budget: Budget) -> list[Tensor]:
     whole blocks gets bands of rows.
     """
     if not work.matcher.in_chunks:
-        return cpu.bands(piece, budget)
+        return cpu.bands(piece, work, budget)
     (a, b), found, first = piece.shape, [], 0
+    apart = int(work.matcher.permutation)  # what only bounds has a value of a sample with itself
     while first < a:
-        left = first + 1 if piece.symmetric_diagonal else 0
+        left = first + apart if piece.symmetric_diagonal else 0
         height = min(a - first, max(1, budget.chunk // max(1, b - left)))
         if piece.symmetric_diagonal:  # at most an eighth of a rectangle's products is for nothing
             height = min(height, max(1, (b - left + 3) // 4))
@@ -97,7 +98,8 @@ def chunks(piece: Tile, work: Work, budget: Budget) -> list[Tensor]:
         rows = torch.arange(first, first + height)
         for columns in torch.arange(left, b).split(width) if left < b else ():
             pairs = torch.cartesian_prod(rows, columns)
-            found.append(pairs[pairs[:, 0] < pairs[:, 1]] if piece.symmetric_diagonal else pairs)
+            above = pairs[:, 0] + apart <= pairs[:, 1]
+            found.append(pairs[above] if piece.symmetric_diagonal else pairs)
         first += height
     return [pairs for pairs in found if len(pairs)]
 

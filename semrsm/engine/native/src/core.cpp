@@ -10,6 +10,7 @@
 #include "product.hpp"
 #include "scaling.hpp"
 #include "sinkhorn.hpp"
+#include "tree.hpp"
 
 namespace semrsm {
 
@@ -245,6 +246,23 @@ template <class T> int64_t minimise(const T* costs, long n, long S, int64_t* per
     return handed_over;
 }
 
+// Grow the trees of n samples x (n, S, C); means holds (n, G_l, C) of every level, one level after the other.
+template <class T>
+void grow(const T* x, long n, long S, long C, const int64_t* sizes, long n_sizes, T* means) {
+    static thread_local Tree<T> tree;
+    const long kept = S / sizes[0] * sizes[0];
+    std::vector<T*> levels(n_sizes);
+    for (long i = 0; i < n; i++) {
+        T* level = means;
+        for (long l = 0; l < n_sizes; l++) {
+            const long numbers = kept / sizes[l] * C;
+            levels[l] = level + i * numbers;
+            level += n * numbers;
+        }
+        tree.grow(x + i * S * C, S, C, sizes, n_sizes, levels.data());
+    }
+}
+
 }  // namespace semrsm
 
 #define SEMRSM_EXPORT extern "C" __attribute__((visibility("default")))
@@ -271,6 +289,11 @@ SEMRSM_EXPORT int64_t semrsm_fastest_target() {
     SEMRSM_EXPORT int64_t semrsm_pack_##NAME(const T* y, int64_t n, int64_t S, int64_t C, T* out) {     \
         for (int64_t i = 0; i < n; i++)                                                                 \
             semrsm::pack(y + i * S * C, S, C, out + i * semrsm::packed_size<T>(S, C));                  \
+        return 0;                                                                                       \
+    }                                                                                                   \
+    SEMRSM_EXPORT int64_t semrsm_grow_##NAME(const T* x, int64_t n, int64_t S, int64_t C,               \
+                                             const int64_t* sizes, int64_t n_sizes, T* means) {         \
+        semrsm::grow(x, n, S, C, sizes, n_sizes, means);                                                \
         return 0;                                                                                       \
     }                                                                                                   \
     SEMRSM_EXPORT int64_t semrsm_minimise_##NAME(const T* costs, int64_t n, int64_t S,                  \
