@@ -99,9 +99,13 @@ def test_matchers_tried_on_a_gpu(dump: Path, faked: FakedCuda) -> None:
     gpu, cpu = (
         try_matchers(dump, matcher=chosen, pairs=4, device=device) for device in ("cuda", "cpu")
     )
-    for one, other in zip(gpu, cpu, strict=True):
-        assert one.relative_mean == pytest.approx(other.relative_mean, rel=1e-6)
-        assert one.gap_mean == pytest.approx(other.gap_mean, abs=1e-6)
+    # Chunks are of other sizes on another device, so the pairs that are drawn are other ones.
+    for trials in (gpu, cpu):
+        best, same = trials
+        assert (best.pairs, same.pairs) == (4, 4)
+        assert best.relative_mean == pytest.approx(1, abs=1e-6)
+        assert best.gap_mean == pytest.approx(0, abs=1e-6)
+        assert same.relative_mean < 1
 
 
 @pytest.mark.parametrize("matcher", ["greedy", "identity"])
