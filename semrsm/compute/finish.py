@@ -131,7 +131,20 @@ def _finish_layer(
         **counts,
         in_float64=tuple(name for name, stored in types.items() if stored == "float64"),
         unsure=unsure,
+        fast=_chosen_on_fast_products(run, solver),
     )
+
+
+def _chosen_on_fast_products(run: Mapping[str, Any], solver: str | None) -> bool:
+    """Say whether matchings were chosen on products of few digits."""
+    if run["precision"] != "fast":
+        return False
+    from semrsm.engine.matchers import MATCHERS
+
+    matcher = MATCHERS[run["matcher"]]
+    if matcher.value == "exact" and solver == "native":  # which makes its own products
+        return False
+    return matcher.in_chunks and matcher.permutation and not matcher.needs_grid
 
 
 def _type_of(finish: Finisher, info: LayerInfo) -> str:

@@ -39,6 +39,7 @@ class LayerReport:
             that augmenting paths solved them: many positions alike, exact all the same.
         in_float64: Kernels that float32 has no room for.
         unsure: Pairs whose rbf may be off by more than a thousandth.
+        fast: Matchings were chosen on products of few digits.
     """
 
     info: LayerInfo
@@ -53,6 +54,7 @@ class LayerReport:
     handed_over: int = 0
     in_float64: tuple[str, ...] = ()
     unsure: int = 0
+    fast: bool = False
 
     @property
     def layer(self) -> str:
@@ -63,6 +65,15 @@ class LayerReport:
     def notes(self) -> list[str]:
         """What else should be known of the layer, a sentence each."""
         notes = []
+        if self.fast:
+            gap = (
+                self.certificate
+                and f"; no matching raises a cosine by more than {self.certificate['largest']:.2g}"
+            )
+            notes.append(
+                "matchings were chosen on products in TF32 or bfloat16, so they may not be optimal; their"
+                f" values are exact{gap or ', and --certify would bound the optimum'}"
+            )
         if self.solved_again:
             notes.append(
                 f"{self.solved_again} pairs were matched again in float64: not proved optimal, or of"

@@ -68,6 +68,11 @@ class Worker:
         self._users = 0
         self._open = contextlib.ExitStack()
 
+    @property
+    def tiles_in_work(self) -> int:
+        """How many tiles a layer has in work at once, at most."""
+        return max((plan.budget.tiles for plan in self._plans.values()), default=1)
+
     def match(self, task: Task) -> TileFile:
         """Return a tile; raise SemrsmError if it cannot be read or matched, or has changed."""
         plan = self._plans[task.layer]
