@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,8 @@ class Rsm:
         symmetric: Rows and columns are the same samples.
         samples: Ids of the row samples; None where the file holds none.
         rows: Gives some of its rows, (k, m) float32 as stored, or float64.
+        constant_part: Gives (n,) c_i, so that c_i c_j is what the means of the values of two samples
+            add to entry (i, j); None where that is not known.
     """
 
     path: Path
@@ -116,6 +118,7 @@ class Rsm:
     symmetric: bool
     samples: list[str] | None
     rows: Rows
+    constant_part: Callable[[], NDArray[np.float64] | None] = lambda: None
 
     @property
     def address(self) -> str:
@@ -154,6 +157,7 @@ def open_rsms(
     layers: tuple[str, ...] = (),
     kernel: str | None = None,
     sigma: str | float = "median",
+    stored: bool = True,
 ) -> list[Rsm]:
     """Return the RSMs of a file: of every layer, or of those an address or globs name.
 
@@ -163,6 +167,8 @@ def open_rsms(
         kernel: A key of KERNELS; None takes the first that a layer stores, or cosine. Kernels that
             are not stored are finished from the matched inner products. Not for plain matrices.
         sigma: Width of an rbf kernel that is not stored.
+        stored: Take kernels as they are stored, in float32; without it they are finished anew from the
+            inner products, in float64, but for those with a width.
 
     Raises:
         SemrsmError: There is no such file, layer or kernel; or a matrix is given a kernel.
@@ -178,7 +184,7 @@ def open_rsms(
     with open_rsm(path) as file:
         named = [file.layer(name).name] if name else file.layer_names()
         return [
-            _of_layer(file, file.layer(c), kernel, parse_sigma(sigma))
+            _of_layer(file, file.layer(c), kernel, parse_sigma(sigma), stored)
             for c in _matching(path, named, layers)
         ]
 
@@ -211,9 +217,11 @@ def _of_matrix(path: Path, matrix: Matrix) -> Rsm:
     return Rsm(path, matrix.name, None, None, matrix.shape, square, matrix.samples, matrix.rows)
 
 
-def _of_layer(file: RsmFile, info: LayerInfo, kernel: str | None, sigma: str | float) -> Rsm:
+def _of_layer(
+    file: RsmFile, info: LayerInfo, kernel: str | None, sigma: str | float, stored: bool
+) -> Rsm:
     row = look_up(KERNELS, kernel or next(iter(info.sigmas), "cosine"), "kernel")
-    stored = row.name in info.sigmas
+    stored = row.name in info.sigmas and (stored or row.needs_sigma)
     if stored and row.needs_sigma and info.sigmas[row.name] is None:
         raise SemrsmError(
             f"{file.path}::{info.name}: its {row.name} has no sigma; compute it again"
@@ -224,8 +232,36 @@ def _of_layer(file: RsmFile, info: LayerInfo, kernel: str | None, sigma: str | f
         rows, _ = _finisher(file, info, row, sigma)
     symmetric = info.storage_mode == "symmetric"
     return Rsm(
-        file.path, info.name, info.matcher, row.name, info.shape, symmetric, file.samples(), rows
+        *(
+            file.path,
+            info.name,
+            info.matcher,
+            row.name,
+            info.shape,
+            symmetric,
+            file.samples(),
+            rows,
+        ),
+        constant_part=_constant_part(file, info, row),
     )
+
+
+def _constant_part(
+    file: RsmFile, info: LayerInfo, kernel: Kernel
+) -> Callable[[], NDArray[np.float64] | None]:
+    path, stamp = file.path, file.stamp
+
+    def read() -> NDArray[np.float64] | None:
+        if kernel.needs_sigma:
+            return None
+        with open_rsm(path, stamp) as again:
+            sums = again.value_sums(info.name)
+            if sums is None:
+                return None
+            norms = np.sqrt(again.squared_norms(info.name)[0]) if kernel.needs_norm else 1.0
+        return sums / np.sqrt(info.n_positions * info.n_channels) / norms
+
+    return read
 
 
 def _read_stored(file: RsmFile, layer: str, kernel: str) -> Rows:
@@ -303,3 +339,19 @@ def _matched(file: RsmFile, layer: str) -> Matched:
 
     symmetric = file.layer(layer).storage_mode == "symmetric"
     return Matched(blocks, *file.squared_norms(layer), symmetric)
+
+
+def baseline_of(rsm: Rsm, baselines: Sequence[Rsm]) -> Rsm:
+    """Return which RSM is the baseline of one: the only one, or that of the layer of its name.
+
+    Raises SemrsmError if there is none.
+    """
+    if len(baselines) == 1:
+        return baselines[0]
+    for baseline in baselines:
+        if baseline.layer == rsm.layer:
+            return baseline
+    raise SemrsmError(
+        f"the baseline {baselines[0].path} has several layers and none is called '{rsm.layer}', as in"
+        f" {rsm.path}; name one: {baselines[0].path}::LAYER"
+    )

@@ -10,12 +10,15 @@ from typing import Annotated, Any
 import typer
 
 from semrsm.cli.console import print_json, print_table, progress, say
+from semrsm.cli.resampling import Bootstrap, Clusters, Interval, inference_of
 from semrsm.cli.untrusted import Untrusted, read_first
-from semrsm.compare import DEFAULT_MEASURES, Inference
+from semrsm.compare import DEFAULT_MEASURES
 from semrsm.compare import compare as compare_rsms
+from semrsm.compare.models import file_of
 from semrsm.compute.parsers import parse_memory
 from semrsm.engine.kernels import KERNELS
 from semrsm.measures import MEASURES
+from semrsm.measures.rdm import RDMS
 from semrsm.plot import draw_comparison, save_figure
 from semrsm.plot.figures.canvas import check_suffix
 from semrsm.storage.tables import write_table
@@ -23,7 +26,10 @@ from semrsm.storage.whole_files import check_output
 
 Record = dict[str, Any]
 
-SHOWN = ("measure", "value", "low", "high", "p")  # in every row of a table for people
+SHOWN = (
+    *("measure", "value", "low", "high", "p"),
+    *("difference", "difference_low", "difference_high", "difference_p"),
+)  # in every row of a table for people
 
 
 def compare(
@@ -31,7 +37,8 @@ def compare(
         list[str],
         typer.Argument(
             metavar="RSM...",
-            help="RSM files or plain matrices (.npy, .npz, .csv, HDF5), or path::layer.",
+            help="RSM files or plain matrices (.npy, .npz, .csv, HDF5), or path::layer; labels:FILE::name"
+            " is a model RSM.",
             show_default=False,
         ),
     ],
@@ -66,19 +73,33 @@ def compare(
     align: Annotated[
         bool, typer.Option("--align", help="Take the samples in common, matched by their ids.")
     ] = False,
-    bootstrap: Annotated[
-        int, typer.Option(min=0, help="Resamples of the samples for 95 % intervals, such as 1000.")
-    ] = 0,
+    rdm: Annotated[
+        str | None,
+        typer.Option(
+            help=f"{', '.join(RDMS)}: what rsa-* and cosine correlate. (default: none)",
+        ),
+    ] = None,
+    neighbours: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            help="Nearest neighbours that count in mutual-knn, jaccard-knn and cknna. (default: 10)",
+        ),
+    ] = None,
+    bootstrap: Bootstrap = 0,
+    interval: Interval = None,
+    clusters: Clusters = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RSM",
+            help="Also the difference to this RSM, or its layer of the same name, in place of the first.",
+        ),
+    ] = None,
     permutations: Annotated[
         int, typer.Option(min=0, help="Random orders of the samples for p-values, such as 1000.")
     ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of both.")] = 0,
-    minibatch: Annotated[
-        int | None,
-        typer.Option(
-            min=4, metavar="B", help="Estimate cka-debiased from batches of B samples, n too large."
-        ),
-    ] = None,
     memory: Annotated[
         str | None,
         typer.Option(metavar="SIZE", help="May be taken, such as 4GiB. (default: half of all)"),
@@ -109,7 +130,7 @@ def compare(
     if plot is not None:
         check_suffix(plot)
         check_output(plot, overwrite)
-    read_first(untrusted, *rsm)
+    read_first(untrusted, *map(file_of, rsm), clusters, baseline)
     with progress() as on_progress:
         table = compare_rsms(
             rsm,
@@ -120,8 +141,11 @@ def compare(
             matched_layers=matched_layers,
             distance=distance,
             align=align,
-            inference=Inference(bootstrap, permutations, seed),
-            minibatch=minibatch,
+            neighbours=neighbours,
+            rdm=rdm,
+            inference=inference_of(bootstrap, permutations, seed, interval),
+            clusters=clusters,
+            baseline=baseline,
             memory=None if memory is None else parse_memory(memory),
             on_progress=on_progress,
         )
@@ -168,7 +192,7 @@ def grids_of(
     rows, columns = (list(dict.fromkeys(place[side] for place in places)) for side in (0, 1))
     measures = list(dict.fromkeys(r["measure"] for r in records))
     whole = len(records) == len(rows) * len(columns) * len(measures)
-    if len(columns) < 2 or not whole or {"low", "p"} & set(records[0]):
+    if len(columns) < 2 or not whole or {"low", "p", "difference"} & set(records[0]):
         return []
     values = {(r["measure"], *place): r["value"] for r, place in zip(records, places, strict=True)}
     return [

@@ -8,8 +8,16 @@ from typing import Annotated
 
 import typer
 
-from semrsm.cli.console import print_json, print_table, say
+from semrsm.cli.console import print_json, print_table, progress, say
 from semrsm.cli.process import ends_well
+from semrsm.cli.resampling import (
+    Baseline,
+    Bootstrap,
+    Clusters,
+    Interval,
+    Seed,
+    inference_of,
+)
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.parsers import parse_memory
 from semrsm.engine.kernels import KERNELS
@@ -88,6 +96,11 @@ def retrieval(
             min=1, help="k of f1@k, precision@k, recall@k; may be repeated. (default: 1 5 10)"
         ),
     ] = None,
+    bootstrap: Bootstrap = 0,
+    interval: Interval = None,
+    clusters: Clusters = None,
+    baseline: Baseline = None,
+    seed: Seed = 0,
     layer: Layers = None,
     kernel: Kernels = None,
     memory: Memory = None,
@@ -109,18 +122,24 @@ def retrieval(
     Example: semrsm evaluate retrieval dump.rsm.h5 --labels dump.h5::labels --views dump.h5::views --at 1
     """
     _check_outputs(out, details, overwrite)
-    read_first(untrusted, *rsm, labels, gallery_labels, views)
-    found = evaluate_retrieval(
-        rsm,
-        labels,
-        gallery_labels=gallery_labels,
-        view_ids=views if exclude_views else None,
-        layers=tuple(layer or ()),
-        kernels=tuple(kernel or ()),
-        ks=tuple(at or (1, 5, 10)),
-        memory=_bytes(memory),
-    )
-    _print(found, out, details, overwrite, json)
+    read_first(untrusted, *rsm, labels, gallery_labels, views, clusters, baseline)
+    with progress() as on_progress:
+        found = evaluate_retrieval(
+            rsm,
+            labels,
+            gallery_labels=gallery_labels,
+            view_ids=views if exclude_views else None,
+            layers=tuple(layer or ()),
+            kernels=tuple(kernel or ()),
+            ks=tuple(at or (1, 5, 10)),
+            inference=inference_of(bootstrap, 0, seed, interval),
+            clusters=clusters,
+            baseline=baseline,
+            memory=_bytes(memory),
+            on_progress=on_progress,
+        )
+        done = _all_of(found, details, overwrite)
+    _print(done, out, details, overwrite, json)
     if views is None and gallery_labels is None and (beside := views_beside(labels)):
         say(f"other views of a query were candidates; leave them out with --views {beside}")
 
@@ -133,10 +152,11 @@ def predictions(
     probabilities: Annotated[
         str | None, typer.Option(help="Probabilities (n, classes) instead: FILE[::name].")
     ] = None,
-    bootstrap: Annotated[
-        int, typer.Option(min=0, help="Resamples of the samples for 95 % intervals, such as 1000.")
-    ] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the resamples.")] = 0,
+    bootstrap: Bootstrap = 0,
+    interval: Interval = None,
+    clusters: Clusters = None,
+    baseline: Baseline = None,
+    seed: Seed = 0,
     layer: Layers = None,
     kernel: Kernels = None,
     memory: Memory = None,
@@ -156,18 +176,22 @@ def predictions(
     if (logits is None) == (probabilities is None):
         raise typer.BadParameter("give one of the two", param_hint="--logits / --probabilities")
     _check_outputs(out, details, overwrite)
-    read_first(untrusted, *rsm, logits, probabilities)
-    found = evaluate_predictions(
-        rsm,
-        logits=logits,
-        probabilities=probabilities,
-        layers=tuple(layer or ()),
-        kernels=tuple(kernel or ()),
-        n_resamples=bootstrap,
-        seed=seed,
-        memory=_bytes(memory),
-    )
-    _print(found, out, details, overwrite, json)
+    read_first(untrusted, *rsm, logits, probabilities, clusters, baseline)
+    with progress() as on_progress:
+        found = evaluate_predictions(
+            rsm,
+            logits=logits,
+            probabilities=probabilities,
+            layers=tuple(layer or ()),
+            kernels=tuple(kernel or ()),
+            inference=inference_of(bootstrap, 0, seed, interval),
+            clusters=clusters,
+            baseline=baseline,
+            memory=_bytes(memory),
+            on_progress=on_progress,
+        )
+        done = _all_of(found, details, overwrite)
+    _print(done, out, details, overwrite, json)
 
 
 def views(
@@ -176,6 +200,11 @@ def views(
         str,
         typer.Option(help="Which thing each sample is a view of: FILE[::name], (n,) or .csv."),
     ],
+    bootstrap: Bootstrap = 0,
+    interval: Interval = None,
+    clusters: Clusters = None,
+    baseline: Baseline = None,
+    seed: Seed = 0,
     layer: Layers = None,
     kernel: Kernels = None,
     memory: Memory = None,
@@ -192,15 +221,21 @@ def views(
     Example: semrsm evaluate views dump.rsm.h5 --views dump.h5::views
     """
     _check_outputs(out, details, overwrite)
-    read_first(untrusted, *rsm, views)
-    found = evaluate_views(
-        rsm,
-        views,
-        layers=tuple(layer or ()),
-        kernels=tuple(kernel or ()),
-        memory=_bytes(memory),
-    )
-    _print(found, out, details, overwrite, json)
+    read_first(untrusted, *rsm, views, clusters, baseline)
+    with progress() as on_progress:
+        found = evaluate_views(
+            rsm,
+            views,
+            layers=tuple(layer or ()),
+            kernels=tuple(kernel or ()),
+            inference=inference_of(bootstrap, 0, seed, interval),
+            clusters=clusters,
+            baseline=baseline,
+            memory=_bytes(memory),
+            on_progress=on_progress,
+        )
+        done = _all_of(found, details, overwrite)
+    _print(done, out, details, overwrite, json)
 
 
 def _bytes(memory: str | None) -> int | None:
@@ -214,18 +249,23 @@ def _check_outputs(out: Path | None, details: Path | None, overwrite: bool) -> N
         raise typer.BadParameter("name another file than -o", param_hint="--details")
 
 
+def _all_of(
+    evaluations: Iterator[Evaluation], details: Path | None, overwrite: bool
+) -> list[Evaluation]:
+    """Return all evaluations without their details, which are written if a file is named."""
+    if details is None:
+        return [evaluation.without_details() for evaluation in evaluations]
+    return write_details(details, evaluations, overwrite)
+
+
 def _print(
-    evaluations: Iterator[Evaluation],
+    found: list[Evaluation],
     out: Path | None,
     details: Path | None,
     overwrite: bool,
     json: bool,
 ) -> None:
     """Print one table with a row for each RSM, or records; say why values are missing."""
-    if details is None:
-        found = [evaluation.without_details() for evaluation in evaluations]
-    else:
-        found = write_details(details, evaluations, overwrite)
     columns = [*found[0].about, *found[0].values]
     rows = [[*e.about.values(), *e.values.values()] for e in found]
     if json:

@@ -128,6 +128,17 @@ def squared_norms(vectors: Tensor, samples: Sequence[int] | None = None) -> Tens
     return found
 
 
+def value_sums(vectors: Tensor) -> Tensor:
+    """Return the sum of all values of each map: (b, S, C) -> (b,) float64.
+
+    No matching changes it, so with the squared norm it makes correlations of matched inner products.
+
+    >>> value_sums(torch.tensor([[[3.0], [4.0]]])).tolist()
+    [7.0]
+    """
+    return torch.stack([sample.sum(dtype=torch.float64) for sample in vectors])
+
+
 def _squared_norm(sample: Tensor) -> Tensor:
     wide = sample.double().flatten()
     return wide @ wide

@@ -31,7 +31,8 @@ class TileValues:
 
     Attributes:
         matched: (rows, columns) float64, matched inner products. A diagonal tile of a symmetric RSM
-            solves i < j, mirrors them, and has the squared norms on its diagonal.
+            solves i < j, mirrors them, and has the squared norms on its diagonal; where the matcher only
+            bounds, its own value of a sample with itself.
         upper_bound: (rows, columns) float64, what no matching can exceed; None unless certified.
         solved_again: How many pairs were matched again in float64: not proved optimal, or alike.
         seconds: What matching took, of all threads together, over the number of threads.
@@ -113,8 +114,10 @@ class TileMatcher:
                 again, spent = self._match_piece(piece, part, norms[i : i + len(piece.rows)])
                 solved_again, seconds = solved_again + again, seconds + spent
         if tile.symmetric_diagonal:
+            own = norms if self._work.matcher.permutation else values[0].diagonal().clone()
             values += values.mT.clone()
             values.diagonal(dim1=1, dim2=2).copy_(norms)
+            values[0].diagonal().copy_(own)
         if not values.isfinite().all():
             raise SemrsmError(
                 "inner products overflow float64; divide the activations by a large number"
@@ -137,7 +140,8 @@ class TileMatcher:
                     if found.upper_bound is not None:
                         values[1, i, j] = found.upper_bound
                     solved_again, seconds = solved_again + found.solved_again, seconds + spent
-                    self._on_pairs(len(found.pairs))
+                    # A sample with itself is no pair of the tile.
+                    self._on_pairs(int((i != j).sum()) if piece.symmetric_diagonal else len(i))
             finally:
                 _drop(futures)
             norms.copy_(rows.maps.squared_norm)
@@ -178,7 +182,7 @@ class TileMatcher:
 
         A matcher that takes whole blocks gets bands of rows instead: all their pairs are one product.
         """
-        pairs = _pairs_of(piece)
+        pairs = _pairs_of(piece, with_itself=not self._work.matcher.permutation)
         if self._work.matcher.in_chunks:
             pairs = _by_blocks(pairs).to(self._work.device)
             return [chunk for chunk in pairs.split(self._budget.chunk) if len(chunk)]
@@ -195,11 +199,14 @@ def _drop(futures: list[Future]) -> None:
         future.cancel()
 
 
-def _pairs_of(tile: Tile) -> Tensor:
-    """Return the pairs of a tile, (P, 2) int64, counted from its corner, row by row."""
+def _pairs_of(tile: Tile, with_itself: bool) -> Tensor:
+    """Return the pairs of a tile, (P, 2) int64, counted from its corner, row by row.
+
+    With `with_itself` those of a diagonal tile hold every sample with itself, too.
+    """
     a, b = tile.shape
     if tile.symmetric_diagonal:
-        return torch.triu_indices(a, a, offset=1).T
+        return torch.triu_indices(a, a, offset=0 if with_itself else 1).T
     return torch.cartesian_prod(torch.arange(a), torch.arange(b))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,15 +23,28 @@ from semrsm.evaluate.blocks import (
     upper_pairs,
 )
 from semrsm.evaluate.divergences import divergence_rows, divergences
-from semrsm.evaluate.pair_correlations import dense_ranks
+from semrsm.evaluate.pair_correlations import PairCorrelations, dense_ranks
 from semrsm.evaluate.results import Evaluation
 from semrsm.evaluate.retrieval import multi_hot, retrieve, summarise
+from semrsm.evaluate.sure import (
+    ROWS,
+    auroc_of_pairs,
+    mean_over_queries,
+    retrieval_without,
+    with_intervals,
+)
 from semrsm.machine import cores, require_memory
+from semrsm.measures.inference import Inference, refuse_repeats
+from semrsm.measures.intervals import replicate
+from semrsm.measures.resamples import Tick
+from semrsm.measures.weighted import no_tick
 from semrsm.rsms import Rsm
 from semrsm.storage.labels import Labels, rows_of
 
 AT_K = ("f1", "precision", "recall")  # metrics of the first k
 RANKING = 96  # bytes that retrieval takes for each entry of a block, at most, where all are tied
+RESAMPLED_VIEWS = 72  # bytes that a pair takes while views are resampled
+OF_AUROC = "of views only auroc has an interval"
 CONSTANT = "the similarities or the divergences of its pairs are all equal"
 
 
@@ -40,7 +54,9 @@ def retrieval_of(
     gallery: Labels | None,
     seen: Labels | None,
     ks: tuple[int, ...],
+    inference: Inference,
     memory: int,
+    tick: Tick = no_tick,
 ) -> Evaluation:
     """Return how well the nearest neighbours by the rows of an RSM share labels.
 
@@ -51,7 +67,9 @@ def retrieval_of(
         seen: Of which thing each sample is a view; other views of a query are no candidates. None: each
             sample is a thing of its own.
         ks: Which k.
+        inference: Intervals.
         memory: Bytes that may be taken.
+        tick: Called with the number of resamples done.
     """
     _check_gallery(rsm, gallery, seen)
     n, m = rsm.shape
@@ -103,7 +121,34 @@ def retrieval_of(
         if k > candidates and name.endswith(f"@{k}")
     }
     details = ("sample", "id", *scores), lambda: _query_rows(rsm, scores)
-    return Evaluation(rsm, values | counts, reasons, *details, notes)
+    evaluation = Evaluation(rsm, values | counts, reasons, *details, notes)
+    if not inference.n_resamples:
+        return evaluation
+    known = {name: value for name, value in means.items() if value is not None}
+    if things is None:
+        weighted = mean_over_queries(scores)
+    else:
+        try:
+            refuse_repeats("retrieval among the queries themselves", inference.method)
+        except SemrsmError as error:
+            return with_intervals(evaluation, {}, inference, {}, dict.fromkeys(known, str(error)))
+        require_memory(
+            f"{rsm.address}: leaving samples out",
+            8 * n * n + RANKING * min(n, ROWS) * n + kept,
+            memory,
+            "take fewer samples",
+        )
+        inference = _clustered(inference, things)
+        weighted = retrieval_without(rsm.values(), query_hot, things, within, list(known))
+    made = replicate(known, weighted, inference.resamples(n), inference.method, tick)
+    return with_intervals(evaluation, made, inference, dict.fromkeys(known, (0.0, 1.0)), {})
+
+
+def _clustered(inference: Inference, things: NDArray[np.intp]) -> Inference:
+    """Return the same with views of one thing drawn together, unless it says what is."""
+    if inference.clusters is not None:
+        return inference
+    return dataclasses.replace(inference, clusters=things)
 
 
 def _at(metric: str, ks: tuple[int, ...]) -> list[str]:
@@ -188,7 +233,7 @@ def check_predictions(rsm: Rsm, p: predictions.Floats, n_resamples: int, memory:
 
 
 def predictions_of(
-    rsm: Rsm, known: Predictions, n_resamples: int, seed: int, memory: int
+    rsm: Rsm, known: Predictions, inference: Inference, memory: int, tick: Tick = no_tick
 ) -> Evaluation:
     """Return how an RSM correlates with the divergences of the predictions; checked before."""
     n, p, divergence, ranks = rsm.shape[0], known.p, known.divergence, known.ranks
@@ -196,31 +241,35 @@ def predictions_of(
     similarity = upper_pairs(symmetric_blocks(rsm, left), n)
     values = predictions.correlations(similarity, divergence, ranks)
     undefined = dict.fromkeys(values, CONSTANT) if math.isnan(values["pearson"]) else {}
-    if n_resamples:
-        spare = memory - check_predictions(rsm, p, n_resamples, memory)
-        further = int(spare // (predictions.WORKER_PAIR_BYTES * len(divergence)))
-        workers = min(cores(), 1 + further)
-        intervals = (
-            {}
-            if undefined
-            else predictions.bootstrap(similarity, divergence, ranks, n, n_resamples, seed, workers)
-        )
-        for name in tuple(values):
-            interval = intervals.get(name, predictions.Interval(math.nan, math.nan))
-            for end in ("low", "high"):
-                values[f"{name}-{end}"] = getattr(interval, end)
-                if math.isnan(interval.low):
-                    undefined[f"{name}-{end}"] = undefined.get(name, "undefined in many resamples")
-    return Evaluation(
+    evaluation = Evaluation(
         rsm,
         {name: _value(value) for name, value in values.items()},
         undefined,
         ("i", "j", "similarity", "divergence"),
         lambda: pair_rows(row_blocks(rsm, left), divergence_rows(p)),
     )
+    if not inference.n_resamples:
+        return evaluation
+    if undefined:
+        return with_intervals(evaluation, {}, inference, {}, undefined)
+    spare = memory - check_predictions(rsm, p, inference.n_resamples, memory)
+    workers = min(cores(), 1 + int(spare // (predictions.WORKER_PAIR_BYTES * len(divergence))))
+    resamples = inference.resamples(n)
+    clusters = None if inference.clusters is None else resamples.clusters
+    both = PairCorrelations.of(similarity, divergence, ranks, n, clusters)
+    made = replicate(
+        values,
+        lambda counts: both(counts.astype(np.int32), workers),
+        resamples,
+        inference.method,
+        tick,
+    )
+    return with_intervals(evaluation, made, inference, dict.fromkeys(values, (-1.0, 1.0)), {})
 
 
-def views_of(rsm: Rsm, found: Labels, memory: int) -> Evaluation:
+def views_of(
+    rsm: Rsm, found: Labels, inference: Inference, memory: int, tick: Tick = no_tick
+) -> Evaluation:
     """Return how much more alike views of one thing are, by an RSM, than other pairs."""
     refuse_no_pairs(rsm)
     n = rsm.shape[0]
@@ -239,7 +288,7 @@ def views_of(rsm: Rsm, found: Labels, memory: int) -> Evaluation:
         if n_same == n * (n - 1) // 2
         else {}
     )
-    return Evaluation(
+    evaluation = Evaluation(
         rsm,
         {name: _value(value) for name, value in values.items()}
         | {"queries": n - excluded, "excluded": excluded},
@@ -250,6 +299,20 @@ def views_of(rsm: Rsm, found: Labels, memory: int) -> Evaluation:
             ((codes[i] == codes[i + 1 :]).astype(int) for i in range(n)),
         ),
     )
+    if not inference.n_resamples:
+        return evaluation
+    known = {"auroc": values["auroc"]}
+    evaluation = dataclasses.replace(evaluation, notes=(OF_AUROC,))
+    if undefined:
+        return with_intervals(evaluation, {}, inference, {}, {"auroc": undefined["auroc"]})
+    what = f"{rsm.address}: resampling the pairs of {n} samples"
+    needed = RESAMPLED_VIEWS * n * (n - 1) // 2 + rsm.row_need(WORKING)
+    require_memory(what, needed, memory, "take fewer samples")
+    pairs = upper_pairs(row_blocks(rsm, memory - RESAMPLED_VIEWS * n * (n - 1) // 2), n)
+    resamples = _clustered(inference, codes).resamples(n)
+    weighted = auroc_of_pairs(pairs, codes, resamples.clusters)
+    made = replicate(known, weighted, resamples, inference.method, tick)
+    return with_intervals(evaluation, made, inference, {"auroc": (0.0, 1.0)}, {})
 
 
 def _compare_views(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.integer]
 
-CHUNK = 1 << 16  # pairs that are worked on at a time: they stay in the cache
+CHUNK = 1 << 14  # pairs that are worked on at a time: they stay in the cache
 BATCH = 128  # resamples whose weighted sums are taken in one matrix product
 BLOCK = 1 << 20  # entries of the matrices in it
 CANCELLED = 1e-6  # a variance smaller than this share of the mean square is summed anew, centred
@@ -108,6 +108,21 @@ def _twice_mid_ranks(ends: Integers) -> Integers:
     return twice
 
 
+def weights_of(
+    counts: NDArray[Any], i: Integers, j: Integers, clusters: Integers | None
+) -> NDArray[Any]:
+    """Return how often the pairs of samples i and j count; see `measures.resamples.Resamples`.
+
+    >>> weights_of(np.array([2, 2, 3]), np.array([0, 0]), np.array([1, 2]), np.array([0, 0, 1])).tolist()
+    [2, 6]
+    """
+    first = counts.take(i)
+    weights = first * counts.take(j)
+    if clusters is None:
+        return weights
+    return np.where(clusters.take(i) == clusters.take(j), first, weights)
+
+
 @dataclass(frozen=True)
 class _Order:
     """The pairs i < j in the order of a value.
@@ -116,14 +131,22 @@ class _Order:
         i: (m,) unsigned integers.
         j: The same.
         ends: (runs,) where runs of equal values end; None where no two are equal.
+        clusters: (n,) which samples are drawn together; None: each by itself.
     """
 
     i: Integers
     j: Integers
     ends: Integers | None
+    clusters: Integers | None
 
     @classmethod
-    def of(cls, values: Floats | Integers, order: NDArray[np.intp], n: int) -> _Order:
+    def of(
+        cls,
+        values: Floats | Integers,
+        order: NDArray[np.intp],
+        n: int,
+        clusters: Integers | None = None,
+    ) -> _Order:
         """Return the pairs, m = n (n - 1) / 2, from values and what sorts them."""
         small: type[np.unsignedinteger[Any]] = np.uint16 if n <= 1 << 16 else np.uint32
         row_of = np.repeat(np.arange(n, dtype=small), np.arange(n - 1, -1, -1))
@@ -138,29 +161,32 @@ class _Order:
             last = np.flatnonzero(here[: len(following)] != following)
             ends.append((last + part.start + 1).astype(_integers(len(order))))
         joined = np.concatenate([*ends, np.array([len(order)], _integers(len(order)))])
-        return cls(i, j, None if len(joined) == len(order) else joined)
+        return cls(i, j, None if len(joined) == len(order) else joined, clusters)
 
     def weights(self, counts: Integers, part: slice) -> Integers:
-        """Return how often pairs are drawn: the product of the counts of their samples."""
-        return counts.take(self.i[part]) * counts.take(self.j[part])
+        """Return how often pairs are drawn: see `measures.resamples.Resamples`."""
+        return weights_of(counts, self.i[part], self.j[part], self.clusters)
 
     def twice_mid_ranks(self, counts: Integers) -> Integers:
         """Return twice the mean rank of each run where pairs are repeated as often as they are drawn."""
-        cumulative = np.empty(len(self.i), counts.dtype)
+        table = np.empty(len(self.i), counts.dtype)
         before = 0
         for part in _parts(len(self.i)):
-            np.cumsum(self.weights(counts, part), out=cumulative[part])
-            cumulative[part] += before
-            before = int(cumulative[part.stop - 1])
-        return _twice_mid_ranks(cumulative if self.ends is None else cumulative[self.ends - 1])
+            weights = self.weights(counts, part)
+            np.cumsum(weights, out=table[part])
+            table[part] += before
+            before = int(table[part.stop - 1])
+            if self.ends is None:  # twice what is up to the end of each run, less the run, and 1
+                table[part] *= 2
+                table[part] -= weights - 1
+        return table if self.ends is None else _twice_mid_ranks(table[self.ends - 1])
 
 
 @dataclass(frozen=True)
 class PairCorrelations:
     """Pearson's and Spearman's correlation of two values of each pair i < j, over resamples.
 
-    In a resample in which sample i was drawn counts[i] times a pair counts counts[i] counts[j] times;
-    pairs of a sample with its own copy are dropped, and ranks are taken anew.
+    How often a pair counts is told by `measures.resamples.Resamples`; ranks are taken anew.
     """
 
     x: Floats
@@ -170,9 +196,12 @@ class PairCorrelations:
     by_y: _Order
     x_ranks: Integers  # in the order of x
     y_ranks: Integers  # in the order of x
+    clusters: Integers | None  # (n,) which samples are drawn together
 
     @classmethod
-    def of(cls, x: Floats, y: Floats, y_ranks: Integers, n: int) -> PairCorrelations:
+    def of(
+        cls, x: Floats, y: Floats, y_ranks: Integers, n: int, clusters: Integers | None = None
+    ) -> PairCorrelations:
         """Prepare resamples.
 
         Args:
@@ -180,15 +209,17 @@ class PairCorrelations:
             y: The same.
             y_ranks: Its `dense_ranks`.
             n: How many samples.
+            clusters: (n,) which samples are drawn together; None: each by itself.
         """
         order = np.argsort(y_ranks)
-        by_y = _Order.of(y_ranks, order, n)
+        by_y = _Order.of(y_ranks, order, n, clusters)
         del order
         order = np.argsort(x)
         x_ranks = np.empty(len(x), _integers(len(x)))
         for part, ranks in _ranks_in_order(x, order):
             x_ranks[part] = ranks
-        return cls(x, y, n, _Order.of(x, order, n), by_y, x_ranks, y_ranks[order])
+        by_x = _Order.of(x, order, n, clusters)
+        return cls(x, y, n, by_x, by_y, x_ranks, y_ranks[order], clusters)
 
     def __call__(self, counts: Integers, workers: int = 1) -> dict[str, Floats]:
         """Return "pearson" and "spearman" of resamples, (R,) each; NaN where a value is constant.
@@ -211,7 +242,7 @@ class PairCorrelations:
         return {"pearson": by_value, "spearman": by_rank}
 
     def _spearman(self, counts: Integers) -> float:
-        total = (int(counts.sum()) ** 2 - int(counts @ counts)) // 2
+        total = int(self._totals(counts[None])[0])
         if not total:
             return float("nan")
         x_table, y_table = self.by_x.twice_mid_ranks(counts), self.by_y.twice_mid_ranks(counts)
@@ -235,8 +266,13 @@ class PairCorrelations:
         for first, x, y in self._blocks():
             some = c[:, first : first + len(x)]
             for k, values in enumerate((x, y, x * x, y * y, x * y)):
+                if self.clusters is not None:
+                    rows = self.clusters[first : first + len(x), None]
+                    together = rows == self.clusters[first:]
+                    sums[k] += some @ np.where(together, values, 0.0).sum(axis=1)
+                    values = np.where(together, 0.0, values)
                 sums[k] += np.einsum("ij,ij->i", some @ values, c[:, first:])
-        total = (c.sum(axis=1) ** 2 - (c * c).sum(axis=1)) / 2
+        total = self._totals(counts).astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
             x, y, xx, yy, xy = sums / total
             vx, vy = xx - x * x, yy - y * y
@@ -261,8 +297,21 @@ class PairCorrelations:
                 start = stop
             yield a, *blocks
 
+    def _totals(self, counts: Integers) -> NDArray[np.int64]:
+        """Return how many pairs i < j count in resamples (R, n)."""
+        c = counts.astype(np.int64)
+        size = 1 if self.clusters is None else np.bincount(self.clusters)[self.clusters]
+        of_sample = c * (c.sum(axis=1, keepdims=True) - c * size + size - 1)
+        total: NDArray[np.int64] = of_sample.sum(axis=1) // 2
+        return total
+
     def _centred(self, counts: Floats) -> float:
         """Return one correlation where the weighted sums lose too many digits."""
-        weights = np.concatenate([counts[i] * counts[i + 1 :] for i in range(self.n)])
+        weights = np.concatenate(
+            [
+                weights_of(counts, np.array([i]), np.arange(i + 1, self.n), self.clusters)
+                for i in range(self.n)
+            ]
+        )
         kept = np.flatnonzero(weights)
         return pearson(self.x[kept], self.y[kept], weights[kept])

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from semrsm.measures.intervals import Replicates
 from semrsm.rsms import Rsm
 from semrsm.storage.whole_files import aside, sync_file
 
@@ -24,6 +25,8 @@ class Evaluation:
         columns: Names of the columns of `details`.
         details: Gives a row for each query or pair, made when asked for.
         notes: Sentences about how the values were found, for people.
+        replicates: Metric -> what its interval is made of, where one was asked for.
+        baseline: The address of what differences are taken to.
     """
 
     rsm: Rsm
@@ -32,6 +35,8 @@ class Evaluation:
     columns: tuple[str, ...] = ()
     details: Callable[[], Iterable[Sequence[Any]]] = tuple
     notes: tuple[str, ...] = ()
+    replicates: Mapping[str, Replicates] = field(default_factory=dict, repr=False)
+    baseline: str | None = None
 
     @property
     def about(self) -> dict[str, str | None]:
@@ -42,7 +47,7 @@ class Evaluation:
             "layer": rsm.layer,
             "matcher": rsm.matcher,
             "kernel": rsm.kernel,
-        }
+        } | ({"baseline": self.baseline} if self.baseline else {})
 
     def without_details(self) -> Evaluation:
         """Return the same without details, which may hold every pair in memory."""

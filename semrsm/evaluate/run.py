@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,24 @@ from semrsm.evaluate.evaluations import (
     views_of,
 )
 from semrsm.evaluate.results import Evaluation
+from semrsm.evaluate.sure import with_differences
+from semrsm.evaluate.views import codes_of
 from semrsm.machine import default_memory
+from semrsm.measures.inference import USUAL_RESAMPLES, Inference
+from semrsm.measures.resamples import Tick
 from semrsm.rsms import Rsm, open_rsms, stored_kernels
-from semrsm.storage.labels import Scores, read_labels, read_scores, read_views, rows_of
+from semrsm.storage.labels import (
+    Labels,
+    Scores,
+    read_labels,
+    read_scores,
+    read_views,
+    rows_of,
+    views_beside,
+)
+
+Progress = Callable[[str, int, int], None]
+ONLY_VALUES = Inference()
 
 
 def evaluate_retrieval(
@@ -32,7 +48,11 @@ def evaluate_retrieval(
     layers: tuple[str, ...] = (),
     kernels: tuple[str, ...] = (),
     ks: tuple[int, ...] = (1, 5, 10),
+    inference: Inference = ONLY_VALUES,
+    clusters: str | Path | None = None,
+    baseline: str | Path | None = None,
     memory: int | None = None,
+    on_progress: Progress | None = None,
 ) -> Iterator[Evaluation]:
     """Say how well the nearest neighbours in RSMs share labels; `retrieval.retrieve` has the formulas.
 
@@ -49,6 +69,12 @@ def evaluate_retrieval(
         layers: Globs of layers; none means all.
         kernels: Kernels, finished where not stored; none means those stored.
         ks: Which k for f1@k, precision@k and recall@k.
+        inference: Intervals; see `measures.inference.Inference`.
+        clusters: What `read_views` reads: samples with one label are resampled together. None: those of
+            `view_ids`.
+        baseline: An RSM, or a file with layers of the same names: also the differences to it, 1000
+            resamples unless `inference` says how many.
+        on_progress: Called with (RSM, resamples done, of all).
         memory: Bytes that may be taken; None means half of the machine's. RSMs are read by blocks of
             rows, so large ones fit.
 
@@ -73,8 +99,16 @@ def evaluate_retrieval(
     found = read_labels(labels)
     gallery = None if gallery_labels is None else read_labels(gallery_labels)
     seen = None if view_ids is None else read_views(view_ids)
-    for rsm in open_all(rsms, layers, kernels):
-        yield retrieval_of(rsm, found, gallery, seen, tuple(dict.fromkeys(ks)), granted)
+    inference = _enough(inference, baseline)
+    together = None if clusters is None else read_views(clusters)
+    at = tuple(dict.fromkeys(ks))
+
+    def one(rsm: Rsm) -> Evaluation:
+        sure = _clustered(inference, together, rsm)
+        tick = _ticker(on_progress, rsm, sure)
+        return retrieval_of(rsm, found, gallery, seen, at, sure, granted, tick)
+
+    yield from _all(one, open_all(rsms, layers, kernels), baseline, layers, kernels, inference)
 
 
 def evaluate_predictions(
@@ -84,9 +118,11 @@ def evaluate_predictions(
     probabilities: str | Path | None = None,
     layers: tuple[str, ...] = (),
     kernels: tuple[str, ...] = (),
-    n_resamples: int = 0,
-    seed: int = 0,
+    inference: Inference = ONLY_VALUES,
+    clusters: str | Path | None = None,
+    baseline: str | Path | None = None,
     memory: int | None = None,
+    on_progress: Progress | None = None,
 ) -> Iterator[Evaluation]:
     """Correlate RSMs with the Jensen-Shannon divergence of the predicted class probabilities.
 
@@ -98,8 +134,12 @@ def evaluate_predictions(
         probabilities: The same with rows that sum to 1.
         layers: Globs of layers; none means all.
         kernels: Kernels, finished where not stored; none means those stored.
-        n_resamples: For 95 % intervals over samples; 0 leaves them out.
-        seed: Seed of the resamples.
+        inference: Intervals; see `measures.inference.Inference`.
+        clusters: What `read_views` reads: samples with one label are resampled together. None: those of
+            the array views beside the logits, where there is one.
+        baseline: An RSM, or a file with layers of the same names: also the differences to it, 1000
+            resamples unless `inference` says how many.
+        on_progress: Called with (RSM, resamples done, of all).
         memory: Bytes that may be taken; None means half of the machine's. Ranking needs all pairs at
             once, PAIR_BYTES of `predictions` each.
 
@@ -121,15 +161,25 @@ def evaluate_predictions(
         raise SemrsmError("give either logits or probabilities, one of the two")
     granted = memory or default_memory()
     scores, p = _probabilities(logits, probabilities)
-    rows_before: list[int] | None = None
-    known: Predictions | None = None
-    for rsm in open_all(rsms, layers, kernels):
-        check_predictions(rsm, p, n_resamples, granted)
+    inference = _enough(inference, baseline)
+    if inference.n_resamples and clusters is None:
+        clusters = views_beside(scores.address)
+    together = None if clusters is None else read_views(clusters)
+    known: tuple[list[int], Predictions] | None = None
+
+    def one(rsm: Rsm) -> Evaluation:
+        nonlocal known
+        check_predictions(rsm, p, inference.n_resamples, granted)
         wanted = rows_of(scores, rsm.shape[0], rsm.samples, rsm.address)
-        if known is None or wanted.tolist() != rows_before:
+        if known is None or wanted.tolist() != known[0]:
             known = None  # two of them at once would not fit
-            rows_before, known = wanted.tolist(), Predictions.of(p[wanted])
-        yield predictions_of(rsm, known, n_resamples, seed, granted)
+            known = wanted.tolist(), Predictions.of(p[wanted])
+        sure = _clustered(inference, together, rsm)
+        found = predictions_of(rsm, known[1], sure, granted, _ticker(on_progress, rsm, sure))
+        notes = (f"samples with one label in {clusters} are resampled together",)
+        return found if together is None else dataclasses.replace(found, notes=notes)
+
+    yield from _all(one, open_all(rsms, layers, kernels), baseline, layers, kernels, inference)
 
 
 def _probabilities(
@@ -149,7 +199,11 @@ def evaluate_views(
     *,
     layers: tuple[str, ...] = (),
     kernels: tuple[str, ...] = (),
+    inference: Inference = ONLY_VALUES,
+    clusters: str | Path | None = None,
+    baseline: str | Path | None = None,
     memory: int | None = None,
+    on_progress: Progress | None = None,
 ) -> Iterator[Evaluation]:
     """Say how much more alike two views of one thing are than all other pairs.
 
@@ -158,6 +212,12 @@ def evaluate_views(
         view_ids: What `read_views` reads: which thing each sample is a view of.
         layers: Globs of layers; none means all.
         kernels: Kernels, finished where not stored; none means those stored.
+        inference: Intervals; see `measures.inference.Inference`.
+        clusters: What `read_views` reads: samples with one label are resampled together. None: those of
+            `view_ids`.
+        baseline: An RSM, or a file with layers of the same names: also the differences to it, 1000
+            resamples unless `inference` says how many.
+        on_progress: Called with (RSM, resamples done, of all).
         memory: Bytes that may be taken; None means half of the machine's. Pairs of views are held, and
             all others only where they fit; else the RSM is read several times, with equal results.
 
@@ -179,8 +239,58 @@ def evaluate_views(
     """
     granted = memory or default_memory()
     found = read_views(view_ids)
-    for rsm in open_all(rsms, layers, kernels):
-        yield views_of(rsm, found, granted)
+    inference = _enough(inference, baseline)
+    together = None if clusters is None else read_views(clusters)
+
+    def one(rsm: Rsm) -> Evaluation:
+        sure = _clustered(inference, together, rsm)
+        return views_of(rsm, found, sure, granted, _ticker(on_progress, rsm, sure))
+
+    yield from _all(one, open_all(rsms, layers, kernels), baseline, layers, kernels, inference)
+
+
+def _enough(inference: Inference, baseline: str | Path | None) -> Inference:
+    """Return the same with the usual number of resamples where a baseline asks for some."""
+    if baseline is None or inference.n_resamples:
+        return inference
+    return dataclasses.replace(inference, n_resamples=USUAL_RESAMPLES)
+
+
+def _clustered(inference: Inference, together: Labels | None, rsm: Rsm) -> Inference:
+    """Return the same for the samples of an RSM, those with one label drawn together."""
+    if together is None or not inference.n_resamples:
+        return inference
+    rows = rows_of(together, rsm.shape[0], rsm.samples, rsm.address)
+    codes = codes_of([next(iter(together.sets[row])) for row in rows])
+    return dataclasses.replace(inference, clusters=codes)
+
+
+def _ticker(on_progress: Progress | None, rsm: Rsm, inference: Inference) -> Tick:
+    """Return what counts the resamples of an RSM, and tells who waits."""
+    done, of = 0, inference.n_steps(rsm.shape[0]) - 1
+
+    def tick(more: int) -> None:
+        nonlocal done
+        done += more
+        if on_progress:
+            on_progress(rsm.address, done, of)
+
+    return tick
+
+
+def _all(
+    one: Callable[[Rsm], Evaluation],
+    rsms: list[Rsm],
+    baseline: str | Path | None,
+    layers: tuple[str, ...],
+    kernels: tuple[str, ...],
+    inference: Inference,
+) -> Iterator[Evaluation]:
+    """Yield the evaluation of each RSM, with differences if there is a baseline."""
+    evaluations = map(one, rsms)
+    if baseline is None:
+        return evaluations
+    return with_differences(evaluations, one, open_all([baseline], layers, kernels), inference)
 
 
 def open_all(

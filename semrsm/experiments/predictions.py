@@ -20,6 +20,7 @@ from semrsm.experiments.experiment import (
     parse_text,
 )
 from semrsm.experiments.tables import by_kernel, curves, kind_of, last_layers, layers_of, verdict
+from semrsm.measures.inference import Inference
 from semrsm.names import look_up
 from semrsm.plot import draw_curves
 
@@ -57,8 +58,7 @@ def _evaluate(run_file: Predictions, network: str, rsms: Sequence[Path]) -> Iter
         rsms,
         logits=run_file.address(run_file.logits[network]),
         kernels=run_file.kernels,
-        n_resamples=run_file.bootstrap,
-        seed=run_file.seed,
+        inference=Inference(n_resamples=run_file.bootstrap, seed=run_file.seed),
     )
 
 

@@ -45,7 +45,8 @@ class Matcher:
         both_ways: One sample would choose and the other be chosen, so each pair is matched both ways
             and the larger value taken. Swapping the two samples leaves the value of any matcher as it
             is, where ties decide nothing.
-        permutation: It matches every position with exactly one.
+        permutation: It matches every position with exactly one. A sample with itself then has |x|²;
+            without, what `match` gives it.
         position_free: Permuting the positions of a sample leaves the value as it is, where ties
             decide nothing.
         centred: It may be given centred maps: the same result from easier problems.
