@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -167,9 +168,11 @@ class _Order:
         """Return how often pairs are drawn: see `measures.resamples.Resamples`."""
         return weights_of(counts, self.i[part], self.j[part], self.clusters)
 
-    def twice_mid_ranks(self, counts: Integers) -> Integers:
-        """Return twice the mean rank of each run where pairs are repeated as often as they are drawn."""
-        table = np.empty(len(self.i), counts.dtype)
+    def twice_mid_ranks(self, counts: Integers, table: Integers) -> Integers:
+        """Return twice the mean rank of each run where pairs are repeated as often as they are drawn.
+
+        The table, of as many integers as there are pairs, is worked in.
+        """
         before = 0
         for part in _parts(len(self.i)):
             weights = self.weights(counts, part)
@@ -234,18 +237,31 @@ class PairCorrelations:
         {'pearson': [-1.0, nan], 'spearman': [-1.0, nan]}
         """
         wide = _integers(int(counts.sum(axis=1).max()) ** 2)
+        # Tables of ranks are used again: memory that is new is filled with zeros first.
+        tables: SimpleQueue[NDArray[Any]] = SimpleQueue()
+        for _ in range(workers):
+            tables.put(np.empty((2, len(self.x)), wide))
+
+        def of_draw(of_samples: Integers) -> float:
+            table = tables.get()
+            try:
+                return self._spearman(of_samples, *table)
+            finally:
+                tables.put(table)
+
         with ThreadPoolExecutor(workers) as pool:
-            by_rank = np.array(list(pool.map(self._spearman, counts.astype(wide))))
+            by_rank = np.array(list(pool.map(of_draw, counts.astype(wide))))
         values = [self._pearson(counts[k : k + BATCH]) for k in range(0, len(counts), BATCH)]
         # A value is constant in a resample if its ranks are: these are exact.
         by_value = np.where(np.isnan(by_rank), np.nan, np.concatenate(values))
         return {"pearson": by_value, "spearman": by_rank}
 
-    def _spearman(self, counts: Integers) -> float:
+    def _spearman(self, counts: Integers, x_table: Integers, y_table: Integers) -> float:
         total = int(self._totals(counts[None])[0])
         if not total:
             return float("nan")
-        x_table, y_table = self.by_x.twice_mid_ranks(counts), self.by_y.twice_mid_ranks(counts)
+        x_table = self.by_x.twice_mid_ranks(counts, x_table)
+        y_table = self.by_y.twice_mid_ranks(counts, y_table)
         products = np.zeros((2, 2))
         for part in _parts(len(self.x)):
             weights = self.by_x.weights(counts, part)
