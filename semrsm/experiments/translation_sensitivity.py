@@ -95,9 +95,10 @@ def _pictures(run_file: TranslationSensitivity, cells: Cells) -> Iterator[tuple[
             draw_side_by_side(
                 first.values(),
                 second.values(),
-                layer,
+                f"{layer}, {kernel} kernel",
                 views,
                 order=order_by_views(views),
+                ordered_by="view",
                 kernel=kernel,
                 names=(kind_of(run_file.matchers[0]), kind_of(run_file.matchers[1])),
             ),
