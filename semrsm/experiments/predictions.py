@@ -59,6 +59,7 @@ def _evaluate(run_file: Predictions, network: str, rsms: Sequence[Path]) -> Iter
         logits=run_file.address(run_file.logits[network]),
         kernels=run_file.kernels,
         inference=Inference(n_resamples=run_file.bootstrap, seed=run_file.seed),
+        baseline=rsms[0] if run_file.bootstrap else None,
     )
 
 
@@ -77,7 +78,7 @@ def _tables(run_file: Predictions, cells: Cells) -> list[Table]:
         for metric in METRICS
     ]
     if run_file.bootstrap:
-        tables.append(_intervals(run_file, cells))
+        tables += [_intervals(run_file, cells), _differences(run_file, cells)]
     return [*tables, verdict("predictions", run_file, cells, METRICS, False)]
 
 
@@ -91,6 +92,19 @@ def _intervals(run_file: Predictions, cells: Cells) -> Table:
     ]
     title = f"95 % intervals over {run_file.bootstrap} resamples of the samples, last layers"
     return Table("predictions.intervals", title, ("layer", "kernel", "RSM", *columns), rows)
+
+
+def _differences(run_file: Predictions, cells: Cells) -> Table:
+    ends = ("", "-low", "-high", "-p")
+    columns = [f"{metric}-difference{end}" for metric in METRICS for end in ends]
+    last, first = last_layers(cells), run_file.matchers[0]
+    rows = [
+        (cell.layer, cell.kernel, kind_of(cell.matcher), *(found.values[c] for c in columns))
+        for cell, found in cells.items()
+        if (cell.network, cell.layer) in last and cell.matcher != first
+    ]
+    title = f"Paired differences to the {kind_of(first)} RSM, the same resamples, last layers"
+    return Table("predictions.differences", title, ("layer", "kernel", "RSM", *columns), rows)
 
 
 def _pictures(run_file: Predictions, cells: Cells) -> Iterator[tuple[str, Figure]]:
