@@ -90,7 +90,7 @@ EFFORT = {
     "rsa-spearman": (150, 50),
     "rsa-kendall-tau-b": (40, 25),
 }  # resamples, parts of the jackknife
-USUAL_EFFORT = (400, 50)
+USUAL_EFFORT = (400, 200)
 SAME = {  # measures whose intervals are those of another one, on RSMs without ties
     "rsa-rho-a": "rsa-spearman",
     "rsa-kendall-tau-a": "rsa-kendall-tau-b",

@@ -31,6 +31,16 @@ kernel linear (tests/compare/test_rdms.py); its euclidean is also the square, di
 channels. Kernels are finished anew in float64 for this. c_i stands in RSM files; a plain matrix has
 none, so that its correlation is the cosine unless features are centred."""
 
+CEILING_TEXT = """\
+How well could any model do? `semrsm compare A B C … --noise-ceiling` takes RSMs of one kind (subjects,
+seeds of a network), layer by layer, and prints two bounds: lower, the mean of the measure of each RSM and
+the mean of the others; upper, of each RSM and the mean of all. A model between them explains what can be
+explained. The mean is of unit vectors (of centred RSMs for the CKA family and rsa-pearson), for measures
+of ranks of mean ranks, as in rsatoolbox (`boot_noise_ceiling`), whose values are reproduced to 1e-12
+(tests/compare/test_noise_ceiling.py).
+Nili et al.: A toolbox for representational similarity analysis. PLoS Comput Biol 10, 2014,
+[doi:10.1371/journal.pcbi.1003553](https://doi.org/10.1371/journal.pcbi.1003553)."""
+
 
 def make_page() -> str:
     """Return the page in Markdown."""
@@ -38,6 +48,13 @@ def make_page() -> str:
     overview += [
         f"| [`{row.name}`](#{row.name}) | {row.summary} | {_range(row)} | {_better(row)} |"
         for row in MEASURES.values()
+    ]
+    ceilings = [
+        "## Noise ceiling",
+        "",
+        CEILING_TEXT,
+        "",
+        f"Measures that have one: {_with_ceiling()}.",
     ]
     rdms = [
         "## RDMs",
@@ -55,9 +72,14 @@ def make_page() -> str:
         "\n".join(overview),
         *map(_section, MEASURES.values()),
         "\n".join(rdms),
+        "\n".join(ceilings),
         "\n".join(invariances),
     ]
     return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def _with_ceiling() -> str:
+    return ", ".join(f"`{row.name}`" for row in MEASURES.values() if row.ceiling)
 
 
 def _section(row: Measure) -> str:

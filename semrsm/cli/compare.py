@@ -10,25 +10,28 @@ from typing import Annotated, Any
 import typer
 
 from semrsm.cli.console import print_json, print_table, progress, say
+from semrsm.cli.outputs import check_outputs
 from semrsm.cli.resampling import Bootstrap, Clusters, Interval, inference_of
 from semrsm.cli.untrusted import Untrusted, read_first
-from semrsm.compare import DEFAULT_MEASURES
+from semrsm.compare import DEFAULT_MEASURES, CeilingTable, ComparisonTable
 from semrsm.compare import compare as compare_rsms
+from semrsm.compare import noise_ceiling as noise_ceiling_of
 from semrsm.compare.models import file_of
 from semrsm.compute.parsers import parse_memory
 from semrsm.engine.kernels import KERNELS
+from semrsm.errors import SemrsmError
 from semrsm.measures import MEASURES
 from semrsm.measures.rdm import RDMS
 from semrsm.plot import draw_comparison, save_figure
 from semrsm.plot.figures.canvas import check_suffix
 from semrsm.storage.tables import write_table
-from semrsm.storage.whole_files import check_output
 
 Record = dict[str, Any]
 
 SHOWN = (
     *("measure", "value", "low", "high", "p"),
     *("difference", "difference_low", "difference_high", "difference_p"),
+    *("lower", "upper"),
 )  # in every row of a table for people
 
 
@@ -86,6 +89,13 @@ def compare(
             help="Nearest neighbours that count in mutual-knn, jaccard-knn and cknna. (default: 10)",
         ),
     ] = None,
+    noise_ceiling: Annotated[
+        bool,
+        typer.Option(
+            "--noise-ceiling",
+            help="How alike RSMs of one kind (subjects, seeds) are to their mean, instead of each other.",
+        ),
+    ] = False,
     bootstrap: Bootstrap = 0,
     interval: Interval = None,
     clusters: Clusters = None,
@@ -125,12 +135,39 @@ def compare(
 
     Example: semrsm compare resnet.rsm.h5 vit.rsm.h5 --measure cka-debiased --bootstrap 1000
     """
-    if out is not None:
-        check_output(out, overwrite)
     if plot is not None:
         check_suffix(plot)
-        check_output(plot, overwrite)
-    read_first(untrusted, *map(file_of, rsm), clusters, baseline)
+    inputs = [*map(file_of, rsm), clusters, baseline]
+    check_outputs((out, plot), inputs, overwrite)
+    read_first(untrusted, *inputs)
+    if noise_ceiling:
+        unused = {
+            "--kernel-b": kernel_b,
+            "--matched-layers": matched_layers,
+            "--neighbours": neighbours,
+            "--bootstrap": bootstrap,
+            "--interval": interval,
+            "--clusters": clusters,
+            "--baseline": baseline,
+            "--permutations": permutations,
+            "--plot": plot,
+        }
+        if flags := [flag for flag, value in unused.items() if value]:
+            raise SemrsmError(f"a noise ceiling takes no {', '.join(flags)}; leave that out")
+        with progress() as on_progress:
+            ceilings = noise_ceiling_of(
+                rsm,
+                measures=measure or (),
+                layers=tuple(layer or ()),
+                kernel=kernel,
+                distance=distance,
+                align=align,
+                rdm=rdm,
+                memory=None if memory is None else parse_memory(memory),
+                on_progress=on_progress,
+            )
+        _show(ceilings, json, out, overwrite)
+        return
     with progress() as on_progress:
         table = compare_rsms(
             rsm,
@@ -149,6 +186,16 @@ def compare(
             memory=None if memory is None else parse_memory(memory),
             on_progress=on_progress,
         )
+    records = _show(table, json, out, overwrite)
+    if plot is not None:
+        save_figure(draw_comparison(records), plot, overwrite)
+        say(f"wrote {plot}")
+
+
+def _show(
+    table: ComparisonTable | CeilingTable, json: bool, out: Path | None, overwrite: bool
+) -> list[Record]:
+    """Print a table and what is to be known of it, and write it where it is wanted."""
     records = table.records()
     _print(records, json)
     for note in table.notes:
@@ -158,9 +205,7 @@ def compare(
     if out is not None:
         write_table(out, list(records[0]), [list(r.values()) for r in records], overwrite)
         say(f"wrote {out}")
-    if plot is not None:
-        save_figure(draw_comparison(records), plot, overwrite)
-        say(f"wrote {plot}")
+    return records
 
 
 def _print(records: Sequence[Record], json: bool) -> None:
@@ -169,7 +214,8 @@ def _print(records: Sequence[Record], json: bool) -> None:
     elif not sys.stdout.isatty():
         print_table(list(records[0]), [list(r.values()) for r in records])
     else:
-        for title, columns, rows in grids_of(records) or [list_of(records)]:
+        grids = grids_of(records) if "a" in records[0] else []
+        for title, columns, rows in grids or [list_of(records)]:
             print_table(columns, rows, title)
 
 

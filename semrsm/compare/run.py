@@ -11,23 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from semrsm.compare.asked import measures_of, rdm_of
 from semrsm.compare.baseline import difference, found_of
-from semrsm.compare.models import is_model, model_of
 from semrsm.compare.pairs import Compared, Found, Progress, Result, measure_all
 from semrsm.compare.rdms import as_rdms, note_of_products
 from semrsm.compare.samples import ComparedRsm, as_compared
+from semrsm.compare.sides import open_side, open_sides
 from semrsm.errors import SemrsmError
-from semrsm.measures import MEASURES, Measure, of_neighbours
+from semrsm.measures import Measure
 from semrsm.measures.inference import USUAL_RESAMPLES, Inference
 from semrsm.measures.intervals import Difference
-from semrsm.measures.rdm import RDMS, Rdm
-from semrsm.names import look_up
-from semrsm.rsms import Rsm, baseline_of, open_rsms, stored_kernels
-from semrsm.storage.address import address_of
+from semrsm.measures.rdm import Rdm
+from semrsm.rsms import Rsm, baseline_of
 from semrsm.storage.labels import read_views, rows_of
-from semrsm.storage.rsm_file import is_rsm_file
 
-DEFAULT_MEASURES = ("cka", "cka-debiased")
 ONLY_VALUES = Inference()
 
 
@@ -147,10 +144,10 @@ def compare(
         >>> table.records()[0]["value"]  # doctest: +SKIP
         0.8123
     """
-    rows = _rows(measures or DEFAULT_MEASURES, neighbours)
-    made = _rdm(rdm, rows, distance)
+    rows = measures_of(measures, neighbours)
+    made = rdm_of(rdm, rows, distance)
     stored = made is None or made.negative_half is None
-    left, right = _open_sides(addresses, layers, kernel, kernel_b, stored)
+    left, right = open_sides(addresses, layers, kernel, kernel_b, stored)
     rsms = left if left is right else [*left, *right]
     if distance and all(rsm.matcher is not None for rsm in rsms):
         raise SemrsmError("--distance is for plain matrices and all are RSM files; leave it out")
@@ -161,7 +158,7 @@ def compare(
         pairs, alone = _matched(rsms, pairs)
         notes += [f"no layer of that name to pair with: {', '.join(alone)}"] if alone else []
     bases = (
-        [] if baseline is None else _open(baseline, layers, kernel or rsms[0].kernel, made is None)
+        [] if baseline is None else open_side(baseline, layers, kernel or rsms[0].kernel, stored)
     )
     if bases and not inference.n_resamples:
         inference = replace(inference, n_resamples=USUAL_RESAMPLES)
@@ -203,23 +200,6 @@ def _clusters(address: str | Path, compared: ComparedRsm) -> NDArray[np.intp]:
     return codes if compared.order is None else codes[compared.order]
 
 
-def _rdm(name: str | None, rows: Sequence[Measure], distance: bool) -> Rdm | None:
-    """Return what is to be made of RSMs; refuse it where no measure, or no matrix, takes it."""
-    if name is None:
-        return None
-    made = look_up(RDMS, name, "RDM")
-    if not any(row.of_pairs for row in rows):
-        of_pairs = ", ".join(row.name for row in MEASURES.values() if row.of_pairs)
-        raise SemrsmError(
-            f"--rdm is for {of_pairs}; name one of them with --measure, or leave --rdm out"
-        )
-    if distance and made.negative_half is not None:
-        raise SemrsmError(
-            "--rdm makes distances and --distance says that they are there; leave one out"
-        )
-    return made
-
-
 def _sources(
     compared: list[ComparedRsm], rows: list[Measure], made: Rdm | None
 ) -> tuple[list[tuple[Sequence[Compared], list[Measure]]], list[str]]:
@@ -229,72 +209,6 @@ def _sources(
     rdms, notes = as_rdms(compared, made)
     of_pairs, others = ([row for row in rows if row.of_pairs is wanted] for wanted in (True, False))
     return [(rdms, of_pairs), *([(compared, others)] if others else [])], notes
-
-
-def _rows(names: Sequence[str], neighbours: int | None) -> list[Measure]:
-    """Return the measures of these names, those of neighbours for as many as are asked for."""
-    table = MEASURES
-    if neighbours is not None:
-        if neighbours < 1:
-            raise SemrsmError(f"neighbours must be at least 1, got {neighbours}")
-        of_these = {measure.name: measure for measure in of_neighbours(neighbours)}
-        table = MEASURES | of_these
-        if not of_these.keys() & set(names):
-            raise SemrsmError(
-                f"--neighbours is for {', '.join(of_these)}; name one of them with --measure, or leave"
-                " --neighbours out"
-            )
-    return [look_up(table, name, "measure") for name in dict.fromkeys(names)]
-
-
-def _open_sides(
-    addresses: Sequence[str | Path],
-    layers: tuple[str, ...],
-    kernel: str | None,
-    kernel_b: str | None,
-    stored: bool,
-) -> tuple[list[Rsm], list[Rsm]]:
-    """Return the RSMs of the table's rows and of its columns."""
-    if kernel_b is not None and len(addresses) > 2:
-        raise SemrsmError(
-            f"--kernel-b is for the second of two files and there are {len(addresses)}; use --kernel"
-        )
-    files = [address for address in addresses if not is_model(address)]
-    if not files:
-        raise SemrsmError(
-            f"{addresses[0]} is a model of the samples of another RSM; name one to compare it with"
-        )
-    first_stored = next((k for address in files for k in stored_kernels(address)), None)
-    first = kernel or first_stored
-    like = _open(files[0], layers, first, stored)[0]
-
-    def open_one(address: str | Path, kernel: str | None) -> list[Rsm]:
-        if is_model(address):
-            return [model_of(address, like)]
-        return _open(address, layers, kernel, stored)
-
-    if len(addresses) == 2 or kernel_b is not None:
-        kernels = [first, kernel_b or first]
-        sides = [
-            open_one(address, k)
-            for address, k in zip([addresses[0], addresses[-1]], kernels, strict=True)
-        ]
-    else:
-        opened = [rsm for a in dict.fromkeys(addresses) for rsm in open_one(a, first)]
-        sides = [opened, opened]
-    for flag, name in (("--kernel", kernel), ("--kernel-b", kernel_b)):
-        if name is not None and not any(rsm.kernel == name for side in sides for rsm in side):
-            raise SemrsmError(f"plain matrices have no kernels; leave {flag} out")
-    if len(addresses) == 2 and str(addresses[0]) == str(addresses[1]) and kernel_b in (None, first):
-        return sides[0], sides[0]
-    return sides[0], sides[1]
-
-
-def _open(
-    address: str | Path, layers: tuple[str, ...], kernel: str | None, stored: bool
-) -> list[Rsm]:
-    plain = not is_rsm_file(address_of(address)[0])
-    return open_rsms(address, layers=layers, kernel=None if plain else kernel, stored=stored)
 
 
 def _matched(

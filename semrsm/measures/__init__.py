@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from math import pi
 
-from semrsm.measures import bures, cka, rsa, weighted, weighted_cka, weighted_ranks
+from semrsm.measures import bures, ceiling, cka, rsa, weighted, weighted_cka, weighted_ranks
 from semrsm.measures.measure import (
     EVERY_SHIFT,
     INVARIANCES,
@@ -58,6 +58,7 @@ MEASURES: dict[str, Measure] = {
             prepare=cka.prepare_cka,
             compare=cka.compare_centred,
             compare_many=cka.compare_centred_many,
+            ceiling=ceiling.of_centred,
             resample=weighted_cka.cka_of,
             permute=cka.permute_centred,
         ),
@@ -76,6 +77,7 @@ MEASURES: dict[str, Measure] = {
             prepare=cka.prepare_debiased,
             compare=cka.compare_centred,
             compare_many=cka.compare_centred_many,
+            ceiling=ceiling.of_centred,
             resample=weighted_cka.debiased_of,
             permute=cka.permute_centred,
         ),
@@ -109,6 +111,7 @@ MEASURES: dict[str, Measure] = {
             of_pairs=True,
             prepare=rsa.prepare_pearson,
             compare=rsa.compare_vectors,
+            ceiling=ceiling.of_vectors,
             resample=weighted.pearson_of,
             permute=rsa.permute_vector,
         ),
@@ -126,6 +129,7 @@ MEASURES: dict[str, Measure] = {
             of_pairs=True,
             prepare=rsa.prepare_ranks,
             compare=rsa.compare_spearman,
+            ceiling=ceiling.of_ranks,
             resample=weighted_ranks.spearman_of,
             permute=rsa.permute_ranks,
         ),
@@ -142,6 +146,7 @@ MEASURES: dict[str, Measure] = {
             of_pairs=True,
             prepare=rsa.prepare_ranks,
             compare=rsa.compare_rho_a,
+            ceiling=ceiling.of_ranks,
             resample=weighted_ranks.rho_a_of,
             permute=rsa.permute_ranks,
         ),
@@ -158,6 +163,7 @@ MEASURES: dict[str, Measure] = {
             of_pairs=True,
             prepare=rsa.prepare_ranks,
             compare=rsa.compare_tau_a,
+            ceiling=ceiling.of_ranks,
             resample=weighted_ranks.tau_a_of,
             permute=rsa.permute_ranks,
         ),
@@ -174,6 +180,7 @@ MEASURES: dict[str, Measure] = {
             of_pairs=True,
             prepare=rsa.prepare_ranks,
             compare=rsa.compare_tau_b,
+            ceiling=ceiling.of_ranks,
             resample=weighted_ranks.tau_b_of,
             permute=rsa.permute_ranks,
         ),
@@ -190,6 +197,7 @@ MEASURES: dict[str, Measure] = {
             of_pairs=True,
             prepare=rsa.prepare_cosine,
             compare=rsa.compare_vectors,
+            ceiling=ceiling.of_vectors,
             resample=weighted.cosine_of,
             permute=rsa.permute_vector,
         ),
@@ -207,6 +215,7 @@ MEASURES: dict[str, Measure] = {
             prepare=cka.prepare_cka,
             compare=cka.compare_centred,
             compare_many=cka.compare_centred_many,
+            ceiling=ceiling.of_centred,
             resample=weighted_cka.cka_of,
             permute=cka.permute_centred,
         ),
@@ -224,6 +233,7 @@ MEASURES: dict[str, Measure] = {
             prepare=cka.prepare_corr_whitened,
             compare=cka.compare_centred,
             compare_many=cka.compare_centred_many,
+            ceiling=ceiling.of_centred,
             resample=weighted_cka.corr_whitened_of,
             permute=cka.permute_centred,
         ),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from semrsm.errors import SemrsmError
+from semrsm.measures.ceiling import Ceiling
 from semrsm.measures.matrices import Integers, Matrix
 from semrsm.measures.resamples import Weighted
 
@@ -90,6 +91,7 @@ class Measure:
             the RSMs: each is read once, and BLOCK_BYTES of it held.
         resample: (K, L, clusters (n,)) -> what gives the values (b,) for counts (b, n) of the samples, as
             resamples.Resamples makes them; None where samples that are drawn twice change what it is.
+        ceiling: (prepared RSMs, `compare`) -> their noise ceiling, where it has one.
         permute: (prepared RSM, order (n,)) -> the same with its samples in that order.
     """
 
@@ -111,6 +113,7 @@ class Measure:
     compare: Callable[[Any, Any], float]
     compare_many: Callable[[Sequence[Any], Sequence[tuple[int, int]]], list[float]] | None = None
     resample: Callable[[Matrix, Matrix, Integers], Weighted] | None = None
+    ceiling: Callable[[Sequence[Any], Callable[[Any, Any], float]], Ceiling] | None = None
     permute: Callable[[Any, Integers], Any]
 
     def __call__(self, K: Matrix, L: Matrix) -> float:
