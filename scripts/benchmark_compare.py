@@ -26,7 +26,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from benchmark_matchers import COLUMNS, RESULTS, ROOT, processor
+from benchmark_cases import ROOT
+from benchmark_rows import COLUMNS, RESULTS, processor
 
 from semrsm.compute.run_report import versions
 from semrsm.engine.kernels import KERNELS

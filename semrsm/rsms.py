@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import functools
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from semrsm.engine.kernels import (
     KERNELS,
+    ROUNDING,
     Finisher,
     Kernel,
     Matched,
@@ -23,6 +25,7 @@ from semrsm.engine.kernels import (
     refuse_unmatched,
     sigma_of,
 )
+from semrsm.engine.rounding import ROUNDING_FLOAT32, all_sure, n_unsure, unsure_note
 from semrsm.errors import SemrsmError
 from semrsm.names import look_up, no_such
 from semrsm.storage.address import address_of
@@ -295,6 +298,7 @@ def _finisher(
     def rows(wanted: slice) -> NDArray[np.floating]:
         first, stop, _ = wanted.indices(info.n_samples)
         finish = Finisher(kernel, sigma_used(), matched.row_sq, matched.column_sq)
+        _warn_of_unsure(path.resolve(), stamp, info.name, kernel.name, finish.sigma)
         with open_rsm(path, stamp) as again:
             block = again.matched(info.name)[first:stop]
         step = max(1, PART // info.n_columns)
@@ -324,6 +328,27 @@ def _median_sigma(path: Path, stamp: Stamp, layer: str, kernel: str) -> float | 
     with open_rsm(path, stamp) as file:
         matched = _matched(file, layer)
     return sigma_of(KERNELS[kernel], "median", matched)
+
+
+@functools.lru_cache(maxsize=1024)
+def _warn_of_unsure(path: Path, stamp: Stamp, layer: str, kernel: str, sigma: float | None) -> None:
+    """Say how many pairs have an rbf that is not sure, once for a file as it is now."""
+    if sigma is None:
+        return
+    with open_rsm(path, stamp) as file:
+        matched, about = _matched(file, layer), file.layer(layer).parameters
+    # Files of before pairs that are alike were matched again do not count any.
+    old = "unsure" not in about and about.get("dtype") != "float64"
+    rounding = ROUNDING_FLOAT32 if old else ROUNDING
+    if all_sure(matched.row_sq, matched.column_sq, sigma, rounding):
+        return
+    finish = Finisher(KERNELS[kernel], sigma, matched.row_sq, matched.column_sq)
+    count = sum(
+        n_unsure(finish, row, block, matched.symmetric, rounding)
+        for row, _, block in matched.blocks()
+    )
+    if count:
+        warnings.warn(f"{path}::{layer}: {unsure_note(count)}", stacklevel=2)
 
 
 def _matched(file: RsmFile, layer: str) -> Matched:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from semrsm.cli.console import print_json, print_table, progress, say
+from semrsm.cli.outputs import check_outputs
 from semrsm.cli.resampling import Bootstrap, Clusters, Interval, inference_of
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compare import DEFAULT_MEASURES, CeilingTable, ComparisonTable
@@ -24,7 +25,6 @@ from semrsm.measures.rdm import RDMS
 from semrsm.plot import draw_comparison, save_figure
 from semrsm.plot.figures.canvas import check_suffix
 from semrsm.storage.tables import write_table
-from semrsm.storage.whole_files import check_output
 
 Record = dict[str, Any]
 
@@ -135,12 +135,11 @@ def compare(
 
     Example: semrsm compare resnet.rsm.h5 vit.rsm.h5 --measure cka-debiased --bootstrap 1000
     """
-    if out is not None:
-        check_output(out, overwrite)
     if plot is not None:
         check_suffix(plot)
-        check_output(plot, overwrite)
-    read_first(untrusted, *map(file_of, rsm), clusters, baseline)
+    inputs = [*map(file_of, rsm), clusters, baseline]
+    check_outputs((out, plot), inputs, overwrite)
+    read_first(untrusted, *inputs)
     if noise_ceiling:
         unused = {
             "--kernel-b": kernel_b,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from semrsm.cli.console import print_json, print_table, progress, say
+from semrsm.cli.outputs import check_outputs
 from semrsm.cli.process import ends_well
 from semrsm.cli.resampling import (
     Baseline,
@@ -21,11 +22,11 @@ from semrsm.cli.resampling import (
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.parsers import parse_memory
 from semrsm.engine.kernels import KERNELS
+from semrsm.evaluate import EVALUATIONS
 from semrsm.evaluate.results import Evaluation, write_details
 from semrsm.evaluate.run import evaluate_predictions, evaluate_retrieval, evaluate_views
 from semrsm.storage.labels import views_beside
 from semrsm.storage.tables import write_table
-from semrsm.storage.whole_files import check_output
 
 Rsms = Annotated[
     list[str],
@@ -120,7 +121,9 @@ def retrieval(
 
     Example: semrsm evaluate retrieval dump.rsm.h5 --labels dump.h5::labels --views dump.h5::views --at 1
     """
-    _check_outputs(out, details, overwrite)
+    check_outputs(
+        (out, details), (*rsm, labels, gallery_labels, views, clusters, baseline), overwrite
+    )
     read_first(untrusted, *rsm, labels, gallery_labels, views, clusters, baseline)
     with progress() as on_progress:
         found = evaluate_retrieval(
@@ -174,7 +177,7 @@ def predictions(
     """
     if (logits is None) == (probabilities is None):
         raise typer.BadParameter("give one of the two", param_hint="--logits / --probabilities")
-    _check_outputs(out, details, overwrite)
+    check_outputs((out, details), (*rsm, logits, probabilities, clusters, baseline), overwrite)
     read_first(untrusted, *rsm, logits, probabilities, clusters, baseline)
     with progress() as on_progress:
         found = evaluate_predictions(
@@ -219,7 +222,7 @@ def views(
 
     Example: semrsm evaluate views dump.rsm.h5 --views dump.h5::views
     """
-    _check_outputs(out, details, overwrite)
+    check_outputs((out, details), (*rsm, views, clusters, baseline), overwrite)
     read_first(untrusted, *rsm, views, clusters, baseline)
     with progress() as on_progress:
         found = evaluate_views(
@@ -239,13 +242,6 @@ def views(
 
 def _bytes(memory: str | None) -> int | None:
     return None if memory is None else parse_memory(memory)
-
-
-def _check_outputs(out: Path | None, details: Path | None, overwrite: bool) -> None:
-    for path in filter(None, (out, details)):
-        check_output(path, overwrite)
-    if out is not None and out == details:
-        raise typer.BadParameter("name another file than -o", param_hint="--details")
 
 
 def _all_of(
@@ -285,4 +281,4 @@ def _print(
 
 app = typer.Typer(no_args_is_help=True, help="Say what RSMs are good for.")
 for command in (retrieval, predictions, views):
-    app.command()(ends_well(command))
+    app.command(short_help=f"Say {EVALUATIONS[command.__name__].summary}.")(ends_well(command))

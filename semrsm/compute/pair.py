@@ -199,7 +199,7 @@ def _match(rows: LayerInput, i: int, j: int, work: Work) -> tuple[float, NDArray
         found = match_pairs(first, second, torch.zeros(1, 2, dtype=torch.int64), work)
     if found.permutation is None:
         return float(found.matched[0]), None
-    permutation = found.permutation[0].numpy()
+    permutation = found.permutation[0].cpu().numpy()
     return float(found.matched[0]), permutation if i < j else np.argsort(permutation)
 
 

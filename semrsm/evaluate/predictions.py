@@ -26,7 +26,8 @@ def correlations(
         divergence_ranks: Its `dense_ranks`: they serve many RSMs.
 
     >>> d = np.array([0.1, 0.5, 0.9])
-    >>> correlations(np.array([3.0, 2.0, 1.0]), d, dense_ranks(d))
+    >>> found = correlations(np.array([3.0, 2.0, 1.0]), d, dense_ranks(d))
+    >>> {name: round(value, 9) for name, value in found.items()}
     {'pearson': -1.0, 'spearman': -1.0}
     """
     by_rank = spearman(dense_ranks(similarity), divergence_ranks)

@@ -74,7 +74,7 @@ def write_details(
     done: list[Evaluation] = []
     with (
         aside(out, overwrite) as partial,
-        partial.open("x", newline="", encoding="utf-8") as stream,
+        partial.open("x", newline="", encoding="utf-8", errors="backslashreplace") as stream,
     ):
         lines = csv.writer(stream, lineterminator="\n")
         for evaluation in evaluations:

@@ -23,6 +23,9 @@ from semrsm.storage.label_sets import LABEL_HEADERS, sets_of_array, sets_of_tabl
 from semrsm.storage.layer import Layer
 from semrsm.storage.matrices import ID_HEADERS, ID_NAMES, Matrix, is_text_table, read_matrices
 
+LONGEST_LABEL = (
+    1 << 16
+)  # bytes of a text; a few compressed ones of a file may be as large as memory
 LABEL_BYTES = 500  # that a label takes in memory, about
 
 
@@ -245,6 +248,11 @@ def _read_array(path: Path, name: str | None, what: str) -> tuple[NDArray[Any], 
 def _whole(file: ActivationFile, array: Layer) -> NDArray[Any]:
     """Return a small array, whole, unless it and the texts made of it take too much memory."""
     address = f"{file.path}::{array.name}"
+    if array.dtype.kind in "SU" and array.dtype.itemsize > LONGEST_LABEL:
+        raise SemrsmError(
+            f"{address} holds texts of {array.dtype.itemsize} bytes each, and at most {LONGEST_LABEL} are"
+            " read; save shorter ones"
+        )
     n_bytes = array.n_bytes + LABEL_BYTES * math.prod(array.shape)
     refuse_more_than_memory(address, n_bytes, "save fewer or shorter ones")
     try:

@@ -204,6 +204,8 @@ def open_rsm(path: Path, stamp: Stamp | None = None) -> RsmFile:
     """
     if not path.exists():
         raise SemrsmError(f"{path} does not exist; check the path")
+    if path.is_dir():
+        raise SemrsmError(f"{path} is a folder; name an RSM file in it")
     refuse_irregular(path)
     try:
         file = h5py.File(path, "r")

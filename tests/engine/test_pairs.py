@@ -225,7 +225,7 @@ def test_float64_maps_keep_their_digits_with_the_triton_solver() -> None:
 
 @pytest.mark.parametrize("precision", ["exact", "fast"])
 def test_the_matcher_identity_sums_once_and_exactly(precision: str, monkeypatch) -> None:
-    from semrsm.engine import pairs as module
+    from semrsm.engine.backends import cpu as module
 
     x = vectors(3, 5, 9, 4)
     monkeypatch.setattr(module, "sums_of_matched", None)

@@ -177,6 +177,12 @@ def test_names_that_are_not_there(files: tuple[Path, Path], tmp_path: Path) -> N
         semrsm.read_rsm(tmp_path / "no.h5")
 
 
+def test_a_folder_is_no_rsm_file(tmp_path: Path) -> None:
+    # The library's own words for it take two lines, and name an address in memory.
+    with pytest.raises(SemrsmError, match=r"^\S+ is a folder; name an RSM file in it$"):
+        semrsm.read_rsm(tmp_path, "layer")
+
+
 def test_a_file_of_a_newer_version_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
