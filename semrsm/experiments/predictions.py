@@ -96,16 +96,20 @@ def _intervals(run_file: Predictions, cells: Cells) -> Table:
 
 
 def _differences(run_file: Predictions, cells: Cells) -> Table:
-    ends = ("", "-low", "-high", "-p")
-    columns = [f"{metric}-difference{end}" for metric in METRICS for end in ends]
-    last, first = last_layers(cells), run_file.matchers[0]
+    ends = ("difference", "difference-low", "difference-high", "difference-p")
     rows = [
-        (cell.layer, cell.kernel, kind_of(cell.matcher), *(found.values[c] for c in columns))
+        (
+            *(cell.network, cell.layer, cell.kernel, kind_of(cell.matcher), metric),
+            *(found.values[f"{metric}-{end}"] for end in ends),
+        )
         for cell, found in cells.items()
-        if (cell.network, cell.layer) in last and cell.matcher != first
+        if cell.matcher != run_file.matchers[0]
+        for metric in METRICS
     ]
-    title = f"Paired differences to the {kind_of(first)} RSM, the same resamples, last layers"
-    return Table("predictions.differences", title, ("layer", "kernel", "RSM", *columns), rows)
+    first = kind_of(run_file.matchers[0])
+    title = f"Differences to the {first} RSM, from the same {run_file.bootstrap} resamples"
+    columns = ("model", "layer", "kernel", "RSM", "metric", "difference", "low", "high", "p")
+    return Table("predictions.differences", title, columns, rows)
 
 
 def _pictures(run_file: Predictions, cells: Cells) -> Iterator[tuple[str, Figure]]:
@@ -121,7 +125,8 @@ PREDICTIONS = Experiment(
     "Are images that are similar predicted alike? Correlation, over the pairs of images, of their "
     "similarity and the Jensen-Shannon divergence of their predicted class probabilities; lower is "
     "better. The paper's table has one row for each model and does not state its layer; here it is "
-    "the last.",
+    "the last. Whether matching changes a correlation is what the paired differences test (the two "
+    "views of a thing are resampled together), not whether two intervals overlap.",
     Predictions,
     _evaluate,
     _tables,
