@@ -126,7 +126,7 @@ def simulate(
         for method in methods:
             for what, r, span in (
                 (name, found, measure.range),
-                ("difference", difference, UNBOUNDED),
+                (f"difference of {name}", difference, UNBOUNDED),
             ):
                 at = interval_of(r, method, span)
                 ends.setdefault((what, method.name), []).append((at.low, at.high))

@@ -67,7 +67,7 @@ class Resamples:
         """Yield the counts (b, n) of bootstrap samples, as many clusters with replacement as there are.
 
         >>> [counts.tolist() for counts in Resamples.of(3, 1, seed=1).drawn()]
-        [[1.0, 1.0, 1.0]]
+        [[[0.0, 2.0, 1.0]]]
         """
         draws, k = np.random.default_rng(self.seed), self.n_clusters
         for size in self._chunks(self.n_resamples):
