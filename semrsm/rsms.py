@@ -158,7 +158,8 @@ def open_rsms(
     """Return the RSMs of a file: of every layer, or of those an address or globs name.
 
     Args:
-        address: An RSM file, or a plain matrix (.npy, .npz, .csv, HDF5); `path::name` names one.
+        address: An RSM file, or a plain matrix (.npy, .npz, .csv, HDF5); `path::name` names one, or
+            several by a glob.
         layers: Globs of layers, or of matrices with names; none means all of them.
         kernel: A key of KERNELS; None takes the first that a layer stores, or cosine. Kernels that
             are not stored are finished from the matched inner products. Not for plain matrices.
@@ -176,7 +177,9 @@ def open_rsms(
         chosen = _matching(path, names, layers) if names else matrices
         return [_of_matrix(path, matrices[c]) for c in chosen]
     with open_rsm(path) as file:
-        named = [file.layer(name).name] if name else file.layer_names()
+        named = file.layer_names()
+        if name is not None:
+            named = [name] if name in named else _matching(path, named, (name,))
         return [
             _of_layer(file, file.layer(c), kernel, parse_sigma(sigma))
             for c in _matching(path, named, layers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fnmatch
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class Matrix:
 
 
 def read_matrices(path: Path, name: str | None = None) -> list[Matrix]:
-    """Return the matrices of a file: all of them, or the one called `name`.
+    """Return the matrices of a file: all of them, the one called `name`, or those that it globs.
 
     Rows are read from the file when they are asked for, so a matrix larger than memory is no matter
     (a .csv and a compressed .npz are held whole).
@@ -61,12 +62,14 @@ def read_matrices(path: Path, name: str | None = None) -> list[Matrix]:
             for n, a in file.arrays.items()
             if len(a.shape) == 2 and 0 not in a.shape and a.dtype.kind in "fiu" and not a.bfloat16
         }
-        if name is not None and name not in found:
-            raise SemrsmError(f"{path}: {no_such(found, name, 'matrix')}")
+        names = list(found)
+        if name is not None:
+            names = [name] if name in found else fnmatch.filter(found, name)
+        if not names and found:
+            raise SemrsmError(f"{path}: {no_such(found, str(name), 'matrix')}")
         if not found:
             held = ", ".join(f"{n} {a.shape}" for n, a in file.arrays.items()) or "nothing"
             raise SemrsmError(f"{path} holds no matrix of real numbers but {held}; save one")
-        names = list(found) if name is None else [name]
     only = len(found) == 1 and file.format == "npy"
     named = _n_named(file)
     return [_matrix(path, stamp, n, found[n].shape, None if only else n, named) for n in names]

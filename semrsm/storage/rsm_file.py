@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
-from semrsm.names import no_such
+from semrsm.names import natural_key, no_such
 from semrsm.storage.damage import DAMAGE, remedy_of
 from semrsm.storage.input_files import Stamp, refuse_irregular, stamp_of
 from semrsm.storage.rsm_layer import LayerInfo, StoredMatrix, layer_of
@@ -96,7 +96,7 @@ class RsmFile:
                 found.append(name)
 
         member(self.file, "layers", h5py.Group).visititems(visit)
-        return found
+        return sorted(found, key=natural_key)
 
     def layers(self) -> dict[str, LayerInfo]:
         """Return what the file says of each layer, in the order they were computed."""
