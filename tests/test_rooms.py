@@ -16,6 +16,7 @@ STOREYS = {
     "version": 0,
     "errors": 0,
     "names": 1,
+    "sample_numbers": 1,
     "machine": 1,
     "in_child": 1,
     "data": 1,

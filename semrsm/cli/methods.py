@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from semrsm.engine.matchers import Matcher
 
 
-@takes_options("layer", "layout", "skip_tokens", "pool")
+@takes_options("layer", "layout", "skip_tokens", "pool", "samples", "exclude")
 def methods(
     on: Annotated[
         str | None,

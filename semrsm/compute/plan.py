@@ -19,6 +19,7 @@ from semrsm.names import look_up
 from semrsm.storage.activations import ActivationFile, open_activations
 from semrsm.storage.address import address_of
 from semrsm.storage.rsm_file import LayerInfo, is_rsm_file
+from semrsm.storage.sample_ids import near_miss
 
 if TYPE_CHECKING:  # torch takes two seconds to load; nothing here needs it before layers are read
     from semrsm.engine.matchers import Matcher
@@ -126,6 +127,16 @@ def open_plan(
             columns = column_inputs(rows, other, other_layer, options)
         plans = [plan_layer(r, c, options, processes) for r, c in zip(rows, columns, strict=True)]
         yield RunPlan(file, other, {plan.name: plan for plan in plans})
+
+
+def notes_of(plan: RunPlan) -> list[str]:
+    """Return what should be known of the samples of a run: which were chosen, ids that are not read."""
+    first = next(iter(plan.layers.values()))
+    notes = [f"{first.rows.path}: {first.rows.note}" if first.rows.note else None]
+    if not first.symmetric and first.columns.note:
+        notes.append(f"{first.columns.path}: {first.columns.note}")
+    notes.append(near_miss(plan.file, first.rows.layer.n_samples))
+    return [note for note in notes if note]
 
 
 def _open_maps(path: Path) -> ActivationFile:

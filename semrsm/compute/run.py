@@ -17,7 +17,7 @@ from semrsm.compute.grid import shard_of
 from semrsm.compute.layers import class_token_hint
 from semrsm.compute.match import match_tiles, missing_tiles, tasks_of
 from semrsm.compute.options import RunOptions, options_of
-from semrsm.compute.plan import RunPlan, open_plan
+from semrsm.compute.plan import RunPlan, notes_of, open_plan
 from semrsm.compute.run_report import Report
 from semrsm.compute.scan import LayerScan, refuse_zeros, scan_layer
 from semrsm.compute.space import require_space_for_run
@@ -123,6 +123,8 @@ def compute_with(
         for layer in plan.layers.values():
             if hint := class_token_hint(layer.rows):
                 listener.on_note(hint)
+        for note in notes_of(plan):
+            listener.on_note(note)
         with _run_folder(path, run, options, out) as folder:
             chosen = _chosen_tiles(plan, options)
             require_space_for_run(

@@ -107,7 +107,7 @@ def try_matchers(
         seconds: A matcher that has taken longer on a layer is given no further block; the optimum,
             its certificate included, is found for all of them and stops the layer.
         on_progress: Called with (layer, pairs done, pairs in all).
-        **reading: `layout`, `skip_tokens` and `pool`, as in `semrsm.compute`.
+        **reading: `layout`, `skip_tokens`, `pool`, `samples` and `exclude`, as in `semrsm.compute`.
 
     Returns:
         A record for each layer and matcher.

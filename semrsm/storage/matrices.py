@@ -17,9 +17,7 @@ from semrsm.names import no_such
 from semrsm.storage.activations import ActivationFile, open_activations
 from semrsm.storage.damage import WrittenError, remedy_of
 from semrsm.storage.input_files import Stamp, read_text, refuse_written, stamp_of
-
-ID_NAMES = ("samples", "sample_ids", "image")  # arrays that are taken for the ids of the samples
-ID_HEADERS = (*ID_NAMES, "sample", "sample_id", "id")  # of a column of ids in a text table
+from semrsm.storage.sample_ids import ID_NAMES, read_sample_ids
 
 
 @dataclass(frozen=True)
@@ -70,9 +68,15 @@ def read_matrices(path: Path, name: str | None = None) -> list[Matrix]:
         if not found:
             held = ", ".join(f"{n} {a.shape}" for n, a in file.arrays.items()) or "nothing"
             raise SemrsmError(f"{path} holds no matrix of real numbers but {held}; save one")
-    only = len(found) == 1 and file.format == "npy"
-    named = _n_named(file)
-    return [_matrix(path, stamp, n, found[n].shape, None if only else n, named) for n in names]
+        only = len(found) == 1 and file.format == "npy"
+        named = _n_named(file)
+        ids = {n: read_sample_ids(file, n) for n in {named} if n is not None}
+    return [
+        _matrix(
+            path, stamp, n, found[n].shape, None if only else n, named, ids.get(found[n].shape[0])
+        )
+        for n in names
+    ]
 
 
 def _n_named(file: ActivationFile) -> int | None:
@@ -88,6 +92,7 @@ def _matrix(
     shape: tuple[int, ...],
     name: str | None,
     named: int | None,
+    ids: list[str] | None,
 ) -> Matrix:
     def rows(wanted: slice) -> NDArray[np.floating]:
         # Opened anew for every block: no file stays open, whoever holds the matrix.
@@ -101,7 +106,7 @@ def _matrix(
                 raise error.within(f"{path}::{array}") from error
         return block if block.dtype in (np.float32, np.float64) else block.astype(np.float64)
 
-    return Matrix(name, (shape[0], shape[1]), None, rows, n_named=named)
+    return Matrix(name, (shape[0], shape[1]), ids, rows, n_named=named)
 
 
 def is_text_table(path: Path) -> bool:
@@ -133,7 +138,7 @@ def read_cells(path: Path) -> list[list[str]]:
 def _matrix_of_table(path: Path, lines: list[list[str]]) -> Matrix:
     """Read a table of numbers; a first row and a first column that are no numbers are labels.
 
-    Numbers are labels too in a column below an empty cell or a word in ID_HEADERS, in the row that
+    Numbers are labels too in a column below an empty cell or a word in ID_NAMES, in the row that
     begins with it, and whole numbers in a first column that is one too many for a square.
     """
     cells = [row for row in lines if any(cell.strip() for cell in row)]
@@ -175,7 +180,7 @@ def _has_labels(body: list[list[str]], header: list[str] | None) -> bool:
 
 
 def _is_corner(cell: str) -> bool:
-    return cell.strip().lower() in ("", *ID_HEADERS)
+    return cell.strip().lower() in ("", *ID_NAMES)
 
 
 def _is_whole(cell: str) -> bool:
