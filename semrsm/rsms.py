@@ -25,10 +25,11 @@ from semrsm.engine.kernels import (
 )
 from semrsm.errors import SemrsmError
 from semrsm.names import look_up, no_such
+from semrsm.sample_numbers import Taken
 from semrsm.storage.address import address_of
 from semrsm.storage.input_files import Stamp
 from semrsm.storage.matrices import Matrix, read_matrices
-from semrsm.storage.rsm_file import RsmFile, is_rsm_file, open_rsm
+from semrsm.storage.rsm_file import RsmFile, Source, is_rsm_file, open_rsm
 from semrsm.storage.rsm_layer import CHUNK, LayerInfo, row_blocks
 
 BLOCK = 1 << 21  # entries of a block that is worked on at once
@@ -106,6 +107,8 @@ class Rsm:
         symmetric: Rows and columns are the same samples.
         samples: Ids of the row samples; None where the file holds none.
         rows: Gives some of its rows, (k, m) float32 as stored, or float64.
+        taken: Which samples of its activation file the rows are; None where that is not known.
+        source: What tells that activation file from others; None where it is not known.
     """
 
     path: Path
@@ -116,6 +119,8 @@ class Rsm:
     symmetric: bool
     samples: list[str] | None
     rows: Rows
+    taken: Taken | None = None
+    source: Source | None = None
 
     @property
     def address(self) -> str:
@@ -227,7 +232,16 @@ def _of_layer(file: RsmFile, info: LayerInfo, kernel: str | None, sigma: str | f
         rows, _ = _finisher(file, info, row, sigma)
     symmetric = info.storage_mode == "symmetric"
     return Rsm(
-        file.path, info.name, info.matcher, row.name, info.shape, symmetric, file.samples(), rows
+        file.path,
+        info.name,
+        info.matcher,
+        row.name,
+        info.shape,
+        symmetric,
+        file.samples(),
+        rows,
+        file.taken(info.n_samples),
+        file.source,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from semrsm.cli.console import print_json, print_table, progress, say
+from semrsm.cli.flags import ByPosition
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compare import DEFAULT_MEASURES, Inference
 from semrsm.compare import compare as compare_rsms
@@ -67,6 +68,7 @@ def compare(
     align: Annotated[
         bool, typer.Option("--align", help="Take the samples in common, matched by their ids.")
     ] = False,
+    by_position: ByPosition = False,
     bootstrap: Annotated[
         int, typer.Option(min=0, help="Resamples of the samples for 95 % intervals, such as 1000.")
     ] = 0,
@@ -121,6 +123,7 @@ def compare(
             matched_layers=matched_layers,
             distance=distance,
             align=align,
+            by_position=by_position,
             inference=Inference(bootstrap, permutations, seed),
             minibatch=minibatch,
             memory=None if memory is None else parse_memory(memory),

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from semrsm.cli.console import print_json, print_table, say
+from semrsm.cli.flags import ByPosition
 from semrsm.cli.process import ends_well
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.parsers import parse_memory
@@ -67,6 +68,7 @@ def retrieval(
             min=1, help="k of f1@k, precision@k, recall@k; may be repeated. (default: 1 5 10)"
         ),
     ] = None,
+    by_position: ByPosition = False,
     layer: Layers = None,
     kernel: Kernels = None,
     memory: Memory = None,
@@ -78,7 +80,8 @@ def retrieval(
     """Say how well the nearest neighbours of each sample share its labels.
 
     A text table has one row a sample, labels separated by ';' or in further columns; a first column
-    headed sample, id or image holds ids, by which rows are aligned where the RSM has ids too. Equal
+    headed samples, sample, id or image holds ids, by which rows are found: the RSM must have ids too, or
+    --by-position be said. Equal
     similarities are ranked in the order of the samples. An RSM is read by blocks of rows, so it may be
     larger than memory.
 
@@ -89,6 +92,7 @@ def retrieval(
         rsm,
         labels,
         gallery_labels=gallery_labels,
+        by_position=by_position,
         layers=tuple(layer or ()),
         kernels=tuple(kernel or ()),
         ks=tuple(at or (1, 5, 10)),
@@ -109,6 +113,7 @@ def predictions(
         int, typer.Option(min=0, help="Resamples of the samples for 95 % intervals, such as 1000.")
     ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the resamples.")] = 0,
+    by_position: ByPosition = False,
     layer: Layers = None,
     kernel: Kernels = None,
     memory: Memory = None,
@@ -131,6 +136,7 @@ def predictions(
         rsm,
         logits=logits,
         probabilities=probabilities,
+        by_position=by_position,
         layers=tuple(layer or ()),
         kernels=tuple(kernel or ()),
         n_resamples=bootstrap,
@@ -146,6 +152,7 @@ def views(
         str,
         typer.Option(help="Which thing each sample is a view of: FILE[::name], (n,) or .csv."),
     ],
+    by_position: ByPosition = False,
     layer: Layers = None,
     kernel: Kernels = None,
     memory: Memory = None,
@@ -164,6 +171,7 @@ def views(
     found = evaluate_views(
         rsm,
         views,
+        by_position=by_position,
         layers=tuple(layer or ()),
         kernels=tuple(kernel or ()),
         memory=_bytes(memory),

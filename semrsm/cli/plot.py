@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from semrsm.cli.console import say
+from semrsm.cli.flags import ByPosition
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.parsers import parse_memory
 from semrsm.errors import SemrsmError
@@ -50,6 +51,7 @@ def plot(
         str | None,
         typer.Option(help="Which thing each sample is a view of.", metavar="FILE[::name]"),
     ] = None,
+    by_position: ByPosition = False,
     order: Annotated[
         str | None,
         typer.Option(
@@ -96,8 +98,9 @@ def plot(
         queries=parse_queries(queries),
         k=k,
         title=title,
+        by_position=by_position or None,
     )
-    save_figure(draw_plot(kind, inputs, options, granted), out, overwrite)
+    save_figure(draw_plot(kind, inputs, options, granted, say), out, overwrite)
     say(f"wrote {out}")
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from semrsm.cli.console import say
+from semrsm.cli.flags import ByPosition
 from semrsm.cli.plot import parse_queries
 from semrsm.compute.parsers import parse_memory
 from semrsm.plot.report import build_report
@@ -41,6 +42,7 @@ def report(
         str | None,
         typer.Option(help="Which thing each sample is a view of.", metavar="FILE[::name]"),
     ] = None,
+    by_position: ByPosition = False,
     images: Annotated[
         str | None, typer.Option(help="Images of the samples.", metavar="FILE[::name]")
     ] = None,
@@ -76,6 +78,7 @@ def report(
         images=images,
         queries=parse_queries(queries),
         title=title,
+        by_position=by_position or None,
     )
-    write_aside(out, build_report(inputs, options, table or (), granted).encode(), overwrite)
+    write_aside(out, build_report(inputs, options, table or (), granted, say).encode(), overwrite)
     say(f"wrote {out}")

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from semrsm.compare.pairs import Inference, Progress, Result, estimate_all, measure_all
-from semrsm.compare.samples import ComparedRsm, as_compared
+from semrsm.compare.samples import OTHERWISE, ComparedRsm, as_compared
 from semrsm.errors import SemrsmError
 from semrsm.measures import MEASURES, Measure
 from semrsm.names import look_up
 from semrsm.rsms import Rsm, open_rsms, stored_kernels
+from semrsm.same_samples import check_same_samples
 from semrsm.storage.address import address_of
 from semrsm.storage.rsm_file import is_rsm_file
 
@@ -37,9 +38,10 @@ class ComparisonTable:
     notes: tuple[str, ...] = ()
 
     def records(self) -> list[dict[str, Any]]:
-        """Return a record for each value: a, layer_a, b, layer_b, kernel, measure, value, reason.
+        """Return a record for each value.
 
-        With a bootstrap also low and high, with permutations p, with either the seed.
+        Its keys are a, layer_a, matcher_a, b, layer_b, matcher_b, kernel, measure, value and reason;
+        with a bootstrap also low and high, with permutations p, with either the seed.
         """
         return [self._record(*key, result) for key, result in self.results]
 
@@ -47,8 +49,10 @@ class ComparisonTable:
         record: dict[str, Any] = {
             "a": str(a.path),
             "layer_a": a.layer,
+            "matcher_a": a.matcher,
             "b": str(b.path),
             "layer_b": b.layer,
+            "matcher_b": b.matcher,
             "kernel": "/".join(dict.fromkeys(k for k in (a.kernel, b.kernel) if k)) or None,
             "measure": measure,
             "value": result.value,
@@ -73,6 +77,7 @@ def compare(
     matched_layers: bool = False,
     distance: bool = False,
     align: bool = False,
+    by_position: bool = False,
     inference: Inference = ONLY_VALUES,
     minibatch: int | None = None,
     memory: int | None = None,
@@ -95,6 +100,7 @@ def compare(
         distance: Plain matrices hold distances D and are compared as -D / 2. For squared distances D
             that gives the CKA of the inner products; rank measures only need the sign.
         align: Take the samples that all RSMs have, by their ids.
+        by_position: Row i of all is of one sample, whatever their ids and records say.
         inference: Intervals and p-values.
         minibatch: Estimate cka-debiased from batches of at least so many samples (Nguyen et al.,
             2021), named cka-debiased@<size>; the values of all other pairs of samples are not used.
@@ -124,8 +130,11 @@ def compare(
     if matched_layers:
         pairs, alone = _matched(rsms, pairs)
         notes += [f"no layer of that name to pair with: {', '.join(alone)}"] if alone else []
-    compared = as_compared(rsms, align=align, distance=distance)
-    notes += [_aligned_note(compared)] if align else []
+    compared = as_compared(rsms, align=align, by_position=by_position, distance=distance)
+    if align:
+        notes.append(_aligned_note(compared))
+    elif unsure := check_same_samples(rsms, OTHERWISE, by_position=by_position):
+        notes.append(unsure)
     if minibatch is None:
         found = measure_all(compared, pairs, rows, inference, memory, on_progress)
         names = [row.name for row in rows]

@@ -39,7 +39,7 @@ def retrieval_of(
     kept = 2 * 8 * n * (3 * len(ks) + 3)
     what = f"{rsm.address}: ranking {m} samples for one query at a time"
     require_memory(what, rsm.row_need(WORKING) + kept, memory, "take fewer samples")
-    wanted = rows_of(labels, n, rsm.samples, rsm.address)
+    wanted = rows_of(labels, n, rsm.samples, rsm.address, rsm.taken)
     queries = [labels.sets[row] for row in wanted]
     if gallery is None:
         query_hot, gallery_hot = multi_hot(queries) * 2
@@ -159,7 +159,7 @@ def views_of(rsm: Rsm, found: Labels, memory: int) -> Evaluation:
     """Return how much more alike views of one thing are, by an RSM, than other pairs."""
     refuse_no_pairs(rsm)
     n = rsm.shape[0]
-    wanted = rows_of(found, n, rsm.samples, rsm.address)
+    wanted = rows_of(found, n, rsm.samples, rsm.address, rsm.taken)
     codes = views.codes_of([next(iter(found.sets[row])) for row in wanted])
     counts = np.bincount(codes)
     n_same = int((counts * (counts - 1) // 2).sum())

@@ -25,6 +25,7 @@ def evaluate_retrieval(
     labels: str | Path,
     *,
     gallery_labels: str | Path | None = None,
+    by_position: bool = False,
     layers: tuple[str, ...] = (),
     kernels: tuple[str, ...] = (),
     ks: tuple[int, ...] = (1, 5, 10),
@@ -39,6 +40,7 @@ def evaluate_retrieval(
         rsms: RSM files or plain matrices, `path` or `path::layer`; larger = more similar.
         labels: What `read_labels` reads, for the rows; aligned by sample ids where both have them.
         gallery_labels: The same for the columns, in their order.
+        by_position: Row i of the labels is of sample i, whatever ids they have.
         layers: Globs of layers; none means all.
         kernels: Kernels, finished where not stored; none means those stored.
         ks: Which k for f1@k, precision@k and recall@k.
@@ -61,8 +63,10 @@ def evaluate_retrieval(
     if not ks or min(ks) < 1:
         raise SemrsmError(f"k must be at least 1, got {', '.join(map(str, ks)) or 'none'}")
     granted = memory or default_memory()
-    found = read_labels(labels)
-    gallery = None if gallery_labels is None else read_labels(gallery_labels)
+    found = read_labels(labels, by_position=by_position)
+    gallery = None
+    if gallery_labels is not None:
+        gallery = read_labels(gallery_labels, by_position=by_position)
     for rsm in open_all(rsms, layers, kernels):
         yield retrieval_of(rsm, found, gallery, tuple(dict.fromkeys(ks)), granted)
 
@@ -72,6 +76,7 @@ def evaluate_predictions(
     *,
     logits: str | Path | None = None,
     probabilities: str | Path | None = None,
+    by_position: bool = False,
     layers: tuple[str, ...] = (),
     kernels: tuple[str, ...] = (),
     n_resamples: int = 0,
@@ -86,6 +91,7 @@ def evaluate_predictions(
         rsms: RSM files or plain matrices, `path` or `path::layer`; larger = more similar.
         logits: An array or text table (n, classes); softmaxed. Either this or `probabilities`.
         probabilities: The same with rows that sum to 1.
+        by_position: Row i is of sample i, whatever ids there are.
         layers: Globs of layers; none means all.
         kernels: Kernels, finished where not stored; none means those stored.
         n_resamples: For 95 % intervals over samples; 0 leaves them out.
@@ -110,12 +116,12 @@ def evaluate_predictions(
     if (logits is None) == (probabilities is None):
         raise SemrsmError("give either logits or probabilities, one of the two")
     granted = memory or default_memory()
-    scores, p = _probabilities(logits, probabilities)
+    scores, p = _probabilities(logits, probabilities, by_position)
     rows_before: list[int] | None = None
     known: Predictions | None = None
     for rsm in open_all(rsms, layers, kernels):
         check_predictions(rsm, p, n_resamples, granted)
-        wanted = rows_of(scores, rsm.shape[0], rsm.samples, rsm.address)
+        wanted = rows_of(scores, rsm.shape[0], rsm.samples, rsm.address, rsm.taken)
         if known is None or wanted.tolist() != rows_before:
             known = None  # two of them at once would not fit
             rows_before, known = wanted.tolist(), Predictions.of(p[wanted])
@@ -123,9 +129,10 @@ def evaluate_predictions(
 
 
 def _probabilities(
-    logits: str | Path | None, probabilities: str | Path | None
+    logits: str | Path | None, probabilities: str | Path | None, by_position: bool
 ) -> tuple[Scores, predictions.Floats]:
-    scores = read_scores(probabilities if logits is None else logits)  # type: ignore[arg-type]
+    address = probabilities if logits is None else logits
+    scores = read_scores(address, by_position=by_position)  # type: ignore[arg-type]
     check = predictions.checked_probabilities if logits is None else predictions.softmax
     try:
         return scores, check(scores.values)
@@ -137,6 +144,7 @@ def evaluate_views(
     rsms: Iterable[str | Path],
     view_ids: str | Path,
     *,
+    by_position: bool = False,
     layers: tuple[str, ...] = (),
     kernels: tuple[str, ...] = (),
     memory: int | None = None,
@@ -146,6 +154,7 @@ def evaluate_views(
     Args:
         rsms: RSM files or plain matrices, `path` or `path::layer`; larger = more similar.
         view_ids: What `read_views` reads: which thing each sample is a view of.
+        by_position: Row i of them is of sample i, whatever ids they have.
         layers: Globs of layers; none means all.
         kernels: Kernels, finished where not stored; none means those stored.
         memory: Bytes that may be taken; None means half of the machine's. Pairs of views are held, and
@@ -168,7 +177,7 @@ def evaluate_views(
         0.98
     """
     granted = memory or default_memory()
-    found = read_views(view_ids)
+    found = read_views(view_ids, by_position=by_position)
     for rsm in open_all(rsms, layers, kernels):
         yield views_of(rsm, found, granted)
 

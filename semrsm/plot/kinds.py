@@ -161,7 +161,7 @@ def _retrieved(inputs: PlotInputs) -> Figure:
             found = top_k(similarities, query, k)
             rows.append(Retrieved(name.replace(", ", "\n"), query, found, similarities[found]))
     needed = {row.query for row in rows} | {int(i) for row in rows for i in row.found}
-    images = read_images(options.images, needed, n)
+    images = read_images(options.images, needed, n, inputs.rsms[0].taken)
     return draw_retrieved(rows, images, inputs.title, inputs.labels)
 
 
@@ -190,7 +190,7 @@ class Plot:
     rectangular: bool = False
 
 
-OF_RSMS = ("kernel", "layers", "title", "labels")
+OF_RSMS = ("kernel", "layers", "title", "labels", "by_position")
 
 PLOTS: Mapping[str, Plot] = {
     "heatmap": Plot(
@@ -250,7 +250,11 @@ def check_memory(plot: Plot, inputs: PlotInputs) -> None:
 
 
 def draw_plot(
-    kind: str, addresses: Sequence[str], options: PlotOptions, memory: int | None = None
+    kind: str,
+    addresses: Sequence[str],
+    options: PlotOptions,
+    memory: int | None = None,
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> Figure:
     """Draw a picture of RSM files, or of tables.
 
@@ -260,6 +264,7 @@ def draw_plot(
         options: What is asked of the picture; an option that the kind does not use is refused.
         memory: Bytes that may be taken; None means half of the machine's. Heat maps of large RSMs are
             read by blocks of rows, the kinds that need a whole RSM are refused where it does not fit.
+        on_note: Told what should be known of the samples.
 
     Raises:
         SemrsmError: A file, layer, kernel, kind or option is not as it must be, or it does not fit in
@@ -278,6 +283,8 @@ def draw_plot(
         records = [row for address in addresses for row in read_records(Path(address))]
         return plot.draw(PlotInputs(options, records=records))
     inputs = read_inputs(addresses, options, memory)
+    for note in inputs.notes:
+        on_note(note)
     for rsm in inputs.rsms:
         if not rsm.symmetric and not plot.rectangular:
             raise SemrsmError(
@@ -294,4 +301,4 @@ def _flag(name: str) -> str:
     >>> _flag("layers")
     'layer'
     """
-    return {"layers": "layer"}.get(name, name)
+    return {"layers": "layer", "by_position": "by-position"}.get(name, name)

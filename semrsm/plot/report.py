@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +76,7 @@ def build_report(
     options: PlotOptions,
     tables: Sequence[str] = (),
     memory: int | None = None,
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> str:
     """Return one self-contained HTML page about RSMs: what they are, their values, pictures, making.
 
@@ -88,6 +89,7 @@ def build_report(
         tables: Files that `semrsm compare -o` or `semrsm evaluate` wrote.
         memory: Bytes that may be taken; None means half of the machine's. A picture that does not fit
             is left out, and the page says what it needs.
+        on_note: Told what should be known of the samples.
 
     Returns:
         HTML without scripts; pictures are PNG in data URIs.
@@ -97,6 +99,8 @@ def build_report(
             in memory.
     """
     inputs = read_inputs(addresses, options, memory)
+    for note in inputs.notes:
+        on_note(note)
     needed = max(heatmap_bytes(inputs.rsms), NEEDS + inputs.rsms[0].row_need(WORKING))
     what = f"a report of {count_of(inputs.rsms)}"
     require_memory(what, needed, inputs.memory, "show fewer layers")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.names import natural_key, no_such
+from semrsm.sample_numbers import Taken
 from semrsm.storage.damage import DAMAGE, remedy_of
 from semrsm.storage.input_files import Stamp, refuse_irregular, stamp_of
 from semrsm.storage.rsm_layer import LayerInfo, StoredMatrix, layer_of
@@ -33,6 +34,9 @@ from semrsm.storage.rsm_schema import (
 
 FORMAT = "semrsm-rsm"
 FORMAT_VERSION = "1"
+SOURCE_KEYS = ("path", "bytes", "modified_ns")
+
+Source = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,26 @@ class RsmFile:
                 return read_record(dataset, self.digests["samples"])
             refuse_gaps(dataset, "samples")
             return list(dataset.asstr()[:])
+
+    def taken(self, n: int) -> Taken | None:
+        """Return which samples of the activation file the n rows are; None where that is not recorded."""
+        about = self.metadata.get("taken")
+        if isinstance(about, dict):
+            numbers, of = about.get("samples"), about.get("of")
+            known = isinstance(numbers, str) and isinstance(of, int)
+            return Taken.of_text(str(numbers), of, n) if known else None
+        options = self.metadata.get("options")  # of files from before there was a record of it
+        if not isinstance(options, dict) or "samples" not in options:
+            return None
+        given = options["samples"]
+        return Taken.of_text(str(given), None, n) if given else Taken(range(n), n)
+
+    @property
+    def source(self) -> Source | None:
+        """What tells the activation file from others: path, bytes and time of the last change."""
+        about = self.metadata.get("activations")
+        found = [about.get(key) for key in SOURCE_KEYS] if isinstance(about, dict) else [None]
+        return None if None in found else tuple(map(str, found))
 
     def layer_names(self) -> list[str]:
         """Return the names of the layers, in the order they were computed."""
