@@ -10,7 +10,7 @@ import typer
 
 from semrsm.cli.console import print_json, print_table, say
 from semrsm.cli.flags import ByPosition
-from semrsm.cli.process import ends_well
+from semrsm.cli.process import CheckedCommand, ends_well
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.parsers import parse_memory
 from semrsm.engine.kernels import KERNELS
@@ -206,4 +206,4 @@ def _print(
 
 app = typer.Typer(no_args_is_help=True, help="Say what RSMs are good for.")
 for command in (retrieval, predictions, views):
-    app.command()(ends_well(command))
+    app.command(cls=CheckedCommand)(ends_well(command))

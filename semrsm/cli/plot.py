@@ -65,8 +65,8 @@ def plot(
         str | None,
         typer.Option(help="Samples to retrieve images for, from 0.", metavar="0,5,7"),
     ] = None,
-    k: Annotated[
-        int | None, typer.Option("--k", help="Images to retrieve for each query; 5 if left out.")
+    neighbours: Annotated[
+        int | None, typer.Option(help="Images to retrieve for each query; 5 if left out.")
     ] = None,
     title: Annotated[str | None, typer.Option(help="Title above the picture.")] = None,
     memory: Annotated[
@@ -96,7 +96,7 @@ def plot(
         order=order,
         images=images,
         queries=parse_queries(queries),
-        k=k,
+        k=neighbours,
         title=title,
         by_position=by_position or None,
     )

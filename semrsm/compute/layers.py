@@ -17,9 +17,10 @@ from semrsm.compute.sample_choice import Ids, choose_samples, refuse_beyond
 from semrsm.engine.positions import Positions, positions_of, to_positions
 from semrsm.errors import SemrsmError
 from semrsm.sample_numbers import Taken, runs_of
-from semrsm.storage.activations import ActivationFile
+from semrsm.storage.activations import ActivationFile, open_activations
 from semrsm.storage.layer import Layer
 from semrsm.storage.layer_names import check_layer_name
+from semrsm.storage.rsm_file import is_rsm_file
 from semrsm.storage.sample_ids import read_sample_ids
 
 if TYPE_CHECKING:
@@ -135,6 +136,17 @@ def class_token_hint(layer: LayerInput) -> str | None:
         f"{layer.layer.name}: {tokens} tokens are {side} x {side} and one more; if that is a class token,"
         " leave it out with --skip-tokens 1"
     )
+
+
+def open_maps(path: Path) -> ActivationFile:
+    """Open an activation file; an RSM file is none, though it holds matrices of numbers."""
+    file = open_activations(path)
+    if file.format == "hdf5" and is_rsm_file(path):
+        file.close()
+        raise SemrsmError(
+            f"{path} is an RSM file, not activations; use it with semrsm compare, evaluate or plot"
+        )
+    return file
 
 
 def layer_inputs(file: ActivationFile, layer: str | None, options: RunOptions) -> list[LayerInput]:

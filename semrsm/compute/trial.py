@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semrsm.compute.layers import LayerInput, layer_inputs
+from semrsm.compute.layers import LayerInput, layer_inputs, open_maps
 from semrsm.compute.options import RunOptions, options_of
 from semrsm.compute.plan import refuse_without_grid, work_of
 from semrsm.errors import SemrsmError
 from semrsm.names import look_up
-from semrsm.storage.activations import open_activations
 from semrsm.storage.address import address_of
 
 if TYPE_CHECKING:
@@ -133,7 +132,7 @@ def try_matchers(
         )
     matchers = [look_up(MATCHERS, name, "matcher") for name in matcher or MATCHERS]
     path, named = address_of(activations)
-    with open_activations(path) as file, one_thread():
+    with open_maps(path) as file, one_thread():
         found = []
         for rows in layer_inputs(file, named, options):
             if rows.n_samples < 2:

@@ -151,7 +151,9 @@ def _retrieved(inputs: PlotInputs) -> Figure:
     n = inputs.rsms[0].shape[0]
     k = K if options.k is None else options.k
     if k < 1 or k >= n:
-        raise SemrsmError(f"of {n} samples 1 to {n - 1} can be retrieved, not {k}; change --k")
+        raise SemrsmError(
+            f"of {n} samples 1 to {n - 1} can be retrieved, not {k}; change --neighbours"
+        )
     rows = []
     for query in options.queries:
         if not 0 <= query < n:
@@ -301,4 +303,5 @@ def _flag(name: str) -> str:
     >>> _flag("layers")
     'layer'
     """
-    return {"layers": "layer", "by_position": "by-position"}.get(name, name)
+    flags = {"layers": "layer", "by_position": "by-position", "k": "neighbours"}
+    return flags.get(name, name)

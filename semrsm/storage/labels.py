@@ -23,6 +23,7 @@ from semrsm.storage.input_files import refuse_more_than_memory
 from semrsm.storage.label_sets import LABEL_HEADERS, sets_of_array, sets_of_table
 from semrsm.storage.layer import Layer
 from semrsm.storage.matrices import Matrix, is_text_table, read_matrices
+from semrsm.storage.rsm_file import is_rsm_file
 from semrsm.storage.sample_ids import ID_NAMES, near_miss_of_header, read_sample_ids, whole
 
 
@@ -122,6 +123,7 @@ def read_scores(address: str | Path, *, by_position: bool = False) -> Scores:
     Raises SemrsmError if the file or array is missing, or is no matrix of two or more columns.
     """
     path, name = address_of(address)
+    _refuse_rsm_file(path, "logits or probabilities")
     matrices = read_matrices(path, name)
     if len(matrices) > 1:
         names = ", ".join(str(matrix.name) for matrix in matrices)
@@ -209,6 +211,11 @@ def _rows_by_id(
     return np.array([row_of[sample] for sample in samples], dtype=np.intp)
 
 
+def _refuse_rsm_file(path: Path, what: str) -> None:
+    if is_rsm_file(path):
+        raise SemrsmError(f"{path} is an RSM file and holds no {what}; name the file that does")
+
+
 def _refuse_name(path: Path, name: str | None) -> None:
     if name is not None:
         raise SemrsmError(f"{path} is a text table and holds no array '{name}'; leave ::{name} out")
@@ -224,6 +231,7 @@ def _ids_beside(path: Path, matrix: Matrix) -> list[str] | None:
 
 def _read_array(path: Path, name: str | None, what: str) -> tuple[NDArray[Any], list[str] | None]:
     """Return an array of labels, whole, and the sample ids in the same file."""
+    _refuse_rsm_file(path, what)
     with open_activations(path) as file:
         array = array_named(file, name, what)
         address = f"{path}::{array.name}"

@@ -72,7 +72,7 @@ PICTURES = {
     "dendrogram -k linear": "@optimal.rsm.h5",
     "compare": "@table.csv",
     "curves": "@table.json",
-    "retrieved --images @dump.h5 --queries 0,5 --k 2": "@identity.rsm.h5::l1 @optimal.rsm.h5::l1",
+    "retrieved --images @dump.h5 --queries 0,5 --neighbours 2": "@identity.rsm.h5::l1 @optimal.rsm.h5::l1",
 }
 
 
@@ -134,7 +134,7 @@ def test_csv_and_json_tables_make_the_same_picture(folder, tmp_path):
         ("@optimal.rsm.h5 -o OUT.png --kind retrieved --queries 1,x", "not '1,x'"),
         ("@optimal.rsm.h5 -o OUT.png --kind retrieved --images @dump.h5 --queries 8", "0 to 7"),
         (
-            "@optimal.rsm.h5 -o OUT.png --kind retrieved --images @dump.h5 --queries 1 --k 8",
+            "@optimal.rsm.h5 -o OUT.png --kind retrieved --images @dump.h5 --queries 1 --neighbours 8",
             "1 to 7",
         ),
         ("@optimal.rsm.h5 -o OUT.png --kind retrieved --images @small.npy --queries 1", "N, H, W"),

@@ -252,12 +252,23 @@ def test_a_run_goes_on_only_with_the_samples_that_it_began_with(
     assert semrsm.read_rsm(out)[1]["metadata"]["taken"] == {"samples": "1,4,7,9", "of": N}
 
 
+def test_info_tells_ids_and_which_samples_were_taken(tmp_path: Path, resnet: Path) -> None:
+    source = write(tmp_path / "ids.h5", 1, ids=True)
+    found = json.loads(succeed("info", source, "--json").stdout)
+    assert found["sample_ids"] == {"array": "samples", "n": N, "first": "img0.png"}
+    found = json.loads(succeed("info", compute(source, "a", "--exclude", 0), "--json").stdout)
+    assert found["sample_ids"] == {"array": "samples", "n": N - 1, "first": "img1.png"}
+    assert found["taken"] == "samples 1:20 of 20"
+    assert "sample_ids: none" in succeed("info", resnet).stderr
+
+
 def test_arrays_that_may_be_meant_for_ids_get_a_hint(resnet: Path, tmp_path: Path) -> None:
     with h5py.File(resnet, "r+") as file:
         file["meta/names"] = [f"img{i}" for i in range(N)]
     done = succeed("compute", resnet, "-o", tmp_path / "o.rsm.h5", "--threads", 1)
     assert "an array 'meta/names', which is not read as ids" in done.stderr
     assert "call it samples" in done.stderr
+    assert "'meta/names'" in json.loads(succeed("info", resnet, "--json").stdout)["hint"]
     (tmp_path / "l.csv").write_text("filename\n" + "".join(f"c{i % 2}\n" for i in range(N)))
     message = fail("evaluate", "retrieval", tmp_path / "o.rsm.h5", "--labels", tmp_path / "l.csv")
     assert "if its column 'filename' holds ids, call it samples" in message
