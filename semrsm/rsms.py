@@ -110,6 +110,8 @@ class Rsm:
         rows: Gives some of its rows, (k, m) float32 as stored, or float64.
         taken: Which samples of its activation file the rows are; None where that is not known.
         source: What tells that activation file from others; None where it is not known.
+        column_samples: Ids of the column samples of a rectangular RSM; None without.
+        column_taken: Which samples of their activation file its columns are; None if not known.
     """
 
     path: Path
@@ -122,6 +124,8 @@ class Rsm:
     rows: Rows
     taken: Taken | None = None
     source: Source | None = None
+    column_samples: list[str] | None = None
+    column_taken: Taken | None = None
 
     @property
     def address(self) -> str:
@@ -259,6 +263,8 @@ def _of_layer(file: RsmFile, info: LayerInfo, kernel: str | None, sigma: str | f
         rows,
         file.taken(info.n_samples),
         file.source,
+        file.samples("column_samples"),
+        file.taken(info.n_columns, of_columns=True),
     )
 
 

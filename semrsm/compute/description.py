@@ -22,7 +22,6 @@ def describe_run(plan: RunPlan, options: RunOptions) -> dict[str, Any]:
     """Return the content of run.json: never kernels, sigma, device, threads or memory."""
     plans = list(plan.layers.values())
     first = plans[0]
-    ids = read_sample_ids(plan.file, first.rows.layer.n_samples)
     return {
         "semrsm": __version__,
         "matcher": first.work.matcher.name,
@@ -41,11 +40,17 @@ def describe_run(plan: RunPlan, options: RunOptions) -> dict[str, Any]:
         "skip_tokens": options.skip_tokens,
         "pool": list(options.pool) if options.pool else None,
         "layers": {p.name: _describe_layer(p) for p in plans},
-        "sample_ids": [ids[i] for i in first.rows.samples] if ids else None,
+        "sample_ids": _ids(plan.file, first.rows),
+        "column_ids": plan.other and _ids(plan.other, first.columns),
         "activations": _describe_file(plan.file, [p.rows for p in plans]),
         "against": plan.other and _describe_file(plan.other, [p.columns for p in plans]),
         "against_layer": address_of(options.against)[1] if options.against else None,
     }
+
+
+def _ids(file: ActivationFile, layer: LayerInput) -> list[str] | None:
+    ids = read_sample_ids(file, layer.layer.n_samples)
+    return [ids[i] for i in layer.samples] if ids else None
 
 
 def _describe_taken(layer: LayerInput) -> dict[str, Any]:

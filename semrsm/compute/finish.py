@@ -61,6 +61,8 @@ def finish_run(
     with writing(out, options.overwrite) as writer:
         if run["sample_ids"]:
             writer.write_samples(run["sample_ids"])
+        if run.get("column_ids"):
+            writer.write_samples(run["column_ids"], "column_samples")
         for name in run["layers"]:
             layer = TiledLayer(name, folders)
             reports.append(_finish_layer(run, layer, writer, options, memory, matching.get(name)))

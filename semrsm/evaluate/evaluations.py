@@ -44,8 +44,9 @@ def retrieval_of(
     if gallery is None:
         query_hot, gallery_hot = multi_hot(queries) * 2
     else:
-        rows_of(gallery, m, None, f"the gallery of {rsm.address}")
-        query_hot, gallery_hot = multi_hot(queries, gallery.sets)
+        whose = f"the gallery of {rsm.address}"
+        found = rows_of(gallery, m, rsm.column_samples, whose, rsm.column_taken)
+        query_hot, gallery_hot = multi_hot(queries, [gallery.sets[row] for row in found])
     candidates = m - (gallery is None)
     if candidates < 1:
         raise SemrsmError(f"{rsm.address} has nothing to retrieve; give an RSM of more samples")

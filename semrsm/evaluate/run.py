@@ -39,7 +39,7 @@ def evaluate_retrieval(
     Args:
         rsms: RSM files or plain matrices, `path` or `path::layer`; larger = more similar.
         labels: What `read_labels` reads, for the rows; aligned by sample ids where both have them.
-        gallery_labels: The same for the columns, in their order.
+        gallery_labels: The same for the columns.
         by_position: Row i of the labels is of sample i, whatever ids they have.
         layers: Globs of layers; none means all.
         kernels: Kernels, finished where not stored; none means those stored.

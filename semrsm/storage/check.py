@@ -18,6 +18,7 @@ from semrsm.storage.rsm_layer import StoredMatrix, row_blocks
 from semrsm.storage.rsm_schema import (
     DATASET_ATTRIBUTES,
     FILE_ATTRIBUTES,
+    ID_DATASETS,
     LAYER_ATTRIBUTES,
     REMEDY,
     attributes_of,
@@ -85,9 +86,10 @@ def _compare_texts(file: RsmFile) -> None:
 
 
 def _compare_samples(file: RsmFile, with_texts: bool) -> None:
-    ids = file.samples()
-    if ids is not None and with_texts and ids != list(file.file["samples"].asstr()[:]):
-        raise SemrsmError(f"the ids are not what their record says; {REMEDY}")
+    for name in ID_DATASETS:
+        ids = file.samples(name)
+        if ids is not None and with_texts and ids != list(file.file[name].asstr()[:]):
+            raise SemrsmError(f"the ids in '{name}' are not what their record says; {REMEDY}")
 
 
 def _compare_layer(file: RsmFile, layer: str) -> None:

@@ -19,6 +19,7 @@ from semrsm.storage.input_files import Stamp, refuse_irregular, stamp_of
 from semrsm.storage.rsm_layer import LayerInfo, StoredMatrix, layer_of
 from semrsm.storage.rsm_schema import (
     FILE_ATTRIBUTES,
+    ID_DATASETS,
     NORMS,
     RECORD,
     REMEDY,
@@ -71,22 +72,27 @@ class RsmFile:
     def __exit__(self, *_: object) -> None:
         self.file.close()
 
-    def samples(self) -> list[str] | None:
-        """Return the ids of the samples; None where the file holds none."""
-        with reading(f"{self.path}::samples"):
-            if self.digests is None and not has(self.file, "samples"):
+    def samples(self, of: str = "samples") -> list[str] | None:
+        """Return the ids of the samples; None where the file holds none.
+
+        Those of the columns of rectangular RSMs are called "column_samples".
+        """
+        with reading(f"{self.path}::{of}"):
+            if self.digests is None and not has(self.file, of):
                 return None
-            if self.digests is not None and self.digests["samples"] is None:
+            if self.digests is not None and self.digests.get(of) is None:
                 return None
-            dataset = member(self.file, "samples", h5py.Dataset)
+            dataset = member(self.file, of, h5py.Dataset)
             if self.digests is not None:
-                return read_record(dataset, self.digests["samples"])
-            refuse_gaps(dataset, "samples")
+                return read_record(dataset, self.digests[of])
+            refuse_gaps(dataset, of)
             return list(dataset.asstr()[:])
 
-    def taken(self, n: int) -> Taken | None:
-        """Return which samples of the activation file the n rows are; None where that is not recorded."""
-        about = self.metadata.get("taken")
+    def taken(self, n: int, of_columns: bool = False) -> Taken | None:
+        """Return which samples of their file the n rows, or columns, are; None if not recorded."""
+        about = self.metadata.get("column_taken" if of_columns else "taken")
+        if of_columns and about is None:
+            return None
         if isinstance(about, dict):
             numbers, of = about.get("samples"), about.get("of")
             known = isinstance(numbers, str) and isinstance(of, int)
@@ -175,10 +181,11 @@ class RsmFile:
 
 
 def _refuse_other_samples(file: h5py.File, info: LayerInfo) -> None:
-    if has(file, "samples"):
-        shape = member(file, "samples", h5py.Dataset).shape
-        if shape != (info.n_samples,):
-            raise SemrsmError(f"it has {info.n_samples} samples, the ids shape {shape}; {REMEDY}")
+    for name, n in zip(ID_DATASETS, info.shape, strict=True):
+        if has(file, name):
+            shape = member(file, name, h5py.Dataset).shape
+            if shape != (n,):
+                raise SemrsmError(f"it has {n} samples, the ids shape {shape}; {REMEDY}")
 
 
 def is_rsm_file(path: Path) -> bool:

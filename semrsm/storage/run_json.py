@@ -30,6 +30,7 @@ KEYS: Mapping[str, tuple[type, ...]] = {
     "pool": (list, NOTHING),
     "layers": (dict,),
     "sample_ids": (list, NOTHING),
+    "column_ids": (list, NOTHING),
     "activations": (dict,),
     "against": (dict, NOTHING),
     "against_layer": (str, NOTHING),

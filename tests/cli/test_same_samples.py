@@ -272,3 +272,23 @@ def test_arrays_that_may_be_meant_for_ids_get_a_hint(resnet: Path, tmp_path: Pat
     (tmp_path / "l.csv").write_text("filename\n" + "".join(f"c{i % 2}\n" for i in range(N)))
     message = fail("evaluate", "retrieval", tmp_path / "o.rsm.h5", "--labels", tmp_path / "l.csv")
     assert "if its column 'filename' holds ids, call it samples" in message
+
+
+def test_labels_of_a_gallery_are_found_by_ids_too(tmp_path: Path) -> None:
+    one, two = write(tmp_path / "one.h5", 1, ids=True), write(tmp_path / "two.h5", 2, ids=True)
+    rsm = compute(one, "r", "--against", two, "--exclude", "1,6")
+    with h5py.File(rsm) as file:
+        assert list(file["column_samples"].asstr()[:3]) == ["img0.png", "img2.png", "img3.png"]
+    table = shuffled(tmp_path / "labels.csv", "sample,label")
+    truth = f1(rsm, "--labels", f"{one}::labels", "--gallery-labels", f"{two}::labels")
+    assert truth > 0.9
+    assert f1(rsm, "--labels", table, "--gallery-labels", table) == truth
+    succeed("info", rsm, "--check")
+    bare = compute(write(tmp_path / "bare.h5", 1), "b", "--against", one, "--exclude", "1,6")
+    args = ("--labels", f"{tmp_path / 'bare.h5'}::labels", "--gallery-labels", f"{two}::labels")
+    assert f1(bare, *args) > 0.9
+    other = compute(one, "o", "--against", tmp_path / "bare.h5")
+    message = fail("evaluate", "retrieval", other, "--labels", table, "--gallery-labels", table)
+    assert (
+        f"such as 'img{np.random.default_rng(3).permutation(N)[0]}.png', and the gallery" in message
+    )
