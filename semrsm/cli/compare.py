@@ -33,7 +33,7 @@ def compare(
         list[str],
         typer.Argument(
             metavar="RSM...",
-            help="RSM files or plain matrices (.npy, .npz, .csv, HDF5), or path::layer.",
+            help="RSM files or plain matrices (.npy, .npz, .csv, HDF5), or path::layer, a name or glob.",
             show_default=False,
         ),
     ],

@@ -38,7 +38,9 @@ def methods(
     pairs: Annotated[
         int | None, typer.Option(help="Random pairs of each layer. (default: 200)")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the random pairs. (default: 0)")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the random pairs and samples. (default: 0)")
+    ] = None,
     seconds: Annotated[
         float | None,
         typer.Option(help="Stop a matcher after so many on a layer. (default: 60)"),

@@ -24,7 +24,7 @@ def plot(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="RSM files or plain matrices, path or path::layer; tables (CSV, JSON) for the kinds"
+            help="RSM files or plain matrices, path or path::layer (or a glob); tables (CSV, JSON) for the kinds"
             " compare and curves.",
             metavar="RSM...",
             show_default=False,

@@ -20,7 +20,7 @@ def report(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="RSM files or plain matrices, path or path::layer.",
+            help="RSM files or plain matrices, path or path::layer (or a glob).",
             metavar="RSM...",
             show_default=False,
         ),

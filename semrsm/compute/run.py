@@ -75,9 +75,10 @@ def compute(
         on_note: Told what else should be known: that the run goes on, that a tile was damaged.
         command: What to record as the command.
         **options: The flags of `semrsm compute` with "_" for "-": `layer`, `kernel`, `matcher`,
-            `topk`, `window`, `epsilon`, `group`, `sigma`, `layout`, `skip_tokens`, `pool`, `samples`,
-            `against`, `device`, `threads`, `workers`, `dask`, `shard`, `run_folder`, `restart`,
-            `memory` (bytes or "4GiB"), `dtype`, `precision`, `certify`, `bfloat16`, `overwrite`.
+            `topk`, `window`, `epsilon`, `group`, `sigma`, `layout`, `skip_tokens`, `pool`, `samples`
+            (also a list of ids or numbers), `exclude`, `seed`, `against`, `device`, `threads`,
+            `workers`, `dask`, `shard`, `run_folder`, `restart`, `memory` (bytes or "4GiB"), `dtype`,
+            `precision`, `certify`, `bfloat16`, `overwrite`.
 
     Returns:
         The report: a record for each layer. Of a shard, which writes no RSM file, it has none.

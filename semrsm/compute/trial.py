@@ -102,7 +102,7 @@ def try_matchers(
         layer: Names or globs; none means every map.
         matcher: Keys of MATCHERS; none means all.
         pairs: How many pairs of each layer, at least 1; a pair may be drawn more than once.
-        seed: Of the draw.
+        seed: Of the draw, and of random samples.
         seconds: A matcher that has taken longer on a layer is given no further block; the optimum,
             its certificate included, is found for all of them and stops the layer.
         on_progress: Called with (layer, pairs done, pairs in all).
@@ -124,7 +124,7 @@ def try_matchers(
     from semrsm.engine.matchers import MATCHERS
 
     fixed = {"kernel": "linear", "device": "cpu", "threads": 1}
-    options = options_of({"layer": list(layer), **fixed, **reading})
+    options = options_of({"layer": list(layer), "seed": seed, **fixed, **reading})
     if pairs < 1 or not seconds > 0:
         raise SemrsmError(
             f"at least one pair and some time are needed, got {pairs} pairs and {seconds} seconds;"

@@ -135,5 +135,10 @@ def read_inputs(
         for address, what in ((options.labels, "labels"), (options.views, "views"))
     )
     granted = memory or default_memory()
-    notes = (note,) if note else ()
-    return PlotInputs(options, rsms, labels=labels, views=views, memory=granted, notes=notes)
+    notes = [note] if note else []
+    notes += [
+        f"{rsm.address} is a matrix of {rsm.shape[0]} x {rsm.shape[1]}: taken for an RSM of queries x gallery"
+        for rsm in rsms
+        if rsm.matcher is None and not rsm.symmetric
+    ]
+    return PlotInputs(options, rsms, labels=labels, views=views, memory=granted, notes=tuple(notes))

@@ -148,8 +148,9 @@ def rows_of(
     """Return which row of a file belongs to each of the n samples of an RSM.
 
     Where both have sample ids, rows are found by them: the file may hold more samples, in another
-    order. A file with ids is of no use for an RSM without any. A file without ids has a row for each
-    sample of the RSM, or of the activation file that the RSM took samples from.
+    order. A file with ids is of no use for an RSM without any, unless they merely count the rows, as
+    pandas writes them. A file without ids has a row for each sample of the RSM, or of the activation
+    file that the RSM took samples from.
 
     Args:
         found: What was read.
@@ -165,11 +166,12 @@ def rows_of(
     >>> rows_of(Labels("l.csv", (frozenset("x"), frozenset("y")), ["b", "a"]), 1, ["a"], "r.h5")
     array([1])
     """
-    if samples is not None and found.samples is not None:
-        return _rows_by_id(found.address, found.samples, samples, whose)
-    if found.samples is not None:
+    ids = None if _merely_count(found.samples, samples) else found.samples
+    if samples is not None and ids is not None:
+        return _rows_by_id(found.address, ids, samples, whose)
+    if ids is not None:
         raise SemrsmError(
-            f"{found.address} has ids of its samples, such as '{found.samples[0]}', and {whose} has none,"
+            f"{found.address} has ids of its samples, such as '{ids[0]}', and {whose} has none,"
             " so that it is not known which row belongs to which sample; save ids beside the activations,"
             f" (n,) under the name {ID_NAMES[0]}, and compute again, or say --by-position if row i is of"
             " sample i"
@@ -183,6 +185,13 @@ def rows_of(
         f"{found.address} has {len(found)} rows and {whose} has {n}{of} samples;"
         f" give one row for each sample{_hint(found, n)}"
     )
+
+
+def _merely_count(ids: Sequence[str] | None, samples: Sequence[str] | None) -> bool:
+    """Say whether ids are 0, 1, 2, ... in order, and no ids of the samples."""
+    if ids is None or any(entry != str(row) for row, entry in enumerate(ids)):
+        return False
+    return set(ids).isdisjoint(samples or ())
 
 
 def _hint(found: Labels | Scores, n: int) -> str:
