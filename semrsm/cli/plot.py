@@ -24,8 +24,8 @@ def plot(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="RSM files or plain matrices, path or path::layer (or a glob); tables (CSV, JSON) for the kinds"
-            " compare and curves.",
+            help="RSM files or plain matrices, path or path::layer (or a glob); tables (CSV, JSON) for the"
+            " kinds compare and curves.",
             metavar="RSM...",
             show_default=False,
         ),
