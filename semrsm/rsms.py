@@ -26,10 +26,9 @@ from semrsm.engine.kernels import (
 from semrsm.errors import SemrsmError
 from semrsm.names import look_up, no_such
 from semrsm.sample_numbers import Taken
-from semrsm.storage.activations import open_activations
 from semrsm.storage.address import address_of
 from semrsm.storage.input_files import Stamp
-from semrsm.storage.matrices import Matrix, is_text_table, read_matrices
+from semrsm.storage.matrices import Matrix, is_text_table, read_matrices, refuse_activations
 from semrsm.storage.rsm_file import RsmFile, Source, is_rsm_file, open_rsm
 from semrsm.storage.rsm_layer import CHUNK, LayerInfo, row_blocks
 
@@ -181,7 +180,7 @@ def open_rsms(
     path, name = address_of(address)
     if not is_rsm_file(path):
         if not is_text_table(path):
-            _refuse_activations(path, name)
+            refuse_activations(path, name)
         if kernel is not None and path.exists():
             raise SemrsmError(f"{path} is a plain matrix and has no kernels; leave --kernel out")
         matrices = {matrix.name: matrix for matrix in read_matrices(path, name)}
@@ -196,20 +195,6 @@ def open_rsms(
             _of_layer(file, file.layer(c), kernel, parse_sigma(sigma))
             for c in _matching(path, named, layers)
         ]
-
-
-def _refuse_activations(path: Path, name: str | None) -> None:
-    """Raise SemrsmError for a file of activations, unless a square matrix in it is named."""
-    with open_activations(path) as file:
-        maps = [a for a in file.arrays.values() if a.problem() is None and len(a.shape) > 2]
-        named = file.arrays.get(name or "")
-        square = named is not None and len(named.shape) == 2 and len(set(named.shape)) == 1
-    if maps and not square:
-        first = f"{maps[0].name} of shape {maps[0].shape}"
-        raise SemrsmError(
-            f"{path} holds activations ({first}), not RSMs; make them with: semrsm compute {path}"
-            " -o OUT.rsm.h5"
-        )
 
 
 def _matching(path: Path, names: list[str], globs: tuple[str, ...]) -> list[str]:

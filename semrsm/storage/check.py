@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from semrsm.errors import SemrsmError
+from semrsm.sample_numbers import spans
 from semrsm.storage.activations import open_activations
 from semrsm.storage.global_heap import refuse_endless
 from semrsm.storage.layer import Layer
@@ -147,5 +148,5 @@ def _of_layer(place: str, layer: Layer) -> Iterator[str]:
         named = ", ".join(map(str, bad[:NAMED])) + (", …" if len(bad) > NAMED else "")
         yield (
             f"{place}: {len(bad)} of {layer.n_samples} samples hold NaN or infinity ({named});"
-            " leave them out or save them again"
+            f" leave them out with --exclude {spans(bad)} or save them again"
         )

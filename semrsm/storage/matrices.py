@@ -79,6 +79,20 @@ def read_matrices(path: Path, name: str | None = None) -> list[Matrix]:
     ]
 
 
+def refuse_activations(path: Path, name: str | None) -> None:
+    """Raise SemrsmError for a file of activations, unless a square matrix in it is named."""
+    with open_activations(path) as file:
+        maps = [a for a in file.arrays.values() if a.problem() is None and len(a.shape) > 2]
+        named = file.arrays.get(name or "")
+        square = named is not None and len(named.shape) == 2 and len(set(named.shape)) == 1
+    if maps and not square:
+        first = f"{maps[0].name} of shape {maps[0].shape}"
+        raise SemrsmError(
+            f"{path} holds activations ({first}), not RSMs; make them with: semrsm compute {path}"
+            " -o OUT.rsm.h5"
+        )
+
+
 def _n_named(file: ActivationFile) -> int | None:
     """Return how many ids of samples a file holds."""
     arrays = [file.arrays[name] for name in ID_NAMES if name in file.arrays]
