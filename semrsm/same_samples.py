@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from semrsm.errors import SemrsmError
 from semrsm.rsms import Rsm
+from semrsm.storage.rsm_file import Source
 
 
 def check_same_samples(
@@ -66,8 +67,17 @@ def _known_of(rsm: Rsm) -> tuple[object, ...]:
 def _are_same(a: Rsm, b: Rsm) -> bool:
     if a.samples is not None and b.samples is not None:
         return True  # or it would have been refused
-    one_source = a.source is not None and a.source == b.source
-    return a.path == b.path or (one_source and a.taken is not None and a.taken == b.taken)
+    same_numbers = a.taken is not None and a.taken == b.taken
+    return a.path == b.path or (same_numbers and _of_one_file(a.source, b.source))
+
+
+def _of_one_file(a: Source | None, b: Source | None) -> bool:
+    """Say whether two RSMs are of one activation file, or of it and a copy under another name."""
+    if a is None or b is None:
+        return False
+    (path, size, changed, digest), (path_b, size_b, changed_b, digest_b) = a, b
+    one = (path, size, changed) == (path_b, size_b, changed_b)
+    return one or (size, digest) == (size_b, digest_b)
 
 
 def _refuse_other_ids(a: Rsm, b: Rsm, otherwise: str) -> None:

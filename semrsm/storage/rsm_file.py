@@ -35,7 +35,7 @@ from semrsm.storage.rsm_schema import (
 
 FORMAT = "semrsm-rsm"
 FORMAT_VERSION = "1"
-SOURCE_KEYS = ("path", "bytes", "modified_ns")
+SOURCE_KEYS = ("path", "bytes", "modified_ns", "fingerprint")
 
 Source = tuple[str, ...]
 
@@ -105,7 +105,7 @@ class RsmFile:
 
     @property
     def source(self) -> Source | None:
-        """What tells the activation file from others: path, bytes and time of the last change."""
+        """What tells the activation file from others: path, bytes, last change and fingerprint."""
         about = self.metadata.get("activations")
         found = [about.get(key) for key in SOURCE_KEYS] if isinstance(about, dict) else [None]
         return None if None in found else tuple(map(str, found))

@@ -89,6 +89,9 @@ def test_the_same_samples_chosen_in_other_words_are_the_same(resnet: Path) -> No
     a = compute(resnet, "a", "--samples", "2:20:2")
     b = compute(resnet, "b", "-m", "identity", "--exclude", "0,1:20:2")
     assert succeed("compare", a, b).stderr == ""
+    copy = resnet.parent / "copy.h5"
+    copy.write_bytes(resnet.read_bytes())
+    assert succeed("compare", a, compute(copy, "c", "--samples", "2:20:2")).stderr == ""
 
 
 def test_two_networks_without_ids_are_compared_and_it_is_said_once(resnet: Path, vit: Path) -> None:
