@@ -285,8 +285,6 @@ def draw_plot(
         records = [row for address in addresses for row in read_records(Path(address))]
         return plot.draw(PlotInputs(options, records=records))
     inputs = read_inputs(addresses, options, memory)
-    for note in inputs.notes:
-        on_note(note)
     for rsm in inputs.rsms:
         if not rsm.symmetric and not plot.rectangular:
             raise SemrsmError(
@@ -294,7 +292,10 @@ def draw_plot(
                 " square RSM of one set of samples; use --kind heatmap"
             )
     check_memory(plot, inputs)
-    return plot.draw(inputs)
+    figure = plot.draw(inputs)
+    for note in inputs.notes:  # once nothing fails any more
+        on_note(note)
+    return figure
 
 
 def _flag(name: str) -> str:

@@ -99,8 +99,6 @@ def build_report(
             in memory.
     """
     inputs = read_inputs(addresses, options, memory)
-    for note in inputs.notes:
-        on_note(note)
     needed = max(heatmap_bytes(inputs.rsms), NEEDS + inputs.rsms[0].row_need(WORKING))
     what = f"a report of {count_of(inputs.rsms)}"
     require_memory(what, needed, inputs.memory, "show fewer layers")
@@ -117,6 +115,8 @@ def build_report(
     parts += ["<h2>RSMs</h2>", _table(describe(inputs)), _notes(inputs)]
     parts += [_picture(picture) for picture in _pictures(captions)]
     parts += [_picture(picture) for path in tables for picture in _table_pictures(path)]
+    for note in inputs.notes:
+        on_note(note)
     parts += ["<h2>How they were made</h2>", *_making(inputs.rsms), "</body>", "</html>", ""]
     return "\n".join(part for part in parts if part or part is parts[-1])
 
