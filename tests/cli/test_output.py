@@ -165,7 +165,6 @@ def test_the_help_of_every_command_shows_an_example(command: str, flag: str) -> 
         ["compute", "a.h5"],
         ["compute", "a.h5", "-o"],
         ["compute", "a.h5", "-o", "b", "--no-such-flag"],
-        ["compute", "a.h5", "-o", "b", "--threads", "many"],
         ["info"],
         ["no-such-command"],
         ["methods", "surplus"],
