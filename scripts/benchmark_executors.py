@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmark_matchers import Case, record, write_case
+from benchmark_cases import Case, write_case
+from benchmark_rows import append_row
 
 import semrsm
 
@@ -38,19 +39,21 @@ EXECUTORS: dict[str, dict[str, Any]] = {
 }
 
 
-def time_case(case: Case, repeats: int) -> dict[str, list[tuple[float, float]]]:
-    """Return (pairs per second, seconds of the call) of each repeat, by executor."""
+def time_case(
+    case: Case, repeats: int
+) -> tuple[dict[str, list[tuple[float, float]]], tuple[int, int]]:
+    """Return (pairs per second, seconds of the call) of each repeat, by executor, and (S, C)."""
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in EXECUTORS}
     with tempfile.TemporaryDirectory() as folder:
         path, out = Path(folder) / "dump.h5", Path(folder) / "out.rsm.h5"
-        write_case(case, path)
+        shape = write_case(case, path)
         for _ in range(repeats):
             for name, options in EXECUTORS.items():
                 began = time.perf_counter()
                 report = semrsm.compute(path, out, kernel="linear", overwrite=True, **options)
                 seconds = time.perf_counter() - began
                 found[name].append((report.layers[0].pairs_per_second, seconds))
-    return found
+    return found, shape
 
 
 def main() -> None:
@@ -63,11 +66,11 @@ def main() -> None:
     arguments = parser.parse_args()
     print("layer\texecutor\tpairs\tpairs_per_second\tratio_to_threads\tseconds_of_the_call")
     for case in [c for c in CASES if arguments.layer in (None, c.layer)]:
-        found = time_case(case, arguments.repeats)
+        found, shape = time_case(case, arguments.repeats)
         threads = np.array([rate for rate, _ in found["2 threads"]])
         for name, timed in found.items():
             rates, seconds = (np.array(values) for values in zip(*timed, strict=True))
-            record(case, f"compute -m optimal, {name}", "laprust", rates.tolist())
+            append_row(case, f"compute -m optimal, {name}", "native", rates.tolist(), *shape)
             ratio, call = np.median(rates / threads), np.median(seconds)
             print(
                 case.layer,

@@ -20,7 +20,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from benchmark_matchers import Case, append_row
+from benchmark_cases import Case
+from benchmark_rows import append_row
 
 CHANNELS = 64
 MEASURED = """

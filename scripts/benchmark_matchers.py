@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
-"""Times exact matching against "SciPy on raw products" on the real ResNet18 maps, in turn, in one run.
+"""Times exact matching on real maps, and beside it, in turn, in one run, what others do.
 
-Both read the same samples of the same HDF5 file and give the matched inner products of all pairs, in
-as many threads. What is timed of semrsm is `compute -m optimal`: reading, preparing and matching, as
-its report says; starting Python and writing the file are excluded. Each thread has one BLAS thread,
-on both sides. The 24 samples of the small layers are taken several times over, so that there are
-enough pairs to time, every copy with other noise of 5 %. Each row is appended to
-scripts/benchmark_results.csv: the median, 20 % and 80 % quantiles of the repeats.
+Ways: SciPy on raw products in threads; OR-tools on integers, the faster exact path of the published
+code, in processes; semrsm with the native core of every kind that this processor runs, and without
+one. All read the same samples of the same HDF5 file and give the matched inner products of all
+pairs, in as many threads or processes, each with one BLAS thread. What is timed of semrsm is
+`compute -m optimal`: reading, preparing and matching, as its report says; starting Python and
+writing the file are excluded. The 24 samples of the small layers are taken several times over, so
+that there are enough pairs to time, every copy with other noise of 5 %. `tokens-*` and `zeros-196`
+are made, see benchmark_cases.py. Each row is appended to scripts/benchmark_results.csv: the median,
+20 % and 80 % quantiles of the repeats.
 
-The environment variable SEMRSM_NATIVE_TARGET chooses the native core for another kind of processor
-(avx2, baseline), or none.
-
-Example: .venv/bin/python scripts/benchmark_matchers.py --threads 2
+Example: .venv/bin/python scripts/benchmark_matchers.py --threads 2 --layer layer4 --layer layer3
+OR-tools comes with the extra `bench`: pip install '.[bench]'.
 """
 
 from __future__ import annotations
@@ -21,213 +22,88 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy and torch are loaded: they ask once
 
 import argparse
-import csv
-import platform
-import subprocess
+import functools
+import importlib.util
 import sys
 import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import combinations
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import h5py
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+from baselines import BASELINES, Timed
+from benchmark_cases import CASES, RESNET, Case, write_case
+from benchmark_rows import append_row
 
 import semrsm
-from semrsm.compute.run_report import versions
 from semrsm.engine import native
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "scripts" / "benchmark_results.csv"
-DATA = Path(os.environ.get("SEMRSM_SHARED_DATA", ROOT.parent / "shared" / "data"))
-COLUMNS = (
-    "date",
-    "commit",
-    "machine",
-    "device",
-    "versions",
-    "benchmark",
-    "layer",
-    "S",
-    "C",
-    "pairs",
-    "solver",
-    "pairs_per_second_median",
-    "p20",
-    "p80",
-)
+SCIPY, ORTOOLS = BASELINES
+CLOSE = {SCIPY: 1e-6, ORTOOLS: 1e-2}  # its integers lose digits
 
 
-NOISE = 0.05  # by which the copies of a sample differ, of every value
+def ours(target: str, path: Path, layer: str, n: int, threads: int) -> Timed:
+    """Match with semrsm and the native core for a kind of processor, or none."""
+    os.environ[native.CHOICE] = target
+    native.core.cache_clear()
+    out = path.with_name("out.rsm.h5")
+    report = semrsm.compute(path, out, kernel="linear", threads=threads, overwrite=True)
+    rsm, _ = semrsm.read_rsm(out, kernel="linear")
+    found = report.layers[0]
+    return rsm[np.triu_indices(n, 1)].astype(float), found.pairs / found.pairs_per_second
 
 
-@dataclass(frozen=True)
-class Case:
-    """A layer, how many of its samples are taken how many times over, and how often each side is timed."""
-
-    layer: str
-    samples: int
-    copies: int
-    repeats: int
-
-    @property
-    def n(self) -> int:
-        """Samples in the file that is timed."""
-        return self.samples * self.copies
-
-    @property
-    def pairs(self) -> int:
-        """Pairs that are solved."""
-        return self.n * (self.n - 1) // 2
+def ways(names: Sequence[str]) -> dict[str, Callable[[Path, str, int, int], Timed]]:
+    """Return the ways asked for, by name."""
+    there = dict(BASELINES) if importlib.util.find_spec("ortools") else {SCIPY: BASELINES[SCIPY]}
+    for target in (*native.targets(), "none"):
+        if target != "baseline":
+            there[f"semrsm {target}"] = functools.partial(ours, target)
+    unknown = set(names) - set(there)
+    if unknown:
+        sys.exit(f"no way is named {', '.join(unknown)}; there are: {', '.join(there)}")
+    return {name: there[name] for name in names or there}
 
 
-# A pair of layer1 takes SciPy 23 s, so few are taken there.
-CASES = {
-    c.layer: c
-    for c in (
-        Case("layer4", samples=24, copies=20, repeats=3),
-        Case("layer3", samples=24, copies=5, repeats=3),
-        Case("layer2", samples=24, copies=1, repeats=3),
-        Case("layer1", samples=4, copies=1, repeats=1),
-    )
-}
-
-
-def scipy_on_raw_products(path: Path, layer: str, n: int, threads: int) -> np.ndarray:
-    """Return m of all pairs the plain way: float32 products as they are, SciPy, float64 sums."""
-    with h5py.File(path) as file:
-        maps = file[layer][:n].astype(np.float32)
-    positions = np.ascontiguousarray(maps.reshape(*maps.shape[:2], -1).transpose(0, 2, 1))
-
-    def solve(pair: tuple[int, int]) -> float:
-        affinity = positions[pair[0]] @ positions[pair[1]].T
-        rows, columns = linear_sum_assignment(affinity, maximize=True)
-        return affinity[rows, columns].sum(dtype=np.float64)
-
-    with ThreadPoolExecutor(threads) as pool:
-        return np.array(list(pool.map(solve, combinations(range(n), 2))))
-
-
-def write_case(case: Case, path: Path) -> None:
-    """Write the samples that are timed, stored plainly."""
-    with h5py.File(DATA / "resnet18_imagenet_24.h5") as source, h5py.File(path, "w") as file:
-        maps = source[case.layer][: case.samples].astype(np.float32)
-        copies = np.concatenate([maps] * case.copies)
-        # A copy that is hardly changed would be matched again in float64.
-        noise = np.random.default_rng(0).normal(1, NOISE, copies.shape).astype(np.float32)
-        file.create_dataset(case.layer, data=copies * noise if case.copies > 1 else maps)
-
-
-def time_case(
-    case: Case, threads: int, with_baseline: bool
-) -> tuple[list[float], list[float], str]:
-    """Return pairs per second of each repeat, of the baseline and of semrsm, and the solver's name."""
-    baseline, ours = [], []
+def time_case(case: Case, threads: int, names: Sequence[str]) -> None:
+    """Time a case in every way and print a line for each."""
+    timed = ways(names)
+    rates: dict[str, list[float]] = {name: [] for name in timed}
     with tempfile.TemporaryDirectory() as folder:
-        path, out = Path(folder) / "dump.h5", Path(folder) / "out.rsm.h5"
-        write_case(case, path)
+        path = Path(folder) / "dump.h5"
+        shape = write_case(case, path)
         for repeat in range(case.repeats + 1):
-            seconds = np.inf
-            if with_baseline:
-                began = time.perf_counter()
-                expected = scipy_on_raw_products(path, case.layer, case.n, threads)
-                seconds = time.perf_counter() - began
-            report = semrsm.compute(path, out, kernel="linear", threads=threads, overwrite=True)
-            if with_baseline:
-                rsm, _ = semrsm.read_rsm(out, kernel="linear")
-                np.testing.assert_allclose(rsm[np.triu_indices(case.n, 1)], expected, rtol=1e-6)
-            if repeat:  # the first is the warm-up
-                baseline.append(case.pairs / seconds)  # 0 without a baseline
-                ours.append(report.layers[0].pairs_per_second)
-    return baseline, ours, str(report.layers[0].solver)
-
-
-def record(case: Case, benchmark: str, solver: str, rates: list[float]) -> dict[str, object]:
-    """Append a row of a layer of the ResNet to the results and return it."""
-    with h5py.File(DATA / "resnet18_imagenet_24.h5") as file:
-        _, channels, height, width = file[case.layer].shape
-    return append_row(case, benchmark, solver, rates, height * width, channels)
-
-
-def append_row(
-    case: Case, benchmark: str, solver: str, rates: list[float], positions: int, channels: int
-) -> dict[str, object]:
-    """Append a row to the results and return it."""
-    p20, median, p80 = np.quantile(rates, [0.2, 0.5, 0.8])
-    row = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": subprocess.run(
-            ["git", "describe", "--always", "--dirty"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip(),
-        "machine": f"{processor()}, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}",
-        "device": "cpu",
-        "versions": " ".join(f"{name}={version}" for name, version in versions().items()),
-        "benchmark": benchmark,
-        "layer": case.layer,
-        "S": positions,
-        "C": channels,
-        "pairs": case.pairs,
-        "solver": solver,
-        "pairs_per_second_median": f"{median:.4g}",
-        "p20": f"{p20:.4g}",
-        "p80": f"{p80:.4g}",
-    }
-    fresh = not RESULTS.exists()
-    with RESULTS.open("a", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
-    return row
-
-
-def processor() -> str:
-    """Return the processor's model."""
-    with open("/proc/cpuinfo") as lines:
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+            found = {}
+            for name, way in timed.items():
+                found[name], seconds = way(path, case.layer, case.n, threads)
+                if repeat or case.repeats == 1:  # the first is the warm-up where there are others
+                    rates[name].append(case.pairs / seconds)
+            last = found[name]
+            for name, matched in found.items():
+                np.testing.assert_allclose(matched, last, rtol=CLOSE.get(name, 1e-6))
+    reference = rates.get(SCIPY)
+    for name, measured in rates.items():
+        row = append_row(case, f"compute -m optimal, {threads} threads", name, measured, *shape)
+        rate = row["pairs_per_second_median"]
+        ratio = f"{np.median(np.divide(measured, reference)):.1f}" if reference else ""
+        print(case.layer, shape[0], case.pairs, name, rate, ratio, sep="\t", flush=True)
 
 
 def main() -> None:
-    """Time the layers asked for and print a line for each."""
+    """Time the layers asked for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "--layer", action="append", choices=CASES, help="may be repeated (default: all)"
     )
+    parser.add_argument("--way", action="append", default=[], help="may be repeated (default: all)")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--no-baseline", action="store_true", help="time semrsm alone")
     arguments = parser.parse_args()
-    if not (DATA / "resnet18_imagenet_24.h5").exists():
-        sys.exit(f"{DATA} does not exist; set SEMRSM_SHARED_DATA to the folder that holds it")
-    print("layer\tS\tpairs\tscipy_raw_pairs_per_second\tsemrsm_pairs_per_second\tmedian_ratio")
+    if not RESNET.exists():
+        sys.exit(f"{RESNET} does not exist; set SEMRSM_SHARED_DATA to the folder that holds it")
+    print("layer\tS\tpairs\tway\tpairs_per_second\tratio_to_scipy")
     for name in arguments.layer or CASES:
-        case = CASES[name]
-        baseline, ours, solver = time_case(case, arguments.threads, not arguments.no_baseline)
-        threads = f"{arguments.threads} threads"
-        core = native.core()
-        if core is not None:
-            solver = f"{solver} {core.target}"
-        row = record(case, f"compute -m optimal, {threads}", solver, ours)
-        rate, ratio = (
-            row["pairs_per_second_median"],
-            np.median(np.divide(ours, baseline)) if baseline[0] else 0,
-        )
-        if arguments.no_baseline:
-            print(name, row["S"], row["pairs"], "", rate, "", sep="\t", flush=True)
-            continue
-        raw = record(case, f"SciPy on raw products, {threads}", "scipy", baseline)
-        raw_rate = raw["pairs_per_second_median"]
-        print(name, row["S"], row["pairs"], raw_rate, rate, f"{ratio:.1f}", sep="\t", flush=True)
+        time_case(CASES[name], arguments.threads, arguments.way)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 from semrsm.measures import INVARIANCES, MEASURES, Measure
+from semrsm.measures.rdm import RDMS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "measures.md"
 
@@ -21,6 +22,25 @@ An RSM that a measure is undefined for (constant, too small, NaN inside, not sym
 reason; no number is added to a denominator. Of equally similar neighbours, those of lower index are nearer.
 """
 
+RDM_TEXT = """\
+`rsa-*` and `cosine` correlate the entries of the RSMs as they are: with the kernel linear inner
+products, which grow with the norms of samples; with cosine the similarity that `1 - cosine` distances
+are made of. `--rdm` has them correlate dissimilarities instead, each compared as -D/2, of the values of
+matched maps. `correlation` and `euclidean` are rsatoolbox's, to 1e-12 on a spatio-semantic RSM of the
+kernel linear (tests/compare/test_rdms.py); its euclidean is also the square, divided by the number of
+channels. Kernels are finished anew in float64 for this. c_i stands in RSM files; a plain matrix has
+none, so that its correlation is the cosine unless features are centred."""
+
+CEILING_TEXT = """\
+How well could any model do? `semrsm compare A B C … --noise-ceiling` takes RSMs of one kind (subjects,
+seeds of a network), layer by layer, and prints two bounds: lower, the mean of the measure of each RSM and
+the mean of the others; upper, of each RSM and the mean of all. A model between them explains what can be
+explained. The mean is of unit vectors (of centred RSMs for the CKA family and rsa-pearson), for measures
+of ranks of mean ranks, as in rsatoolbox (`boot_noise_ceiling`), whose values are reproduced to 1e-12
+(tests/compare/test_noise_ceiling.py).
+Nili et al.: A toolbox for representational similarity analysis. PLoS Comput Biol 10, 2014,
+[doi:10.1371/journal.pcbi.1003553](https://doi.org/10.1371/journal.pcbi.1003553)."""
+
 
 def make_page() -> str:
     """Return the page in Markdown."""
@@ -29,15 +49,37 @@ def make_page() -> str:
         f"| [`{row.name}`](#{row.name}) | {row.summary} | {_range(row)} | {_better(row)} |"
         for row in MEASURES.values()
     ]
+    ceilings = [
+        "## Noise ceiling",
+        "",
+        CEILING_TEXT,
+        "",
+        f"Measures that have one: {_with_ceiling()}.",
+    ]
+    rdms = [
+        "## RDMs",
+        "",
+        RDM_TEXT,
+        "",
+        "| name | what is correlated | dissimilarity |",
+        "|---|---|---|",
+    ]
+    rdms += [f"| `{rdm.name}` | {rdm.summary} | {rdm.formula} |" for rdm in RDMS.values()]
     invariances = ["## Invariances", "", "| word | what changes nothing |", "|---|---|"]
     invariances += [f"| {word} | {meaning} |" for word, meaning in INVARIANCES.items()]
     sections = [
         INTRODUCTION,
         "\n".join(overview),
         *map(_section, MEASURES.values()),
+        "\n".join(rdms),
+        "\n".join(ceilings),
         "\n".join(invariances),
     ]
     return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def _with_ceiling() -> str:
+    return ", ".join(f"`{row.name}`" for row in MEASURES.values() if row.ceiling)
 
 
 def _section(row: Measure) -> str:
@@ -49,7 +91,8 @@ def _section(row: Measure) -> str:
         f"- reference: {row.reference}, [doi:{row.doi}](https://doi.org/{row.doi})",
     ]
     if row.alias:
-        facts.append(f"- in similarity-repository's scheme, for linear kernels: `{row.alias}`")
+        where = "with `--rdm correlation`" if row.of_pairs else "for linear kernels"
+        facts.append(f"- in similarity-repository's scheme, {where}: `{row.alias}`")
     return "\n".join(
         [
             f"## {row.name}",

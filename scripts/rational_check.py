@@ -3,6 +3,7 @@
 
 Small maps (S <= 5) of every awkward kind: constant, equal, almost equal, tiny, huge, offset, nearly
 orthogonal, whole numbers, zeros, random; stored as float32 or float64, matched in float32 or float64.
+Exact assignment is that of the solver which users are given here, or of the one that --solver names.
 Prints the worst of each matcher; ends with exit code 1 and the faults if one is beyond what is promised.
 
 Example: .venv/bin/python scripts/rational_check.py --pairs 20000
@@ -11,6 +12,7 @@ Example: .venv/bin/python scripts/rational_check.py --pairs 20000
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import itertools
 import math
@@ -24,6 +26,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from semrsm.engine.assignment import SOLVERS, choose_solver
 from semrsm.engine.blocks import Block, ready
 from semrsm.engine.kernels import KERNELS
 from semrsm.engine.matchers import MATCHERS, Settings
@@ -34,7 +37,7 @@ ROWS, COLUMNS = 4, 5  # samples of a batch: 20 pairs
 OFF = {torch.float32: 1e-7, torch.float64: 1e-13}  # of |x||y|: what an exact value may be off
 MORE = 2  # times as much for the others, which sum float32 products of whole maps
 GRIDS = {1: (1, 1), 2: (1, 2), 3: (3, 1), 4: (2, 2), 5: (1, 5)}
-SETTINGS = Settings(topk=2, window=2, group=2)
+SETTINGS = Settings(solver=choose_solver("cpu").name, topk=2, window=2, group=2)
 KINDS = {
     "random": lambda rng, x: x,
     "positive": lambda rng, x: np.maximum(x, 0),
@@ -136,7 +139,7 @@ def maps_of(seed: int) -> tuple[str, np.ndarray]:
     return kind, np.array(maps, rng.choice([np.float32, np.float64]), order="C")
 
 
-def check_batch(seed: int, worst: dict[str, Worst]) -> list[str]:
+def check_batch(seed: int, worst: dict[str, Worst], settings: Settings = SETTINGS) -> list[str]:
     """Match the pairs of a batch with everything; take note of the worst, return the faults."""
     kind, maps = maps_of(seed)
     rational = [[[Fraction(float(v)) for v in a] for a in m] for m in maps]
@@ -147,7 +150,7 @@ def check_batch(seed: int, worst: dict[str, Worst]) -> list[str]:
     for name, matcher in MATCHERS.items():
         work = Work(
             matcher,
-            SETTINGS,
+            settings,
             dtype=dtype,
             grid=GRIDS[maps.shape[1]],
             certify=matcher.value != "at least the optimum",
@@ -249,19 +252,22 @@ def main() -> int:
     )
     parser.add_argument("--pairs", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0, help="of the first batch of 20 pairs")
+    parser.add_argument("--solver", choices=SOLVERS, default=SETTINGS.solver)
     options = parser.parse_args()
+    settings = dataclasses.replace(SETTINGS, solver=options.solver)
     torch.set_num_threads(1)
     worst, faults = {name: Worst() for name in MATCHERS}, []
     batches = range(options.seed, options.seed + math.ceil(options.pairs / (ROWS * COLUMNS)))
     for seed in batches:
-        faults += check_batch(seed, worst)
+        faults += check_batch(seed, worst, settings)
     print("matcher", *vars(Worst()), sep="\t")
     for name, found in worst.items():
         shown = (
             f"{value:.3g}" if isinstance(value, float) else value for value in vars(found).values()
         )
         print(name, *shown, sep="\t")
-    print(f"{len(batches) * ROWS * COLUMNS} pairs, {len(faults)} faults", *faults[:50], sep="\n")
+    count = len(batches) * ROWS * COLUMNS
+    print(f"{count} pairs, solver {settings.solver}, {len(faults)} faults", *faults[:50], sep="\n")
     return 1 if faults else 0
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import functools
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from semrsm.engine.kernels import (
     KERNELS,
+    ROUNDING,
     Finisher,
     Kernel,
     Matched,
@@ -23,6 +25,7 @@ from semrsm.engine.kernels import (
     refuse_unmatched,
     sigma_of,
 )
+from semrsm.engine.rounding import ROUNDING_FLOAT32, all_sure, n_unsure, unsure_note
 from semrsm.errors import SemrsmError
 from semrsm.names import look_up, no_such
 from semrsm.sample_numbers import Taken
@@ -111,6 +114,8 @@ class Rsm:
         source: What tells that activation file from others; None where it is not known.
         column_samples: Ids of the column samples of a rectangular RSM; None without.
         column_taken: Which samples of their activation file its columns are; None if not known.
+        constant_part: Gives (n,) c_i, so that c_i c_j is what the means of the values of two samples
+            add to entry (i, j); None where that is not known.
     """
 
     path: Path
@@ -125,6 +130,7 @@ class Rsm:
     source: Source | None = None
     column_samples: list[str] | None = None
     column_taken: Taken | None = None
+    constant_part: Callable[[], NDArray[np.float64] | None] = lambda: None
 
     @property
     def address(self) -> str:
@@ -163,6 +169,7 @@ def open_rsms(
     layers: tuple[str, ...] = (),
     kernel: str | None = None,
     sigma: str | float = "median",
+    stored: bool = True,
 ) -> list[Rsm]:
     """Return the RSMs of a file: of every layer, or of those an address or globs name.
 
@@ -173,6 +180,8 @@ def open_rsms(
         kernel: A key of KERNELS; None takes the first that a layer stores, or cosine. Kernels that
             are not stored are finished from the matched inner products. Not for plain matrices.
         sigma: Width of an rbf kernel that is not stored.
+        stored: Take kernels as they are stored, in float32; without it they are finished anew from the
+            inner products, in float64, but for those with a width.
 
     Raises:
         SemrsmError: There is no such file, layer or kernel; or a matrix is given a kernel.
@@ -192,7 +201,7 @@ def open_rsms(
         if name is not None:
             named = [name] if name in named else _matching(path, named, (name,))
         return [
-            _of_layer(file, file.layer(c), kernel, parse_sigma(sigma))
+            _of_layer(file, file.layer(c), kernel, parse_sigma(sigma), stored)
             for c in _matching(path, named, layers)
         ]
 
@@ -225,9 +234,11 @@ def _of_matrix(path: Path, matrix: Matrix) -> Rsm:
     return Rsm(path, matrix.name, None, None, matrix.shape, square, matrix.samples, matrix.rows)
 
 
-def _of_layer(file: RsmFile, info: LayerInfo, kernel: str | None, sigma: str | float) -> Rsm:
+def _of_layer(
+    file: RsmFile, info: LayerInfo, kernel: str | None, sigma: str | float, stored: bool
+) -> Rsm:
     row = look_up(KERNELS, kernel or next(iter(info.sigmas), "cosine"), "kernel")
-    stored = row.name in info.sigmas
+    stored = row.name in info.sigmas and (stored or row.needs_sigma)
     if stored and row.needs_sigma and info.sigmas[row.name] is None:
         raise SemrsmError(
             f"{file.path}::{info.name}: its {row.name} has no sigma; compute it again"
@@ -238,19 +249,40 @@ def _of_layer(file: RsmFile, info: LayerInfo, kernel: str | None, sigma: str | f
         rows, _ = _finisher(file, info, row, sigma)
     symmetric = info.storage_mode == "symmetric"
     return Rsm(
-        file.path,
-        info.name,
-        info.matcher,
-        row.name,
-        info.shape,
-        symmetric,
-        file.samples(),
-        rows,
-        file.taken(info.n_samples),
-        file.source,
-        file.samples("column_samples"),
-        file.taken(info.n_columns, of_columns=True),
+        *(
+            file.path,
+            info.name,
+            info.matcher,
+            row.name,
+            info.shape,
+            symmetric,
+            file.samples(),
+            rows,
+            file.taken(info.n_samples),
+            file.source,
+            file.samples("column_samples"),
+            file.taken(info.n_columns, of_columns=True),
+        ),
+        constant_part=_constant_part(file, info, row),
     )
+
+
+def _constant_part(
+    file: RsmFile, info: LayerInfo, kernel: Kernel
+) -> Callable[[], NDArray[np.float64] | None]:
+    path, stamp = file.path, file.stamp
+
+    def read() -> NDArray[np.float64] | None:
+        if kernel.needs_sigma:
+            return None
+        with open_rsm(path, stamp) as again:
+            sums = again.value_sums(info.name)
+            if sums is None:
+                return None
+            norms = np.sqrt(again.squared_norms(info.name)[0]) if kernel.needs_norm else 1.0
+        return sums / np.sqrt(info.n_positions * info.n_channels) / norms
+
+    return read
 
 
 def _read_stored(file: RsmFile, layer: str, kernel: str) -> Rows:
@@ -284,6 +316,7 @@ def _finisher(
     def rows(wanted: slice) -> NDArray[np.floating]:
         first, stop, _ = wanted.indices(info.n_samples)
         finish = Finisher(kernel, sigma_used(), matched.row_sq, matched.column_sq)
+        _warn_of_unsure(path.resolve(), stamp, info.name, kernel.name, finish.sigma)
         with open_rsm(path, stamp) as again:
             block = again.matched(info.name)[first:stop]
         step = max(1, PART // info.n_columns)
@@ -315,6 +348,27 @@ def _median_sigma(path: Path, stamp: Stamp, layer: str, kernel: str) -> float | 
     return sigma_of(KERNELS[kernel], "median", matched)
 
 
+@functools.lru_cache(maxsize=1024)
+def _warn_of_unsure(path: Path, stamp: Stamp, layer: str, kernel: str, sigma: float | None) -> None:
+    """Say how many pairs have an rbf that is not sure, once for a file as it is now."""
+    if sigma is None:
+        return
+    with open_rsm(path, stamp) as file:
+        matched, about = _matched(file, layer), file.layer(layer).parameters
+    # Files of before pairs that are alike were matched again do not count any.
+    old = "unsure" not in about and about.get("dtype") != "float64"
+    rounding = ROUNDING_FLOAT32 if old else ROUNDING
+    if all_sure(matched.row_sq, matched.column_sq, sigma, rounding):
+        return
+    finish = Finisher(KERNELS[kernel], sigma, matched.row_sq, matched.column_sq)
+    count = sum(
+        n_unsure(finish, row, block, matched.symmetric, rounding)
+        for row, _, block in matched.blocks()
+    )
+    if count:
+        warnings.warn(f"{path}::{layer}: {unsure_note(count)}", stacklevel=2)
+
+
 def _matched(file: RsmFile, layer: str) -> Matched:
     """Return the matched inner products of a layer, read when they are asked for, and its norms."""
     path, stamp = file.path, file.stamp
@@ -328,3 +382,19 @@ def _matched(file: RsmFile, layer: str) -> Matched:
 
     symmetric = file.layer(layer).storage_mode == "symmetric"
     return Matched(blocks, *file.squared_norms(layer), symmetric)
+
+
+def baseline_of(rsm: Rsm, baselines: Sequence[Rsm]) -> Rsm:
+    """Return which RSM is the baseline of one: the only one, or that of the layer of its name.
+
+    Raises SemrsmError if there is none.
+    """
+    if len(baselines) == 1:
+        return baselines[0]
+    for baseline in baselines:
+        if baseline.layer == rsm.layer:
+            return baseline
+    raise SemrsmError(
+        f"the baseline {baselines[0].path} has several layers and none is called '{rsm.layer}', as in"
+        f" {rsm.path}; name one: {baselines[0].path}::LAYER"
+    )

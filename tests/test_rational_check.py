@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 import torch
 
+from semrsm.engine.assignment import choose_solver
 from semrsm.engine.matchers import MATCHERS
 from tests.conftest import ROOT
 
@@ -34,6 +35,11 @@ def test_small_maps_agree_with_brute_force_in_rationals(script: ModuleType, seed
     worst = {name: script.Worst() for name in MATCHERS}
     assert script.check_batch(seed, worst) == []
     assert {found.pairs for found in worst.values()} == {20}
+
+
+def test_the_solver_that_users_are_given_is_checked(script: ModuleType) -> None:
+    # The default of Settings is SciPy, so that the native core was not looked at.
+    assert script.SETTINGS.solver == choose_solver("cpu").name
 
 
 def test_a_wrong_bound_and_a_wrong_value_are_faults(

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from semrsm import SemrsmError, rsm
 from semrsm.compute import grid
 from semrsm.engine.kernels import KERNELS
-from semrsm.engine.matchers import MATCHERS
+from semrsm.engine.matchers import MATCHERS, Settings
+from semrsm.engine.matchers.reference import REFERENCES
+from semrsm.measures import MEASURES
 from tests.helpers import brute_force, scipy_rsm, vectors
 
 # These maps are token sequences; what needs a grid is tested in engine/test_matchers.py.
@@ -97,12 +99,25 @@ def test_optimal_lies_between_its_bounds(x: np.ndarray) -> None:
 
 
 @given(x=arrays, matcher=st.sampled_from(ANY))
-def test_the_rsm_is_symmetric_with_squared_norms_on_its_diagonal(
+def test_the_rsm_is_symmetric_with_each_sample_with_itself_on_its_diagonal(
     x: np.ndarray, matcher: str
 ) -> None:
     m = linear(x, matcher)
     np.testing.assert_array_equal(m, m.T)
-    np.testing.assert_allclose(m.diagonal(), (x**2).sum(axis=(1, 2)), rtol=1e-12)
+    if MATCHERS[matcher].permutation:
+        np.testing.assert_allclose(m.diagonal(), (x**2).sum(axis=(1, 2)), rtol=1e-12)
+    else:
+        own = [REFERENCES[matcher](s, s, Settings(), None) for s in x]
+        assert_close(m.diagonal(), np.array(own), scales(x).diagonal())
+
+
+def test_pooled_maps_that_are_unrelated_are_not_alike_by_their_diagonal() -> None:
+    # With |x|² on the diagonal biased CKA of these is 0.99: of 64 positions 1/64 is left in the mean.
+    x, y = np.random.default_rng(3).normal(size=(2, 40, 64, 8))
+    value = MEASURES["cka"](linear(x, "pool"), linear(y, "pool"))
+    means = [v.mean(axis=1) for v in (x, y)]
+    assert value == pytest.approx(MEASURES["cka"](*(v @ v.T for v in means)), abs=1e-5)
+    assert value < 0.3
 
 
 @given(x=arrays, matcher=st.sampled_from([name for name in ANY if MATCHERS[name].position_free]))

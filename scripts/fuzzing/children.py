@@ -19,7 +19,9 @@ from fuzzing.calls import call, values_of
 from fuzzing.cases import Case, prepare
 
 CPU_SECONDS = 20  # of a case; the usual one takes a fifth of a second
-WALL_SECONDS = 30  # after these a child that waits for something is ended
+WALL_SECONDS = (
+    120  # after these a child that waits for something is ended; others may need the cores
+)
 MOST_MEMORY = 512 << 20  # bytes that a case may take beyond what was there when it began
 ADDRESSES = 3 << 30  # bytes of address space beyond that: allocations that are never touched
 LARGEST_FILE = 256 << 20

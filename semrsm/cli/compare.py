@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,19 +11,29 @@ import typer
 
 from semrsm.cli.console import print_json, print_table, progress, say
 from semrsm.cli.flags import ByPosition
+from semrsm.cli.outputs import check_outputs
+from semrsm.cli.resampling import Bootstrap, Clusters, Interval, inference_of
 from semrsm.cli.untrusted import Untrusted, read_first
-from semrsm.compare import DEFAULT_MEASURES, Inference
+from semrsm.compare import DEFAULT_MEASURES, CeilingTable, ComparisonTable
 from semrsm.compare import compare as compare_rsms
+from semrsm.compare import noise_ceiling as noise_ceiling_of
+from semrsm.compare.models import file_of
 from semrsm.compute.parsers import parse_memory
 from semrsm.engine.kernels import KERNELS
+from semrsm.errors import SemrsmError
 from semrsm.measures import MEASURES
+from semrsm.measures.rdm import RDMS
 from semrsm.plot import draw_comparison, save_figure
 from semrsm.plot.figures.canvas import check_suffix
-from semrsm.storage.whole_files import check_output, write_aside
+from semrsm.storage.tables import write_table
 
 Record = dict[str, Any]
 
-SHOWN = ("measure", "value", "low", "high", "p")  # in every row of a table for people
+SHOWN = (
+    *("measure", "value", "low", "high", "p"),
+    *("difference", "difference_low", "difference_high", "difference_p"),
+    *("lower", "upper"),
+)  # in every row of a table for people
 
 
 def compare(
@@ -33,7 +41,8 @@ def compare(
         list[str],
         typer.Argument(
             metavar="RSM...",
-            help="RSM files or plain matrices (.npy, .npz, .csv, HDF5), or path::layer, a name or glob.",
+            help="RSM files or plain matrices (.npy, .npz, .csv, HDF5), or path::layer, a name or glob;"
+            " labels:FILE::name is a model RSM.",
             show_default=False,
         ),
     ],
@@ -69,19 +78,40 @@ def compare(
         bool, typer.Option("--align", help="Take the samples in common, matched by their ids.")
     ] = False,
     by_position: ByPosition = False,
-    bootstrap: Annotated[
-        int, typer.Option(min=0, help="Resamples of the samples for 95 % intervals, such as 1000.")
-    ] = 0,
+    rdm: Annotated[
+        str | None,
+        typer.Option(
+            help=f"{', '.join(RDMS)}: what rsa-* and cosine correlate. (default: none)",
+        ),
+    ] = None,
+    neighbours: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            help="Nearest neighbours that count in mutual-knn, jaccard-knn and cknna. (default: 10)",
+        ),
+    ] = None,
+    noise_ceiling: Annotated[
+        bool,
+        typer.Option(
+            "--noise-ceiling",
+            help="How alike RSMs of one kind (subjects, seeds) are to their mean, instead of each other.",
+        ),
+    ] = False,
+    bootstrap: Bootstrap = 0,
+    interval: Interval = None,
+    clusters: Clusters = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RSM",
+            help="Also the difference to this RSM, or its layer of the same name, in place of the first.",
+        ),
+    ] = None,
     permutations: Annotated[
         int, typer.Option(min=0, help="Random orders of the samples for p-values, such as 1000.")
     ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of both.")] = 0,
-    minibatch: Annotated[
-        int | None,
-        typer.Option(
-            min=4, metavar="B", help="Estimate cka-debiased from batches of B samples, n too large."
-        ),
-    ] = None,
     memory: Annotated[
         str | None,
         typer.Option(metavar="SIZE", help="May be taken, such as 4GiB. (default: half of all)"),
@@ -107,12 +137,40 @@ def compare(
 
     Example: semrsm compare resnet.rsm.h5 vit.rsm.h5 --measure cka-debiased --bootstrap 1000
     """
-    if out is not None:
-        check_output(out, overwrite)
     if plot is not None:
         check_suffix(plot)
-        check_output(plot, overwrite)
-    read_first(untrusted, *rsm)
+    inputs = [*map(file_of, rsm), clusters, baseline]
+    check_outputs((out, plot), inputs, overwrite)
+    read_first(untrusted, *inputs)
+    if noise_ceiling:
+        unused = {
+            "--kernel-b": kernel_b,
+            "--matched-layers": matched_layers,
+            "--neighbours": neighbours,
+            "--bootstrap": bootstrap,
+            "--interval": interval,
+            "--clusters": clusters,
+            "--baseline": baseline,
+            "--permutations": permutations,
+            "--plot": plot,
+        }
+        if flags := [flag for flag, value in unused.items() if value]:
+            raise SemrsmError(f"a noise ceiling takes no {', '.join(flags)}; leave that out")
+        with progress() as on_progress:
+            ceilings = noise_ceiling_of(
+                rsm,
+                measures=measure or (),
+                layers=tuple(layer or ()),
+                kernel=kernel,
+                distance=distance,
+                align=align,
+                by_position=by_position,
+                rdm=rdm,
+                memory=None if memory is None else parse_memory(memory),
+                on_progress=on_progress,
+            )
+        _show(ceilings, json, out, overwrite)
+        return
     with progress() as on_progress:
         table = compare_rsms(
             rsm,
@@ -124,11 +182,24 @@ def compare(
             distance=distance,
             align=align,
             by_position=by_position,
-            inference=Inference(bootstrap, permutations, seed),
-            minibatch=minibatch,
+            neighbours=neighbours,
+            rdm=rdm,
+            inference=inference_of(bootstrap, permutations, seed, interval),
+            clusters=clusters,
+            baseline=baseline,
             memory=None if memory is None else parse_memory(memory),
             on_progress=on_progress,
         )
+    records = _show(table, json, out, overwrite)
+    if plot is not None:
+        save_figure(draw_comparison(records), plot, overwrite)
+        say(f"wrote {plot}")
+
+
+def _show(
+    table: ComparisonTable | CeilingTable, json: bool, out: Path | None, overwrite: bool
+) -> list[Record]:
+    """Print a table and what is to be known of it, and write it where it is wanted."""
     records = table.records()
     _print(records, json)
     for note in table.notes:
@@ -136,11 +207,9 @@ def compare(
     for reason in dict.fromkeys(r["reason"] for r in records if r["reason"]):
         say(f"undefined: {reason}")
     if out is not None:
-        write_aside(out, _as_csv(records), overwrite)
+        write_table(out, list(records[0]), [list(r.values()) for r in records], overwrite)
         say(f"wrote {out}")
-    if plot is not None:
-        save_figure(draw_comparison(records), plot, overwrite)
-        say(f"wrote {plot}")
+    return records
 
 
 def _print(records: Sequence[Record], json: bool) -> None:
@@ -149,7 +218,8 @@ def _print(records: Sequence[Record], json: bool) -> None:
     elif not sys.stdout.isatty():
         print_table(list(records[0]), [list(r.values()) for r in records])
     else:
-        for title, columns, rows in grids_of(records) or [list_of(records)]:
+        grids = grids_of(records) if "a" in records[0] else []
+        for title, columns, rows in grids or [list_of(records)]:
             print_table(columns, rows, title)
 
 
@@ -172,7 +242,7 @@ def grids_of(
     rows, columns = (list(dict.fromkeys(place[side] for place in places)) for side in (0, 1))
     measures = list(dict.fromkeys(r["measure"] for r in records))
     whole = len(records) == len(rows) * len(columns) * len(measures)
-    if len(columns) < 2 or not whole or {"low", "p"} & set(records[0]):
+    if len(columns) < 2 or not whole or {"low", "p", "difference"} & set(records[0]):
         return []
     values = {(r["measure"], *place): r["value"] for r, place in zip(records, places, strict=True)}
     return [
@@ -196,11 +266,3 @@ def _names(places: Sequence[tuple[str, str | None]]) -> list[str]:
         (layer or path) if one_file else path if one_layer or layer is None else f"{path}::{layer}"
         for path, layer in places
     ]
-
-
-def _as_csv(records: Sequence[Record]) -> bytes:
-    text = io.StringIO()
-    lines = csv.DictWriter(text, list(records[0]), lineterminator="\n")
-    lines.writeheader()
-    lines.writerows(records)
-    return text.getvalue().encode()

@@ -25,6 +25,7 @@ from semrsm.compute.options import FIELDS, RunOptions, options_of, read_run_file
 from semrsm.compute.plan import notes_of, open_plan
 from semrsm.compute.run import Listener, compute_with
 from semrsm.compute.run_report import LayerReport
+from semrsm.storage.whole_files import refuse_inputs
 
 
 @takes_options(*FIELDS)
@@ -61,6 +62,8 @@ def compute(
 
     Example: semrsm compute dump.h5 -o dump.rsm.h5 -l 'layer*' -m optimal -k cosine -k rbf
     """
+    if out is not None:
+        refuse_inputs(out, [config] if config else [])
     run = options_of((read_run_file(config) if config else {}) | given(options))
     read_first(untrusted, activations, run.against)
     if dry_run:

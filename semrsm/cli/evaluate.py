@@ -8,14 +8,26 @@ from typing import Annotated
 
 import typer
 
-from semrsm.cli.console import print_json, print_table, say
+from semrsm.cli.console import print_json, print_table, progress, say
 from semrsm.cli.flags import ByPosition
+from semrsm.cli.outputs import check_outputs
 from semrsm.cli.process import CheckedCommand, ends_well
+from semrsm.cli.resampling import (
+    Baseline,
+    Bootstrap,
+    Clusters,
+    Interval,
+    Seed,
+    inference_of,
+)
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.parsers import parse_memory
 from semrsm.engine.kernels import KERNELS
+from semrsm.evaluate import EVALUATIONS
 from semrsm.evaluate.results import Evaluation, write_details
 from semrsm.evaluate.run import evaluate_predictions, evaluate_retrieval, evaluate_views
+from semrsm.storage.labels import views_beside
+from semrsm.storage.tables import write_table
 
 Rsms = Annotated[
     list[str],
@@ -43,11 +55,15 @@ Memory = Annotated[
 ]
 Out = Annotated[
     Path | None,
+    typer.Option("-o", "--out", metavar="TABLE.csv", help="Also write the table."),
+]
+Details = Annotated[
+    Path | None,
     typer.Option(
-        "-o", "--out", metavar="TABLE.csv", help="Write the values of each query, or pair, here."
+        "--details", metavar="FILE.csv", help="Write the values of each query, or pair, here."
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one record a value.")]
 
 
@@ -62,6 +78,19 @@ def retrieval(
     gallery_labels: Annotated[
         str | None, typer.Option(help="Labels of the columns, for RSMs of queries x gallery.")
     ] = None,
+    views: Annotated[
+        str | None,
+        typer.Option(help="Which thing each sample is a view of: FILE[::name], (n,) or .csv."),
+    ] = None,
+    exclude_views: Annotated[
+        bool,
+        typer.Option(
+            "--exclude-views/--include-views",
+            help="Whether other views of a query are left out of its candidates. (default: where --views"
+            " are given)",
+            show_default=False,
+        ),
+    ] = True,
     at: Annotated[
         list[int] | None,
         typer.Option(
@@ -69,10 +98,16 @@ def retrieval(
         ),
     ] = None,
     by_position: ByPosition = False,
+    bootstrap: Bootstrap = 0,
+    interval: Interval = None,
+    clusters: Clusters = None,
+    baseline: Baseline = None,
+    seed: Seed = 0,
     layer: Layers = None,
     kernel: Kernels = None,
     memory: Memory = None,
     out: Out = None,
+    details: Details = None,
     overwrite: Overwrite = False,
     untrusted: Untrusted = False,
     json: Json = False,
@@ -81,24 +116,38 @@ def retrieval(
 
     A text table has one row a sample, labels separated by ';' or in further columns; a first column
     headed samples, sample, id or image holds ids, by which rows are found: the RSM must have ids too, or
-    --by-position be said. Equal
-    similarities are ranked in the order of the samples. An RSM is read by blocks of rows, so it may be
+    --by-position be said. With
+    --views the other views of a query are no candidates: else finding them is what is measured. Of
+    equally similar candidates none comes first: each metric is its expected value over their orders. Of
+    single labels precision@k is f1@k and is not printed. An RSM is read by blocks of rows, so it may be
     larger than memory.
 
-    Example: semrsm evaluate retrieval dump.rsm.h5 --labels dump.h5::labels --at 1 --at 10
+    Example: semrsm evaluate retrieval dump.rsm.h5 --labels dump.h5::labels --views dump.h5::views --at 1
     """
-    read_first(untrusted, *rsm, labels, gallery_labels)
-    found = evaluate_retrieval(
-        rsm,
-        labels,
-        gallery_labels=gallery_labels,
-        by_position=by_position,
-        layers=tuple(layer or ()),
-        kernels=tuple(kernel or ()),
-        ks=tuple(at or (1, 5, 10)),
-        memory=_bytes(memory),
+    check_outputs(
+        (out, details), (*rsm, labels, gallery_labels, views, clusters, baseline), overwrite
     )
-    _print(found, out, overwrite, json)
+    read_first(untrusted, *rsm, labels, gallery_labels, views, clusters, baseline)
+    with progress() as on_progress:
+        found = evaluate_retrieval(
+            rsm,
+            labels,
+            gallery_labels=gallery_labels,
+            view_ids=views if exclude_views else None,
+            by_position=by_position,
+            layers=tuple(layer or ()),
+            kernels=tuple(kernel or ()),
+            ks=tuple(at or (1, 5, 10)),
+            inference=inference_of(bootstrap, 0, seed, interval),
+            clusters=clusters,
+            baseline=baseline,
+            memory=_bytes(memory),
+            on_progress=on_progress,
+        )
+        done = _all_of(found, details, overwrite)
+    _print(done, out, details, overwrite, json)
+    if views is None and gallery_labels is None and (beside := views_beside(labels)):
+        say(f"other views of a query were candidates; leave them out with --views {beside}")
 
 
 def predictions(
@@ -109,41 +158,48 @@ def predictions(
     probabilities: Annotated[
         str | None, typer.Option(help="Probabilities (n, classes) instead: FILE[::name].")
     ] = None,
-    bootstrap: Annotated[
-        int, typer.Option(min=0, help="Resamples of the samples for 95 % intervals, such as 1000.")
-    ] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the resamples.")] = 0,
     by_position: ByPosition = False,
+    bootstrap: Bootstrap = 0,
+    interval: Interval = None,
+    clusters: Clusters = None,
+    baseline: Baseline = None,
+    seed: Seed = 0,
     layer: Layers = None,
     kernel: Kernels = None,
     memory: Memory = None,
     out: Out = None,
+    details: Details = None,
     overwrite: Overwrite = False,
     untrusted: Untrusted = False,
     json: Json = False,
 ) -> None:
     """Correlate the similarity of pairs with the Jensen-Shannon divergence of their predictions.
 
-    The more negative, the better the RSM says which samples are predicted alike. Ranking needs 72 bytes
-    of memory for each pair, 88 with --bootstrap.
+    The more negative, the better the RSM says which samples are predicted alike. Ranking needs 56 bytes
+    of memory for each pair, 68 with --bootstrap.
 
     Example: semrsm evaluate predictions dump.rsm.h5 --logits dump.h5::logits --bootstrap 1000
     """
     if (logits is None) == (probabilities is None):
         raise typer.BadParameter("give one of the two", param_hint="--logits / --probabilities")
-    read_first(untrusted, *rsm, logits, probabilities)
-    found = evaluate_predictions(
-        rsm,
-        logits=logits,
-        probabilities=probabilities,
-        by_position=by_position,
-        layers=tuple(layer or ()),
-        kernels=tuple(kernel or ()),
-        n_resamples=bootstrap,
-        seed=seed,
-        memory=_bytes(memory),
-    )
-    _print(found, out, overwrite, json)
+    check_outputs((out, details), (*rsm, logits, probabilities, clusters, baseline), overwrite)
+    read_first(untrusted, *rsm, logits, probabilities, clusters, baseline)
+    with progress() as on_progress:
+        found = evaluate_predictions(
+            rsm,
+            logits=logits,
+            probabilities=probabilities,
+            by_position=by_position,
+            layers=tuple(layer or ()),
+            kernels=tuple(kernel or ()),
+            inference=inference_of(bootstrap, 0, seed, interval),
+            clusters=clusters,
+            baseline=baseline,
+            memory=_bytes(memory),
+            on_progress=on_progress,
+        )
+        done = _all_of(found, details, overwrite)
+    _print(done, out, details, overwrite, json)
 
 
 def views(
@@ -153,10 +209,16 @@ def views(
         typer.Option(help="Which thing each sample is a view of: FILE[::name], (n,) or .csv."),
     ],
     by_position: ByPosition = False,
+    bootstrap: Bootstrap = 0,
+    interval: Interval = None,
+    clusters: Clusters = None,
+    baseline: Baseline = None,
+    seed: Seed = 0,
     layer: Layers = None,
     kernel: Kernels = None,
     memory: Memory = None,
     out: Out = None,
+    details: Details = None,
     overwrite: Overwrite = False,
     untrusted: Untrusted = False,
     json: Json = False,
@@ -167,43 +229,66 @@ def views(
 
     Example: semrsm evaluate views dump.rsm.h5 --views dump.h5::views
     """
-    read_first(untrusted, *rsm, views)
-    found = evaluate_views(
-        rsm,
-        views,
-        by_position=by_position,
-        layers=tuple(layer or ()),
-        kernels=tuple(kernel or ()),
-        memory=_bytes(memory),
-    )
-    _print(found, out, overwrite, json)
+    check_outputs((out, details), (*rsm, views, clusters, baseline), overwrite)
+    read_first(untrusted, *rsm, views, clusters, baseline)
+    with progress() as on_progress:
+        found = evaluate_views(
+            rsm,
+            views,
+            by_position=by_position,
+            layers=tuple(layer or ()),
+            kernels=tuple(kernel or ()),
+            inference=inference_of(bootstrap, 0, seed, interval),
+            clusters=clusters,
+            baseline=baseline,
+            memory=_bytes(memory),
+            on_progress=on_progress,
+        )
+        done = _all_of(found, details, overwrite)
+    _print(done, out, details, overwrite, json)
 
 
 def _bytes(memory: str | None) -> int | None:
     return None if memory is None else parse_memory(memory)
 
 
+def _all_of(
+    evaluations: Iterator[Evaluation], details: Path | None, overwrite: bool
+) -> list[Evaluation]:
+    """Return all evaluations without their details, which are written if a file is named."""
+    if details is None:
+        return [evaluation.without_details() for evaluation in evaluations]
+    return write_details(details, evaluations, overwrite)
+
+
 def _print(
-    evaluations: Iterator[Evaluation], out: Path | None, overwrite: bool, json: bool
+    found: list[Evaluation],
+    out: Path | None,
+    details: Path | None,
+    overwrite: bool,
+    json: bool,
 ) -> None:
     """Print one table with a row for each RSM, or records; say why values are missing."""
-    if out is None:
-        found = [evaluation.without_details() for evaluation in evaluations]
-    else:
-        found = write_details(out, evaluations, overwrite)
+    columns = [*found[0].about, *found[0].values]
+    rows = [[*e.about.values(), *e.values.values()] for e in found]
     if json:
         print_json([record for evaluation in found for record in evaluation.records()])
     else:
-        columns = [*found[0].about, *found[0].values]
-        print_table(columns, [[*e.about.values(), *e.values.values()] for e in found])
+        print_table(columns, rows)
+    if out is not None:
+        write_table(out, columns, rows, overwrite)
     for evaluation in found:
         for reason in dict.fromkeys(evaluation.reasons.values()):
             names = ", ".join(m for m, why in evaluation.reasons.items() if why == reason)
             say(f"{evaluation.rsm.address}: no {names}: {reason}")
-    if out is not None:
-        say(f"wrote {out}")
+    for note in dict.fromkeys(note for evaluation in found for note in evaluation.notes):
+        say(note)
+    for path in filter(None, (out, details)):
+        say(f"wrote {path}")
 
 
 app = typer.Typer(no_args_is_help=True, help="Say what RSMs are good for.")
 for command in (retrieval, predictions, views):
-    app.command(cls=CheckedCommand)(ends_well(command))
+    app.command(cls=CheckedCommand, short_help=f"Say {EVALUATIONS[command.__name__].summary}.")(
+        ends_well(command)
+    )

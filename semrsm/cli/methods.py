@@ -10,12 +10,14 @@ import typer
 
 from semrsm.cli.console import print_json, print_table, progress, say
 from semrsm.cli.flags import given, takes_options
+from semrsm.cli.outputs import check_outputs
+from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.trial import Trial, as_csv, try_matchers
 from semrsm.engine.kernels import KERNELS
 from semrsm.engine.settings import Settings
 from semrsm.plot.figures.canvas import check_suffix, save_figure
 from semrsm.plot.figures.quality import draw_quality
-from semrsm.storage.whole_files import check_output, write_aside
+from semrsm.storage.whole_files import write_aside
 
 if TYPE_CHECKING:
     from semrsm.engine.matchers import Matcher
@@ -53,14 +55,15 @@ def methods(
         typer.Option("--plot", help="Draw time against quality.", metavar="FILE.png|.pdf|.svg"),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace table and plot.")] = False,
+    untrusted: Untrusted = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     **options: Any,
 ) -> None:
-    """List every matcher, kernel, measure and solver, or try the matchers on your data.
+    """List every matcher, kernel, measure, evaluation and solver, or try the matchers on your data.
 
-    With --on, every matcher matches the same random pairs, in blocks of up
-    to 2^20 affinities, on one CPU thread. ms_median and ms_p90 are milliseconds
-    per pair over the blocks; ms_prepare is per sample, made ready once, and not
+    With --on, every matcher matches the same random pairs, in chunks as large
+    as those of semrsm compute, on one CPU thread. ms_median and ms_p90 are
+    milliseconds per pair over the chunks; ms_prepare is per sample, made ready once, and not
     in them; reading is not timed. whole_seconds estimates the layer's RSM on
     one thread from both; k cores take about a k-th. relative_mean and
     relative_worst are m over the optimal m. gap_mean is how much a cosine could
@@ -72,9 +75,13 @@ def methods(
     """
     asked = given({"matcher": matcher, "pairs": pairs, "seed": seed, "seconds": seconds, **options})
     if on is not None:
+        if plot:
+            check_suffix(plot)
+        check_outputs((out, plot), (on,), overwrite)
+        read_first(untrusted, on)
         _try(on, asked, out, plot, overwrite, json)
         return
-    if asked or out or plot:
+    if asked or out or plot or untrusted:
         raise typer.BadParameter("name the activations to try the matchers on", param_hint="--on")
     rows = _rows()
     if json:
@@ -91,10 +98,6 @@ def _try(
     overwrite: bool,
     json: bool,
 ) -> None:
-    if plot:
-        check_suffix(plot)
-    for path in filter(None, (out, plot)):
-        check_output(path, overwrite)
     with progress() as on_progress:
         trials = try_matchers(on, on_progress=on_progress, **asked)
     if json:
@@ -112,6 +115,7 @@ def _try(
 def _rows() -> list[dict[str, Any]]:
     from semrsm.engine.assignment import SOLVERS
     from semrsm.engine.matchers import MATCHERS
+    from semrsm.evaluate import EVALUATIONS
     from semrsm.measures import MEASURES
 
     rows = [
@@ -125,6 +129,9 @@ def _rows() -> list[dict[str, Any]]:
         facts = f"{measure.direction}, {low:.4g} to {high:.4g}"
         source = f"{measure.reference}, doi:{measure.doi}"
         rows.append(_row("measure", measure.name, measure.summary, facts, source))
+    for e in EVALUATIONS.values():
+        facts = f"semrsm evaluate {e.name}: {', '.join(metric.name for metric in e.metrics)}"
+        rows.append(_row("evaluation", e.name, e.summary, facts, f"{e.reference}, doi:{e.doi}"))
     for s in SOLVERS.values():
         installed = "installed" if s.available() else "not installed"
         rows.append(_row("solver", s.name, s.summary, f"{s.device}, {installed}", s.reference))

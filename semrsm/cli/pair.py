@@ -12,11 +12,13 @@ import typer
 
 from semrsm.cli.console import print_json, print_table, say
 from semrsm.cli.flags import given, takes_options
+from semrsm.cli.outputs import check_outputs
+from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.pair import Pair, PairValue, compare_pair
 from semrsm.plot.figures.canvas import check_suffix, save_figure
 from semrsm.plot.figures.matching import draw_matching
 from semrsm.plot.inputs import read_images
-from semrsm.storage.whole_files import check_output, write_aside
+from semrsm.storage.whole_files import write_aside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,6 +70,7 @@ def pair(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace matching and plot.")
     ] = False,
+    untrusted: Untrusted = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     **options: Any,
 ) -> None:
@@ -79,8 +82,8 @@ def pair(
         raise typer.BadParameter("images are for the picture; name it with --plot FILE.png")
     if plot:
         check_suffix(plot)
-    for path in filter(None, (matching, plot)):
-        check_output(path, overwrite)
+    check_outputs((matching, plot), (activations, images), overwrite)
+    read_first(untrusted, activations, images)
     found = compare_pair(
         activations, i, j, layer=layer, matcher=matcher, sigma=sigma, **given(options)
     )

@@ -9,13 +9,13 @@ import typer
 
 from semrsm.cli.console import say
 from semrsm.cli.flags import ByPosition
+from semrsm.cli.outputs import check_outputs
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.parsers import parse_memory
 from semrsm.errors import SemrsmError
 from semrsm.plot.figures.canvas import check_suffix, save_figure
 from semrsm.plot.kinds import PLOTS, draw_plot
 from semrsm.plot.request import PlotOptions
-from semrsm.storage.whole_files import check_output
 
 KINDS = "; ".join(f"{plot.name}: {plot.summary}" for plot in PLOTS.values())
 
@@ -69,6 +69,17 @@ def plot(
         int | None, typer.Option(help="Images to retrieve for each query; 5 if left out.")
     ] = None,
     title: Annotated[str | None, typer.Option(help="Title above the picture.")] = None,
+    vmin: Annotated[
+        float | None,
+        typer.Option(help="Value of the first colour. (default: from the values, or the measure)"),
+    ] = None,
+    vmax: Annotated[float | None, typer.Option(help="Value of the last colour.")] = None,
+    own_scales: Annotated[
+        bool,
+        typer.Option(
+            "--own-scales", help="A colour scale for each heat map; else one for all of a kernel."
+        ),
+    ] = False,
     memory: Annotated[
         str | None,
         typer.Option(metavar="SIZE", help="May be taken, such as 4GiB. (default: half of all)"),
@@ -78,14 +89,16 @@ def plot(
 ) -> None:
     """Draw RSMs, or tables of comparisons and evaluations, as PNG, PDF or SVG.
 
-    An RSM of more than 2000 samples is drawn as a heat map of the means of its entries over square cells,
-    read by blocks of rows. The kinds side-by-side, mds and dendrogram and the order cluster need whole
-    RSMs, and are refused with the number needed where these do not fit.
+    Heat maps of one kernel share a colour scale (of the linear kernel, those of one layer); tables of a
+    measure have the colours of its range. An RSM of more than 2000 samples, or of 600 in a grid of
+    several, is drawn as a heat map of the means of its entries over square cells, read by blocks of rows.
+    The kinds side-by-side, mds and dendrogram and the order cluster need whole RSMs, and are refused with
+    the number needed where these do not fit.
 
     Example: semrsm plot digits.rsm.h5 -o layer3.png -l '*layer3' --labels digits.h5::labels
     """
     check_suffix(out)
-    check_output(out, overwrite)
+    check_outputs((out,), (*inputs, labels, views, images), overwrite)
     read_first(untrusted, *inputs, labels, views, images)
     granted = None if memory is None else parse_memory(memory)
     options = PlotOptions(
@@ -99,6 +112,9 @@ def plot(
         k=neighbours,
         title=title,
         by_position=by_position or None,
+        vmin=vmin,
+        vmax=vmax,
+        own_scales=own_scales or None,
     )
     save_figure(draw_plot(kind, inputs, options, granted, say), out, overwrite)
     say(f"wrote {out}")

@@ -9,11 +9,13 @@ import typer
 
 from semrsm.cli.console import say
 from semrsm.cli.flags import ByPosition
+from semrsm.cli.outputs import check_outputs
 from semrsm.cli.plot import parse_queries
+from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.parsers import parse_memory
 from semrsm.plot.report import build_report
 from semrsm.plot.request import PlotOptions
-from semrsm.storage.whole_files import check_output, write_aside
+from semrsm.storage.whole_files import write_aside
 
 
 def report(
@@ -60,6 +62,7 @@ def report(
         typer.Option(metavar="SIZE", help="May be taken, such as 4GiB. (default: half of all)"),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page.")] = False,
+    untrusted: Untrusted = False,
 ) -> None:
     """Write one self-contained HTML page: what the RSMs are, how they were made, and pictures.
 
@@ -68,7 +71,9 @@ def report(
 
     Example: semrsm report identity.rsm.h5 optimal.rsm.h5 -o report.html --labels dump.h5::labels
     """
-    check_output(out, overwrite)
+    read = (*inputs, labels, views, images)
+    check_outputs((out,), (*read, *(table or ())), overwrite)
+    read_first(untrusted, *read)
     granted = None if memory is None else parse_memory(memory)
     options = PlotOptions(
         kernel=kernel,
@@ -80,5 +85,8 @@ def report(
         title=title,
         by_position=by_position or None,
     )
-    write_aside(out, build_report(inputs, options, table or (), granted, say).encode(), overwrite)
+    page = build_report(inputs, options, table or (), granted, say)
+    write_aside(
+        out, page.encode("utf-8", "backslashreplace"), overwrite
+    )  # names of files may be no UTF-8
     say(f"wrote {out}")

@@ -1,6 +1,17 @@
 """Comparing RSMs: files -> a table of measures."""
 
-from semrsm.compare.pairs import Inference, Result
-from semrsm.compare.run import DEFAULT_MEASURES, ComparisonTable, compare
+from semrsm.compare.asked import DEFAULT_MEASURES
+from semrsm.compare.noise_ceiling import CeilingTable, noise_ceiling
+from semrsm.compare.pairs import Result
+from semrsm.compare.run import ComparisonTable, compare
+from semrsm.measures.inference import Inference
 
-__all__ = ["DEFAULT_MEASURES", "ComparisonTable", "Inference", "Result", "compare"]
+__all__ = [
+    "DEFAULT_MEASURES",
+    "CeilingTable",
+    "ComparisonTable",
+    "Inference",
+    "Result",
+    "compare",
+    "noise_ceiling",
+]

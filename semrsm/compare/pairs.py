@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
-from semrsm.compare.plan import Prepare, check_minibatch, plan_comparison
+from semrsm.compare.plan import Prepare, plan_comparison
+from semrsm.compare.rdms import ComparedRdm
 from semrsm.compare.samples import ComparedRsm
 from semrsm.errors import SemrsmError
 from semrsm.measures import Measure
-from semrsm.measures.inference import bootstrap, permutation_test
+from semrsm.measures.inference import Inference, permutation_test, replicate_measure
+from semrsm.measures.intervals import Replicates, interval_of
 from semrsm.measures.matrices import Matrix
-from semrsm.measures.minibatch import aligned_batches, minibatch_cka
+from semrsm.measures.resamples import Tick
 
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Inference:
-    """How sure the values are to be made.
-
-    Attributes:
-        n_resamples: Bootstrap samples for a 95 % percentile interval; 0 for none.
-        n_permutations: Random orders of the samples for a p-value; 0 for none.
-        seed: Of both.
-    """
-
-    n_resamples: int = 0
-    n_permutations: int = 0
-    seed: int = 0
+Compared = ComparedRsm | ComparedRdm
 
 
 @dataclass(frozen=True)
@@ -44,6 +31,7 @@ class Result:
         low: Lower end of the 95 % interval; None without a bootstrap.
         high: Upper end.
         p: Two-sided p-value; None without permutations.
+        replicates: What the interval was made of; None without one.
     """
 
     value: float | None
@@ -51,14 +39,17 @@ class Result:
     low: float | None = None
     high: float | None = None
     p: float | None = None
+    replicates: Replicates | None = field(default=None, repr=False, compare=False)
 
 
+Pair = tuple[int, int]  # (row, column) of the table
+Work = dict[Pair, list[Measure]]  # which measures are computed of which pair
 Found = dict[tuple[int, int, str], Result]  # of (row, column, name of the measure)
 
 
 def measure_all(
-    rsms: list[ComparedRsm],
-    pairs: list[tuple[int, int]],
+    rsms: Sequence[Compared],
+    pairs: list[Pair],
     measures: list[Measure],
     inference: Inference,
     memory: int | None,
@@ -72,7 +63,7 @@ def measure_all(
         measures: Rows of MEASURES.
         inference: Intervals and p-values.
         memory: Bytes that may be taken; None means half of the machine's.
-        on_progress: Called with (measures, pairs done, of all).
+        on_progress: Called with (measures, values computed, of all), resampled ones included.
 
     Raises:
         SemrsmError: Not even one pair fits in memory. What is undefined is none, but has a reason.
@@ -88,27 +79,40 @@ def measure_all(
         memory=memory,
     )
     matrices: list[Matrix] = [rsm.loaded() for rsm in rsms] if plan.loaded else [*rsms]
+    steps = inference.n_steps(rsms[0].shape[0])
     found: Found = {}
     for prepare, sharing in by_prepare.items():
         work = _work(pairs, sharing)
-        label = ", ".join(measure.name for measure in sharing)
-        steps = _prepared_pairs(prepare, rsms, matrices, work, plan.rows[prepare])
-        for done, ((i, j), a, b) in enumerate(steps, start=1):
-            for measure in work[i, j]:
-                result = _result(measure, rsms[i], rsms[j], a, b)
-                if result.value is not None:
-                    result = _with_inference(result, measure, matrices[i], matrices[j], inference)
-                found[i, j, measure.name] = result
-            if on_progress:
-                on_progress(label, done, len(work))
+        tick = _ticker(on_progress, sharing, steps * sum(map(len, work.values())))
+        prepared = _preparer(prepare, rsms, matrices)
+        if all(measure.compare_many for measure in sharing):
+            results = _many(prepared, rsms, work, plan.at_once)
+        else:
+            results = _one_by_one(prepared, rsms, work, plan.rows[prepare])
+        for (i, j), measure, result in results:
+            tick(1)
+            if result.value is not None and steps > 1:
+                result = _sure(result, measure, matrices[i], matrices[j], inference, tick)
+            found[i, j, measure.name] = result
     return found
 
 
-def _work(
-    pairs: list[tuple[int, int]], measures: list[Measure]
-) -> dict[tuple[int, int], list[Measure]]:
+def _ticker(on_progress: Progress | None, measures: list[Measure], of: int) -> Tick:
+    """Return what counts values, and tells who waits how many of all are computed."""
+    label, done = ", ".join(measure.name for measure in measures), 0
+
+    def tick(more: int) -> None:
+        nonlocal done
+        done += more
+        if on_progress:
+            on_progress(label, done, of)
+
+    return tick
+
+
+def _work(pairs: list[Pair], measures: list[Measure]) -> Work:
     """Return which measures are computed of which pair, each symmetric one in one direction."""
-    work: dict[tuple[int, int], list[Measure]] = {}
+    work: Work = {}
     for i, j in pairs:
         mirrored = work.get((j, i), [])
         wanted = [m for m in measures if not (m.symmetric and m in mirrored)]
@@ -124,14 +128,10 @@ class _Undefined:
     reason: str
 
 
-def _prepared_pairs(
-    prepare: Prepare,
-    rsms: list[ComparedRsm],
-    matrices: list[Matrix],
-    pairs: Iterable[tuple[int, int]],
-    rows_at_once: int,
-) -> Iterator[tuple[tuple[int, int], Any, Any]]:
-    """Yield every pair with both RSMs prepared; once each if all rows of the table can be held."""
+def _preparer(
+    prepare: Prepare, rsms: Sequence[Compared], matrices: Sequence[Matrix]
+) -> Callable[[int], Any]:
+    """Return what prepares the RSM at a place, or says why there is none."""
 
     def prepared(index: int) -> Any:
         try:
@@ -139,18 +139,65 @@ def _prepared_pairs(
         except SemrsmError as error:
             return _Undefined(_reason(error, rsms[index].name))
 
-    pairs = dict.fromkeys(pairs)
-    rows = list(dict.fromkeys(i for i, _ in pairs))
+    return prepared
+
+
+def _one_by_one(
+    prepared: Callable[[int], Any], rsms: Sequence[Compared], work: Work, rows_at_once: int
+) -> Iterator[tuple[Pair, Measure, Result]]:
+    """Yield every result, pair by pair; RSMs are prepared once if all rows of the table can be held."""
+    rows = list(dict.fromkeys(i for i, _ in work))
     for start in range(0, len(rows), rows_at_once):
         group = {i: prepared(i) for i in rows[start : start + rows_at_once]}
-        for j in dict.fromkeys(j for i, j in pairs if i in group):
+        for j in dict.fromkeys(j for i, j in work if i in group):
             other = group[j] if j in group else prepared(j)
             for i, own in group.items():
-                if (i, j) in pairs:
-                    yield (i, j), own, other
+                for measure in work.get((i, j), ()):
+                    yield (i, j), measure, _result(measure, rsms[i], rsms[j], own, other)
 
 
-def _result(measure: Measure, rsm: ComparedRsm, other: ComparedRsm, a: Any, b: Any) -> Result:
+def _many(
+    prepared: Callable[[int], Any], rsms: Sequence[Compared], work: Work, at_once: int
+) -> Iterator[tuple[Pair, Measure, Result]]:
+    """Yield every result, table by table of as many RSMs as may be read at once, each read once for it."""
+    ready = {index: prepared(index) for index in dict.fromkeys(itertools.chain(*work))}
+    for part in _parts(work, at_once):
+        defined = [p for p in part if not any(isinstance(ready[i], _Undefined) for i in p)]
+        places = {i: k for k, i in enumerate(dict.fromkeys(itertools.chain(*defined)))}
+        local = [(places[i], places[j]) for i, j in defined]
+        values: dict[Callable[..., Any], dict[Pair, float]] = {}
+        for measure in dict.fromkeys(itertools.chain(*(work[pair] for pair in defined))):
+            compare_many = measure.compare_many
+            if compare_many is not None and compare_many not in values:
+                computed = compare_many([ready[i] for i in places], local)
+                values[compare_many] = dict(zip(defined, computed, strict=True))
+        for i, j in part:
+            for measure in work[i, j]:
+                value = values.get(measure.compare_many, {}).get((i, j))  # type: ignore[arg-type]
+                if value is None:
+                    yield (i, j), measure, _result(measure, rsms[i], rsms[j], ready[i], ready[j])
+                else:
+                    yield (i, j), measure, Result(value)
+
+
+def _parts(work: Work, at_once: int) -> Iterator[list[Pair]]:
+    """Yield the pairs of a table in parts of at most `at_once` RSMs, two at least.
+
+    >>> list(_parts({(0, 2): [], (0, 3): [], (1, 2): []}, 2))
+    [[(0, 2)], [(0, 3)], [(1, 2)]]
+    """
+    if len(set(itertools.chain(*work))) <= at_once:
+        yield list(work)
+        return
+    half = max(1, at_once // 2)
+    rows, columns = (list(dict.fromkeys(pair[side] for pair in work)) for side in (0, 1))
+    for top, left in itertools.product(range(0, len(rows), half), range(0, len(columns), half)):
+        block = itertools.product(rows[top : top + half], columns[left : left + half])
+        if part := [pair for pair in block if pair in work]:
+            yield part
+
+
+def _result(measure: Measure, rsm: Compared, other: Compared, a: Any, b: Any) -> Result:
     for prepared in (a, b):
         if isinstance(prepared, _Undefined):
             return Result(None, prepared.reason)
@@ -170,47 +217,24 @@ def _reason(error: SemrsmError, name: str) -> str:
     return f"{name}{text[7:]}" if text.startswith("the RSM is ") else f"{name}: {text}"
 
 
-def _with_inference(
-    result: Result, measure: Measure, a: Matrix, b: Matrix, inference: Inference
+def _sure(
+    result: Result, measure: Measure, K: Matrix, L: Matrix, inference: Inference, tick: Tick
 ) -> Result:
     """Add the interval and the p-value that were asked for, or why there is none."""
-    if not inference.n_resamples and not inference.n_permutations:
-        return result
-    K, L = (m.loaded() if isinstance(m, ComparedRsm) else np.asarray(m[:]) for m in (a, b))
-    try:
-        if inference.n_resamples:
-            interval = bootstrap(measure, K, L, inference.n_resamples, seed=inference.seed)
-            result = replace(result, low=interval.low, high=interval.high)
-        if inference.n_permutations:
-            test = permutation_test(measure, K, L, inference.n_permutations, inference.seed)
-            result = replace(result, p=test.p)
-    except SemrsmError as error:
-        return replace(result, reason=str(error))
-    return result
-
-
-def estimate_all(
-    rsms: list[ComparedRsm],
-    pairs: list[tuple[int, int]],
-    name: str,
-    size: int,
-    memory: int | None,
-    on_progress: Progress | None,
-) -> Found:
-    """Estimate debiased CKA of every pair from batches of at least `size` samples.
-
-    Args and raises as `measure_all`; `name` is what the estimate is called.
-    """
-    check_minibatch(rsms[0].shape[0], size, memory)
-    found: Found = {}
-    for done, (i, j) in enumerate(pairs, start=1):
-        if (j, i, name) not in found:
-            try:
-                estimate = minibatch_cka(aligned_batches(rsms[i], rsms[j], size))
-                found[i, j, name] = Result(estimate)
-            except SemrsmError as error:
-                reason = _reason(error, f"{rsms[i].name} and {rsms[j].name}")
-                found[i, j, name] = Result(None, reason)
-        if on_progress:
-            on_progress(name, done, len(pairs))
-    return found
+    if inference.n_permutations or measure.resample is None:
+        kinds = ComparedRsm, ComparedRdm
+        K, L = (m.loaded() if isinstance(m, kinds) else m for m in (K, L))
+    assert result.value is not None
+    reason = None
+    if inference.n_resamples:
+        try:
+            method, resamples = inference.method, inference.resamples(K.shape[0])
+            made = replicate_measure(measure, result.value, K, L, resamples, method, tick)
+            interval = interval_of(made, method, measure.range)
+            result = replace(result, low=interval.low, high=interval.high, replicates=made)
+        except SemrsmError as error:
+            reason = str(error)
+    if inference.n_permutations:
+        test = permutation_test(measure, K, L, inference.n_permutations, inference.seed, tick)
+        result = replace(result, p=test.p)
+    return replace(result, reason=reason)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
+from semrsm.compare.rdms import ComparedRdm
 from semrsm.compare.samples import ComparedRsm, strip_bytes
 from semrsm.machine import default_memory, require_memory
-from semrsm.measures.memory import FOR_BLOCKS, NEEDS
+from semrsm.measures import Measure, Need
+from semrsm.measures.matrices import BLOCK_BYTES, FOR_BLOCKS
+from semrsm.measures.resamples import COUNTING
 
 Prepare = Callable[..., Any]
 
@@ -20,15 +25,17 @@ class ComparisonPlan:
     Attributes:
         loaded: Every RSM is read into memory once; otherwise blocks of its rows, again and again.
         rows: For each function that prepares RSMs, how many of the table's rows are prepared together.
+        at_once: How many RSMs are read together, block by block, by measures that compare many.
     """
 
     loaded: bool
     rows: dict[Prepare, int]
+    at_once: int = 2
 
 
 def plan_comparison(
-    rsms: list[ComparedRsm],
-    prepares: Iterable[Prepare],
+    rsms: Sequence[ComparedRsm | ComparedRdm],
+    measures: Mapping[Prepare, Sequence[Measure]],
     *,
     resample: bool = False,
     permute: bool = False,
@@ -38,52 +45,54 @@ def plan_comparison(
 
     Args:
         rsms: All RSMs of the table, of the same n.
-        prepares: The functions that the measures prepare RSMs with, keys of NEEDS.
-        resample: Bootstrap intervals are wanted, which need two whole RSMs in memory.
-        permute: Permutation tests are wanted, which need as much and a copy.
+        measures: The measures by the function that they prepare RSMs with.
+        resample: Intervals are wanted: some measures need two whole RSMs in memory for them.
+        permute: Permutation tests are wanted, which need two whole RSMs and a copy.
         memory: Bytes granted; None means `default_memory()`.
 
     Raises:
         SemrsmError: Not even one pair at a time fits; says how much that would need.
     """
     granted = default_memory() if memory is None else memory
-    entries = rsms[0].shape[0] ** 2
+    n = rsms[0].shape[0]
+    entries = n**2
     sizes = [rsm.dtype.itemsize * entries for rsm in rsms]
     itemsize = max(rsm.dtype.itemsize for rsm in rsms)
-    pair = 2 * itemsize * entries if resample or permute else 0
+    whole = permute or any(m.resample is None for sharing in measures.values() for m in sharing)
+    pair = 2 * itemsize * entries if whole and (resample or permute) else 0
+    needs = {
+        prepare: reduce(or_, (measure.need for measure in sharing))
+        for prepare, sharing in measures.items()
+    }
     least = {
         prepare: FOR_BLOCKS
-        + 2 * strip_bytes(rsms[0].shape[0])
-        + _working(prepare, resample, permute, itemsize) * entries
-        for prepare in prepares
+        + 2 * strip_bytes(n)
+        + _working(need, resample, permute, itemsize) * entries
+        + (need.sample + 2 * need.kept_sample) * n
+        + resample * COUNTING
+        for prepare, need in needs.items()
     }
     needed = max(least.values()) + pair
-    what = f"comparing RSMs of {rsms[0].shape[0]} samples like this"
+    what = f"comparing RSMs of {n} samples like this"
     require_memory(what, needed, granted, "choose another measure, such as cka")
     # Preparing an RSM again costs more than reading it again: prepared ones are held first.
-    held = (len(rsms) - 1) * max(NEEDS[prepare].held for prepare in least) * entries
+    kept = {p: need.held * entries + need.kept_sample * n for p, need in needs.items()}
+    held = (len(rsms) - 1) * max(kept.values())
     loaded = max(least.values()) + held + sum(sizes) <= granted
     left = granted - (sum(sizes) if loaded else pair)
+    strip = 0 if loaded else strip_bytes(n)
     return ComparisonPlan(
         loaded,
         {
-            prepare: 1 + int((left - bytes_) / max(1, NEEDS[prepare].held * entries))
+            prepare: 1 + int((left - bytes_) / max(1, kept[prepare]))
             for prepare, bytes_ in least.items()
         },
+        2 + int((left - max(least.values())) / (BLOCK_BYTES + strip)),
     )
 
 
-def check_minibatch(n: int, size: int, memory: int | None = None) -> None:
-    """Refuse batches that do not fit in memory: two of them, with all n columns of their rows."""
-    granted = default_memory() if memory is None else memory
-    needed = 4 * 8 * n * min(n, 2 * size) + FOR_BLOCKS
-    what = f"estimating from batches of {size} of {n} samples"
-    require_memory(what, needed, granted, "take smaller batches")
-
-
-def _working(prepare: Prepare, resample: bool, permute: bool, itemsize: int) -> float:
+def _working(need: Need, resample: bool, permute: bool, itemsize: int) -> float:
     """Bytes for each entry that one pair takes beside the RSMs themselves."""
-    need = NEEDS[prepare]
     pair = max(need.held + need.prepare, 2 * need.held + need.compare)
     kept = 2 * need.held  # while intervals and p-values are found, which prepare the pair once more
     return max(

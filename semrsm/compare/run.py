@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from semrsm.compare.pairs import Inference, Progress, Result, estimate_all, measure_all
-from semrsm.compare.samples import OTHERWISE, ComparedRsm, as_compared
-from semrsm.errors import SemrsmError
-from semrsm.measures import MEASURES, Measure
-from semrsm.names import look_up
-from semrsm.rsms import Rsm, open_rsms, stored_kernels
-from semrsm.same_samples import check_same_samples
-from semrsm.storage.address import address_of
-from semrsm.storage.rsm_file import is_rsm_file
+import numpy as np
+from numpy.typing import NDArray
 
-DEFAULT_MEASURES = ("cka", "cka-debiased")
-MINIBATCH = "cka-debiased"  # the measure that batches estimate
+from semrsm.compare.asked import measures_of, rdm_of
+from semrsm.compare.baseline import difference, found_of
+from semrsm.compare.pairs import Compared, Found, Progress, Result, measure_all
+from semrsm.compare.rdms import as_rdms, note_of_products
+from semrsm.compare.samples import OTHERWISE, ComparedRsm, as_compared
+from semrsm.compare.sides import open_side, open_sides
+from semrsm.errors import SemrsmError
+from semrsm.measures import Measure
+from semrsm.measures.inference import USUAL_RESAMPLES, Inference
+from semrsm.measures.intervals import Difference
+from semrsm.measures.rdm import Rdm
+from semrsm.rsms import Rsm, baseline_of
+from semrsm.same_samples import check_same_samples
+from semrsm.storage.labels import read_views, rows_of
+
 ONLY_VALUES = Inference()
 
 
@@ -28,24 +34,40 @@ class ComparisonTable:
     """Measures of pairs of RSMs.
 
     Attributes:
-        results: ((a, b, name of the measure), result), pair by pair.
+        results: ((a, b, measure), result), pair by pair.
         inference: What intervals and p-values were asked for.
         notes: What a person should know of how it was made.
+        with_neighbours: A column says how many neighbours count.
+        rdm: What is made of the RSMs for measures of pairs, if anything was said.
+        differences: For each result the address of its baseline and by how much it exceeds it, None
+            where that is not known; empty without a baseline.
     """
 
-    results: Sequence[tuple[tuple[Rsm, Rsm, str], Result]]
+    results: Sequence[tuple[tuple[Rsm, Rsm, Measure], Result]]
     inference: Inference
     notes: tuple[str, ...] = ()
+    with_neighbours: bool = False
+    rdm: Rdm | None = None
+    differences: Sequence[tuple[str, Difference | None]] = ()
 
     def records(self) -> list[dict[str, Any]]:
         """Return a record for each value.
 
-        Its keys are a, layer_a, matcher_a, b, layer_b, matcher_b, kernel, measure, value and reason;
-        with a bootstrap also low and high, with permutations p, with either the seed.
+        Its keys are a, layer_a, matcher_a, b, layer_b, matcher_b, kernel, measure, value and reason.
+        With `neighbours` also that number, and with `rdm` its name, null where it is not for a measure;
+        with a bootstrap low and high, with a baseline its address, difference, difference_low,
+        difference_high and difference_p, with permutations p; with any of them the seed.
         """
-        return [self._record(*key, result) for key, result in self.results]
+        found = [self._record(*key, result) for key, result in self.results]
+        for record, (baseline, d) in zip(found, self.differences, strict=False):
+            record["baseline"] = baseline
+            record["difference"] = d and d.value
+            record |= {f"difference_{end}": d and getattr(d, end) for end in ("low", "high", "p")}
+        if self.inference.n_resamples or self.inference.n_permutations:
+            found = [record | {"seed": self.inference.seed} for record in found]
+        return found
 
-    def _record(self, a: Rsm, b: Rsm, measure: str, result: Result) -> dict[str, Any]:
+    def _record(self, a: Rsm, b: Rsm, measure: Measure, result: Result) -> dict[str, Any]:
         record: dict[str, Any] = {
             "a": str(a.path),
             "layer_a": a.layer,
@@ -54,16 +76,18 @@ class ComparisonTable:
             "layer_b": b.layer,
             "matcher_b": b.matcher,
             "kernel": "/".join(dict.fromkeys(k for k in (a.kernel, b.kernel) if k)) or None,
-            "measure": measure,
+            "measure": measure.name,
             "value": result.value,
             "reason": result.reason,
         }
+        if self.with_neighbours:
+            record |= {"neighbours": measure.neighbours}
+        if self.rdm:
+            record |= {"rdm": self.rdm.name if measure.of_pairs else None}
         if self.inference.n_resamples:
             record |= {"low": result.low, "high": result.high}
         if self.inference.n_permutations:
             record |= {"p": result.p}
-        if self.inference.n_resamples or self.inference.n_permutations:
-            record |= {"seed": self.inference.seed}
         return record
 
 
@@ -78,8 +102,11 @@ def compare(
     distance: bool = False,
     align: bool = False,
     by_position: bool = False,
+    neighbours: int | None = None,
+    rdm: str | None = None,
     inference: Inference = ONLY_VALUES,
-    minibatch: int | None = None,
+    clusters: str | Path | None = None,
+    baseline: str | Path | None = None,
     memory: int | None = None,
     on_progress: Progress | None = None,
 ) -> ComparisonTable:
@@ -90,7 +117,8 @@ def compare(
     symmetric measure is computed once and stands in the table both ways.
 
     Args:
-        addresses: RSM files or plain matrices, `path` or `path::layer`.
+        addresses: RSM files or plain matrices, `path` or `path::layer`; or `labels:path::array`, a
+            model: 1 where two samples have the same label, else 0.
         measures: Keys of MEASURES; none means cka and cka-debiased.
         layers: Globs of layers, for every file; none means all.
         kernel: A kernel for all RSM files, finished where not stored; None takes the first that the
@@ -101,11 +129,17 @@ def compare(
             that gives the CKA of the inner products; rank measures only need the sign.
         align: Take the samples that all RSMs have, by their ids.
         by_position: Row i of all is of one sample, whatever their ids and records say.
+        neighbours: How many nearest neighbours of a sample count in mutual-knn, jaccard-knn and
+            cknna; None means 10.
+        rdm: A key of RDMS: what rsa-* and cosine correlate; none means the entries of the RSMs.
         inference: Intervals and p-values.
-        minibatch: Estimate cka-debiased from batches of at least so many samples (Nguyen et al.,
-            2021), named cka-debiased@<size>; the values of all other pairs of samples are not used.
+        clusters: What `read_views` reads: samples with one label are drawn together. None draws each by
+            itself.
+        baseline: An RSM, or a file with layers of the same names: for a and b the difference of the
+            measure of a and b and that of the baseline and b, with 95 % interval and p, all from the
+            same resamples; 1000 unless `inference` says how many.
         memory: Bytes that may be taken; None means half of the machine's.
-        on_progress: Called with (measures, pairs of RSMs done, of all).
+        on_progress: Called with (measures, values computed, of all), resampled ones included.
 
     Raises:
         SemrsmError: A file, layer, kernel or measure is missing; an RSM is rectangular; samples differ;
@@ -116,11 +150,10 @@ def compare(
         >>> table.records()[0]["value"]  # doctest: +SKIP
         0.8123
     """
-    rows = [look_up(MEASURES, name, "measure") for name in dict.fromkeys(measures)]
-    rows = rows or [MEASURES[m] for m in ((MINIBATCH,) if minibatch else DEFAULT_MEASURES)]
-    if minibatch is not None:
-        _check_minibatch(rows, inference)
-    left, right = _open_sides(addresses, layers, kernel, kernel_b)
+    rows = measures_of(measures, neighbours)
+    made = rdm_of(rdm, rows, distance)
+    stored = made is None or made.negative_half is None
+    left, right = open_sides(addresses, layers, kernel, kernel_b, stored, by_position)
     rsms = left if left is right else [*left, *right]
     if distance and all(rsm.matcher is not None for rsm in rsms):
         raise SemrsmError("--distance is for plain matrices and all are RSM files; leave it out")
@@ -130,71 +163,62 @@ def compare(
     if matched_layers:
         pairs, alone = _matched(rsms, pairs)
         notes += [f"no layer of that name to pair with: {', '.join(alone)}"] if alone else []
-    compared = as_compared(rsms, align=align, by_position=by_position, distance=distance)
+    bases = (
+        [] if baseline is None else open_side(baseline, layers, kernel or rsms[0].kernel, stored)
+    )
+    if bases and not inference.n_resamples:
+        inference = replace(inference, n_resamples=USUAL_RESAMPLES)
+    base = [bases.index(baseline_of(rsm, bases)) + len(rsms) for rsm in rsms] if bases else []
+    together = [*rsms, *bases]
+    compared = as_compared(together, align=align, by_position=by_position, distance=distance)
     if align:
         notes.append(_aligned_note(compared))
-    elif unsure := check_same_samples(rsms, OTHERWISE, by_position=by_position):
+    elif unsure := check_same_samples(together, OTHERWISE, by_position=by_position):
         notes.append(unsure)
-    if minibatch is None:
-        found = measure_all(compared, pairs, rows, inference, memory, on_progress)
-        names = [row.name for row in rows]
-    else:
-        names = [f"{MINIBATCH}@{minibatch}"]
-        found = estimate_all(compared, pairs, names[0], minibatch, memory, on_progress)
+    if clusters is not None:
+        inference = replace(inference, clusters=_clusters(clusters, compared[0], by_position))
+    of_base = [(base[i], j) for i, j in pairs] if bases else []
+    if made is None:
+        notes += note_of_products(rsms, rows)
+    sources, told = _sources(compared, rows, made)
+    notes += told
+    found: Found = {}
+    for read, sharing in sources:
+        found |= measure_all(read, [*pairs, *of_base], sharing, inference, memory, on_progress)
     results = [
-        ((rsms[i], rsms[j], name), found.get((i, j, name)) or found[j, i, name])
-        for i, j in pairs
-        for name in names
+        ((rsms[i], rsms[j], row), found_of(found, i, j, row)) for i, j in pairs for row in rows
     ]
+    differences = []
+    if bases:
+        for (i, j), row in itertools.product(pairs, rows):
+            other = found_of(found, base[i], j, row)
+            exceeds, reason = difference(found_of(found, i, j, row), other, inference.method)
+            notes += [f"no difference: {reason}"] if reason else []
+            differences.append((bases[base[i] - len(rsms)].address, exceeds))
     if all(result.value is None for _, result in results):
         raise SemrsmError(results[0][1].reason or "no value is defined")
-    return ComparisonTable(results, inference, tuple(notes))
+    notes, by_hand = list(dict.fromkeys(notes)), neighbours is not None
+    return ComparisonTable(results, inference, tuple(notes), by_hand, made, differences)
 
 
-def _check_minibatch(rows: list[Measure], inference: Inference) -> None:
-    other = [row.name for row in rows if row.name != MINIBATCH]
-    if other:
-        raise SemrsmError(
-            f"--minibatch estimates {MINIBATCH} and nothing else, not {', '.join(other)}: only its sums"
-            " over batches are unbiased; leave --minibatch or those measures out"
-        )
-    if inference.n_resamples or inference.n_permutations:
-        raise SemrsmError("--minibatch gives no intervals and p-values; leave them out")
+def _clusters(address: str | Path, compared: ComparedRsm, by_position: bool) -> NDArray[np.intp]:
+    """Return which samples are drawn together, (n,): those with one label."""
+    found, rsm = read_views(address, by_position=by_position), compared.rsm
+    rows = rows_of(found, rsm.shape[0], rsm.samples, rsm.address, rsm.taken)
+    names = np.array([next(iter(found.sets[row])) for row in rows])
+    codes = np.unique(names, return_inverse=True)[1]
+    return codes if compared.order is None else codes[compared.order]
 
 
-def _open_sides(
-    addresses: Sequence[str | Path],
-    layers: tuple[str, ...],
-    kernel: str | None,
-    kernel_b: str | None,
-) -> tuple[list[Rsm], list[Rsm]]:
-    """Return the RSMs of the table's rows and of its columns."""
-    if kernel_b is not None and len(addresses) > 2:
-        raise SemrsmError(
-            f"--kernel-b is for the second of two files and there are {len(addresses)}; use --kernel"
-        )
-    stored = next((k for address in addresses for k in stored_kernels(address)), None)
-    first = kernel or stored
-    if len(addresses) == 2 or kernel_b is not None:
-        kernels = [first, kernel_b or first]
-        sides = [
-            _open(address, layers, k)
-            for address, k in zip([addresses[0], addresses[-1]], kernels, strict=True)
-        ]
-    else:
-        opened = [rsm for a in dict.fromkeys(addresses) for rsm in _open(a, layers, first)]
-        sides = [opened, opened]
-    for flag, name in (("--kernel", kernel), ("--kernel-b", kernel_b)):
-        if name is not None and not any(rsm.kernel == name for side in sides for rsm in side):
-            raise SemrsmError(f"plain matrices have no kernels; leave {flag} out")
-    if len(addresses) == 2 and str(addresses[0]) == str(addresses[1]) and kernel_b in (None, first):
-        return sides[0], sides[0]
-    return sides[0], sides[1]
-
-
-def _open(address: str | Path, layers: tuple[str, ...], kernel: str | None) -> list[Rsm]:
-    plain = not is_rsm_file(address_of(address)[0])
-    return open_rsms(address, layers=layers, kernel=None if plain else kernel)
+def _sources(
+    compared: list[ComparedRsm], rows: list[Measure], made: Rdm | None
+) -> tuple[list[tuple[Sequence[Compared], list[Measure]]], list[str]]:
+    """Return what is read and the measures that read it, and what a person should know of it."""
+    if made is None or made.negative_half is None:
+        return [(compared, rows)], []
+    rdms, notes = as_rdms(compared, made)
+    of_pairs, others = ([row for row in rows if row.of_pairs is wanted] for wanted in (True, False))
+    return [(rdms, of_pairs), *([(compared, others)] if others else [])], notes
 
 
 def _matched(

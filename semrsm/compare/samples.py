@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
-from semrsm.measures.matrices import BLOCK_BYTES
+from semrsm.measures.matrices import BLOCK_BYTES, Matrix
 from semrsm.rsms import Rows, Rsm
 from semrsm.same_samples import check_same_samples
 from semrsm.storage.rsm_writer import CHUNK
@@ -66,12 +66,17 @@ class ComparedRsm:
 
     def loaded(self) -> NDArray[np.floating]:
         """Return all of it, (n, n), read by blocks of rows."""
-        n = self.shape[0]
-        whole = np.empty((n, n), self.dtype)
-        step = max(1, BLOCK_BYTES // (8 * n))
-        for start in range(0, n, step):
-            whole[start : start + step] = self[start : min(start + step, n)]
-        return whole
+        return loaded(self)
+
+
+def loaded(matrix: Matrix) -> NDArray[np.floating]:
+    """Return a matrix in memory, (n, n), read by blocks of rows."""
+    n = matrix.shape[0]
+    whole = np.empty((n, n), matrix.dtype)
+    step = max(1, BLOCK_BYTES // (8 * n))
+    for start in range(0, n, step):
+        whole[start : start + step] = matrix[start : min(start + step, n)]
+    return whole
 
 
 def strip_bytes(n: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from semrsm.compute.layers import layer_input
 from semrsm.compute.options import options_of
 from semrsm.compute.plan import plan_layer
 from semrsm.engine.kernels import KERNELS, Matched, finisher
+from semrsm.engine.rounding import n_unsure, unsure_note
 from semrsm.errors import SemrsmError
 from semrsm.storage.layer import Layer
 
@@ -48,6 +50,10 @@ def rsm(
     Raises:
         SemrsmError: The array or an option is not as it must be.
 
+    Warns:
+        UserWarning: The width is so small that some rbf may be off by more than 0.001, and of how many
+            pairs.
+
     Source: Wald et al., NeurIPS 2024, arXiv:2410.23107.
 
     Example: two maps with the same content at different places.
@@ -78,7 +84,10 @@ def rsm(
             matched[j, i] = matched[i, j].T
     squared_norm = matched.diagonal().copy()
     whole = Matched(lambda: [(0, 0, matched)], squared_norm, squared_norm, symmetric=True)
-    return finisher(KERNELS[run.kernel[0]], run.sigma, whole)(0, matched)
+    finish = finisher(KERNELS[run.kernel[0]], run.sigma, whole)
+    if count := n_unsure(finish, 0, matched, symmetric=True):
+        warnings.warn(unsure_note(count), stacklevel=2)
+    return finish(0, matched)
 
 
 def _layer_of(array: NDArray[Any] | Tensor) -> Layer:

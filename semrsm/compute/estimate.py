@@ -71,8 +71,6 @@ def estimate(plan: LayerPlan, options: RunOptions) -> Estimate:
         plan: The layer, its tiles and the budget of one process.
         options: The options of the run.
     """
-    from semrsm.engine.devices import describe
-
     processes, parts = n_processes(options), options.shard[1] if options.shard else 1
     rate, ready = _probe(plan)
     n, m = plan.shape
@@ -81,7 +79,8 @@ def estimate(plan: LayerPlan, options: RunOptions) -> Estimate:
     bytes_written = output_bytes(plan.shape, options.kernel, plan.work.certify)
     # Samples are made ready while pairs are matched, on the same cores; only the first are waited for.
     first = min(loads, plan.budget.piece)
-    waited = (first + (loads - first) / plan.work.threads) * ready
+    lanes = plan.budget.lanes or plan.work.threads
+    waited = (first + (loads - first) / lanes) * ready
     matching = (plan.grid.n_pairs / rate + waited) / processes
     scanning = scanned * _scan_seconds(plan)
     finishing = _finishing_seconds(n * m, options) + 2 * bytes_written / DISK
@@ -97,7 +96,7 @@ def estimate(plan: LayerPlan, options: RunOptions) -> Estimate:
         seconds=scanning + matching + finishing,
         seconds_per_part=scanning + matching / parts if parts > 1 else None,
         solver=plan.solver,
-        device=describe(plan.work.device),
+        device=plan.work.device.describe(),
     )
 
 
@@ -119,7 +118,7 @@ def _probe(plan: LayerPlan) -> tuple[float, float]:
     """
     from semrsm.engine.tile_matcher import TileMatcher
 
-    ready = _ready_seconds(plan)
+    ready, parts = _ready_seconds(plan), plan.work.device.backend.parts
     rate = 0.0
     size = 2
     while True:
@@ -130,7 +129,7 @@ def _probe(plan: LayerPlan) -> tuple[float, float]:
         )
         if plan.symmetric:
             columns = rows
-        chunk = power_of_two_up_to(max(1, min(plan.budget.chunk, tile.n_pairs // 16)))
+        chunk = power_of_two_up_to(max(1, min(plan.budget.chunk, tile.n_pairs // parts)))
         budget = replace(plan.budget, piece=max(tile.shape), held=2, chunk=chunk)
         with TileMatcher(rows, columns, plan.work, budget) as matcher:
             matcher.match(tile)

@@ -86,6 +86,8 @@ def _finish_layer(
     except SemrsmError as error:
         raise error.within(f"{run['activations']['path']}::{layer.name}") from error
     out.write_squared_norms(layer.scan.rows.squared_norm, layer.scan.columns.squared_norm)
+    if layer.scan.rows.value_sum is not None and info.storage_mode == "symmetric":
+        out.write_value_sums(layer.scan.rows.value_sum)
     types = {name: _type_of(finish, info) for name, finish in finishers.items()}
     for name, finish in finishers.items():
         out.create_kernel(name, finish.sigma, types[name])

@@ -7,6 +7,7 @@ keyword arguments of `semrsm.compute`.
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -37,6 +38,9 @@ from semrsm.names import no_such
 from semrsm.storage.input_files import refuse_irregular
 
 LONGEST_RUN_FILE = 1 << 20  # bytes
+DEEP_KEY = re.compile(
+    rb"""(?:\.\s*(?:[\w-]+|"[^"\n]*"|'[^'\n]*')\s*){100}"""
+)  # "a.b.c" of so many parts
 
 
 def _option(
@@ -265,6 +269,8 @@ def read_toml(path: Path) -> dict[str, Any]:
             raise SemrsmError(
                 f"the run file {path} has more than {LONGEST_RUN_FILE} bytes; name the right file"
             )
+        if DEEP_KEY.search(text):  # the parser takes memory by the square of its parts
+            raise RecursionError
         return tomllib.loads(text.decode())
     except OSError as error:
         raise SemrsmError(

@@ -193,14 +193,13 @@ def _match(rows: LayerInput, i: int, j: int, work: Work) -> tuple[float, NDArray
     from semrsm.engine.pairs import match_pairs
 
     first, second = (ready(rows.vectors, range(k, k + 1), work) for k in (min(i, j), max(i, j)))
-    if i == j:
-        stays = np.arange(rows.n_positions) if work.matcher.permutation else None
-        return float(first.maps.squared_norm[0]), stays
+    if i == j and work.matcher.permutation:
+        return float(first.maps.squared_norm[0]), np.arange(rows.n_positions)
     with product_precision(work.precision, work.device):
         found = match_pairs(first, second, torch.zeros(1, 2, dtype=torch.int64), work)
     if found.permutation is None:
         return float(found.matched[0]), None
-    permutation = found.permutation[0].numpy()
+    permutation = found.permutation[0].cpu().numpy()
     return float(found.matched[0]), permutation if i < j else np.argsort(permutation)
 
 

@@ -22,6 +22,7 @@ from semrsm.storage.rsm_file import LayerInfo
 from semrsm.storage.sample_ids import near_miss
 
 if TYPE_CHECKING:  # torch takes two seconds to load; nothing here needs it before layers are read
+    from semrsm.engine.assignment import Solver
     from semrsm.engine.matchers import Matcher
     from semrsm.engine.pairs import Work
     from semrsm.engine.tiles import Budget
@@ -146,8 +147,7 @@ def plan_layer(
 
     Raises SemrsmError if not even one pair at a time fits into memory, and as `work_of` does.
     """
-    from semrsm.engine.devices import free_memory
-    from semrsm.engine.tiles import plan_budget
+    from semrsm.engine.tiles import LayerSize
 
     work = work_of(options, rows, processes)
     memory = (options.memory or default_memory()) // processes
@@ -159,25 +159,17 @@ def plan_layer(
         _refuse_what_cannot_be(rows, columns, work, options)
         what = "a compressed .npz, which is loaded whole,"
         require_memory(what, loaded + bool(loaded), memory, "save it as HDF5 or uncompressed")
-        budget = plan_budget(
-            grid.edge,
-            *n,
+        size = LayerSize(
+            edge=grid.edge,
+            n_rows=rows.n_samples,
+            n_columns=columns.n_samples,
             symmetric=grid.symmetric,
-            values=1 + work.certify,
-            sample_bytes=work.sample_bytes(rows.n_positions, rows.n_channels),
+            n_positions=rows.n_positions,
+            n_channels=rows.n_channels,
             # Twice: as the file gives it, and as position vectors.
             reading_bytes=2 * max(rows.bytes_as_read, columns.bytes_as_read),
-            pair_bytes=work.pair_bytes(rows.n_positions, rows.n_channels),
-            threads=work.threads,
-            memory=min(memory - loaded, free_memory(work.device)),
-            again_bytes=work.again_bytes(
-                rows.n_positions,
-                rows.n_channels,
-                2 * max(rows.bytes_as_read, columns.bytes_as_read),
-            ),
-            largest_chunk=work.largest_chunk,
-            largest_work=work.largest_work,
         )
+        budget = work.device.backend.plan(work, size, memory - loaded)
     except SemrsmError as error:
         raise error.within(rows.address) from error
     budget = replace(budget, bytes_needed=budget.bytes_needed + loaded)
@@ -188,16 +180,8 @@ def _refuse_what_cannot_be(
     rows: LayerInput, columns: LayerInput, work: Work, options: RunOptions
 ) -> None:
     """Raise SemrsmError for what would otherwise be found out after hours of matching."""
-    from semrsm.engine.assignment import SOLVERS
-
     if work.matcher.needs_grid:
         refuse_without_grid(work.matcher, rows, columns)
-    solver = SOLVERS[work.settings.solver]
-    if work.matcher.solves and rows.n_positions > (solver.most_positions or rows.n_positions):
-        raise SemrsmError(
-            f"the solver {solver.name} takes at most {solver.most_positions} positions, the map has"
-            f" {rows.n_positions}; --pool it or use --device cpu"
-        )
     for name in options.kernel:
         refuse_no_pairs(KERNELS[name], options.sigma, range(rows.n_samples), rows is columns)
 
@@ -206,7 +190,7 @@ def work_of(options: RunOptions, layer: LayerInput, processes: int = 1) -> Work:
     """Return how the options of a run have the pairs of a layer matched.
 
     Raises SemrsmError for a matcher that there is not, a kernel that it does not serve, an option
-    that it does not take, or a device that is not there.
+    that it does not take, a device that is not there, or more positions than its solver takes.
     """
     import torch
 
@@ -223,19 +207,28 @@ def work_of(options: RunOptions, layer: LayerInput, processes: int = 1) -> Work:
             f"the matcher {matcher.name} is itself an upper bound; use --certify with another --matcher"
         )
     device = find_device(devices_of(options.device)[0])
-    threads = options.threads or max(1, cores() // processes)
+    solver = choose_solver(device.kind)
+    settings = Settings(solver=solver.name, **parameters_of(options, matcher))
+    if matcher.solves:
+        _refuse_too_large(solver, matcher.problem(layer.n_positions, settings))
     return Work(
         matcher=matcher,
-        settings=Settings(
-            solver=choose_solver(device.type).name, **parameters_of(options, matcher)
-        ),
+        settings=settings,
         device=device,
         dtype=getattr(torch, options.dtype),
-        threads=threads if device.type == "cpu" else 1,
+        threads=options.threads or max(1, cores() // processes),
         grid=layer.grid,
         certify=options.certify,
         precision=options.precision,
     )
+
+
+def _refuse_too_large(solver: Solver, n_positions: int) -> None:
+    if solver.most_positions is not None and n_positions > solver.most_positions:
+        raise SemrsmError(
+            f"the solver {solver.name} takes at most {solver.most_positions} positions, here it would be"
+            f" given {n_positions}; --pool the maps or use --device cpu"
+        )
 
 
 def refuse_without_grid(matcher: Matcher, rows: LayerInput, columns: LayerInput) -> None:

@@ -25,6 +25,7 @@ from semrsm.compute.tiled_layer import Folders
 from semrsm.compute.worker import Task, Worker
 from semrsm.engine.tiles import Tile
 from semrsm.errors import SemrsmError
+from semrsm.storage.address import address_of
 from semrsm.storage.rsm_file import is_rsm_file, open_rsm
 from semrsm.storage.run_folder import (
     RunFolder,
@@ -36,7 +37,12 @@ from semrsm.storage.run_folder import (
 )
 from semrsm.storage.run_json import run_id
 from semrsm.storage.run_lock import locked
-from semrsm.storage.whole_files import check_name, check_output, outputs_of_process
+from semrsm.storage.whole_files import (
+    check_name,
+    check_output,
+    outputs_of_process,
+    refuse_inputs,
+)
 
 Progress = Callable[[str, int, int], None]
 
@@ -109,12 +115,15 @@ def compute_with(
             " give the shards without it"
         )
     check_name(out)
+    addresses = filter(None, (str(activations), options.against))
+    refuse_inputs(out, (address_of(address)[0] for address in addresses))
     refuse_foreign(path, out)
     left = not options.restart and out.is_file() and is_rsm_file(out) and read_run(path) is not None
     if not left:
         check_output(out, options.overwrite or options.shard is not None)
     with open_plan(activations, options, n_processes(options)) as plan:
-        _keep_inputs(out, plan)
+        if out.exists():
+            _keep_sources(out, plan)
         run = describe_run(plan, options)
         check_kernels(run, options)
         if left and _was_finished(out, path, run, options):
@@ -160,11 +169,11 @@ def _was_finished(out: Path, path: Path, run: Mapping[str, Any], options: RunOpt
     return True
 
 
-def _keep_inputs(out: Path, plan: RunPlan) -> None:
-    """Refuse an output that would replace an input."""
-    for file in (plan.file, plan.other):
-        if file is not None and out.exists() and out.samefile(file.path):
-            raise SemrsmError(f"{out} is an input of this run; choose another name with -o")
+def _keep_sources(out: Path, plan: RunPlan) -> None:
+    """Refuse an output that would replace a file that the activation file draws its values from."""
+    for layer in plan.layers.values():
+        for part in (layer.rows, layer.columns):
+            refuse_inputs(out, part.layer.sources)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.engine import native
+from semrsm.engine.rounding import unsure_note
 from semrsm.engine.selection import select
 from semrsm.storage.rsm_file import LayerInfo
 
@@ -67,10 +68,7 @@ class LayerReport:
         for kernel in self.in_float64:
             notes.append(f"{kernel} is stored in float64, as its values leave the range of float32")
         if self.unsure:
-            notes.append(
-                f"the rbf of {self.unsure} pairs may be off by more than 0.001: at this sigma it is"
-                " decided by less than float64 can tell of their distance; use a larger sigma"
-            )
+            notes.append(unsure_note(self.unsure))
         return [f"{self.layer}: {note}" for note in notes]
 
     def as_row(self) -> dict[str, Any]:

@@ -30,10 +30,12 @@ class Scanned:
     Attributes:
         squared_norm: (n,) float64.
         digests: (n, 16) uint8, SHA-256, cut to 128 bits, of each sample's values as read.
+        value_sum: (n,) float64, the sum of each sample's values; None in scans of before.
     """
 
     squared_norm: NDArray[np.float64]
     digests: NDArray[np.uint8]
+    value_sum: NDArray[np.float64] | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -79,14 +81,17 @@ def scan_layer(plan: LayerPlan, folder: RunFolder, again: bool) -> LayerScan:
 def scan(layer: LayerInput, block: int) -> Scanned:
     """Read every sample of a layer once, `block` at a time; refuse values that are not finite."""
     from semrsm.engine.devices import one_thread
+    from semrsm.engine.maps import value_sums
 
-    norms, digests = [], []
+    norms, digests, sums = [], [], []
     with one_thread():
         for start in range(0, layer.n_samples, block):
             array = layer.read(range(start, min(start + block, layer.n_samples)))
             digests.append(digests_of(array))
-            norms.append(_squared_norms(layer, layer.as_vectors(array), start))
-    return Scanned(np.concatenate(norms), np.concatenate(digests))
+            vectors = layer.as_vectors(array)
+            norms.append(_squared_norms(layer, vectors, start))
+            sums.append(value_sums(vectors).numpy())
+    return Scanned(*(np.concatenate(parts) for parts in (norms, digests, sums)))
 
 
 def _squared_norms(layer: LayerInput, vectors: Tensor, start: int) -> NDArray[np.float64]:
@@ -161,12 +166,12 @@ def refuse_zeros(plan: LayerPlan, scan: LayerScan, kernels: Sequence[str]) -> No
 
 
 def _as_arrays(scan: LayerScan, symmetric: bool) -> Arrays:
-    if symmetric:
-        return {"squared_norm": scan.rows.squared_norm, "digests": scan.rows.digests}
+    sides = {"": scan.rows} if symmetric else {"row_": scan.rows, "column_": scan.columns}
     return {
-        f"{side}_{name}": getattr(getattr(scan, f"{side}s"), name)
-        for side in ("row", "column")
-        for name in ("squared_norm", "digests")
+        f"{prefix}{name}": getattr(side, name)
+        for prefix, side in sides.items()
+        for name in ("squared_norm", "digests", "value_sum")
+        if getattr(side, name) is not None
     }
 
 
@@ -185,5 +190,8 @@ def scan_of(arrays: Arrays, n_rows: int, n_columns: int) -> LayerScan | None:
             return None
         if digests.shape != (n, DIGEST_BYTES) or digests.dtype != np.uint8:
             return None
-        sides.append(Scanned(norms.astype(np.float64, copy=False), digests))
+        sums = arrays.get(f"{prefix}value_sum")
+        if sums is not None and (sums.shape != (n,) or sums.dtype != np.float64):
+            return None
+        sides.append(Scanned(norms.astype(np.float64, copy=False), digests, sums))
     return LayerScan(*sides)

@@ -13,9 +13,9 @@ from semrsm.compute.run_report import Report
 from semrsm.compute.status import missing_places, open_folders
 from semrsm.compute.tiled_layer import Folders, grid_of
 from semrsm.errors import SemrsmError
-from semrsm.storage.run_folder import RunFolder
+from semrsm.storage.run_folder import RunFolder, refuse_foreign
 from semrsm.storage.run_lock import locked
-from semrsm.storage.whole_files import check_output
+from semrsm.storage.whole_files import check_output, refuse_inputs
 
 SHOWN = 6  # missing tiles that are named
 
@@ -35,8 +35,12 @@ def finish_shards(
         SemrsmError: There is no run folder, tiles are missing or damaged, or the file cannot be
             written; nothing is removed then.
     """
-    check_output(out, options.overwrite)
     folders = open_folders(out, list(dict.fromkeys(paths)))
+    for folder in folders:
+        refuse_foreign(folder.path, out)
+        files = (folder.run[name] for name in ("activations", "against"))
+        refuse_inputs(out, (Path(file["path"]) for file in files if file))
+    check_output(out, options.overwrite)
     with contextlib.ExitStack() as stack:
         for folder in folders:
             stack.enter_context(locked(folder.path))

@@ -164,7 +164,7 @@ class TiledLayer:
                     )
                 if upright:
                     _put(values[k], strip, upright, tile.columns, part[_within(upright, tile.rows)])
-        if self.grid.symmetric:
+        if self.grid.symmetric and self._folders.run["permutation"]:
             diagonal = np.arange(strip.start, strip.stop)
             values[:, diagonal - strip.start, diagonal] = self.scan.rows.squared_norm[diagonal]
         return values[0], values[1] if certified else None

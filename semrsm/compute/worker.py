@@ -70,8 +70,6 @@ class Worker:
 
     def match(self, task: Task) -> TileFile:
         """Return a tile; raise SemrsmError if it cannot be read or matched, or has changed."""
-        from semrsm.engine.devices import describe
-
         plan = self._plans[task.layer]
         with self._at_work_on(plan) as matcher:
             self._rows.expect(task.tile.rows, task.row_digests)
@@ -84,7 +82,7 @@ class Worker:
             "host": host(),
             "process": os.getpid(),
             "solver": plan.solver,
-            "device": describe(plan.work.device),
+            "device": plan.work.device.describe(),
             "versions": versions(),
             "seconds": found.seconds,
             "solved_again": found.solved_again,

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from semrsm.engine.maps import Maps, prepare
+from semrsm.engine.maps import Maps, take
 
 if TYPE_CHECKING:
     from semrsm.engine.pairs import Work
@@ -31,46 +31,70 @@ class Block:
         samples: Which.
         maps: Their maps.
         prepared: What the matcher prepared from them.
-        again: Reads one of them again, counted in the block, and makes it ready in float64.
+        again: Reads some of them again, counted in the block and ascending, and makes them ready in
+            float64.
     """
 
     samples: range
     maps: Maps
     prepared: Any
-    again: Callable[[int], Block]
+    again: Callable[[Sequence[int]], Block]
 
 
 def ready(source: Source, samples: range, work: Work) -> Block:
     """Read some samples and make them ready for matching, on the device of the work."""
-    with _copying_to(work.device):
-        vectors = source(samples)
-        if work.device.type == "cuda":
-            vectors = vectors.pin_memory().to(work.device, non_blocking=True)
-        maps = prepare(vectors, centred=work.matcher.centred, dtype=work.dtype, grid=work.grid)
-        prepared = work.matcher.prepare(maps, work.settings)
-    return Block(samples, maps, prepared, functools.partial(_ready_again, source, samples, work))
+    return work.device.backend.ready(source, samples, work)
 
 
-def _ready_again(source: Source, samples: range, work: Work, place: int) -> Block:
-    return ready(source, samples[place : place + 1], work.in_float64)
+def read_again(source: Source, samples: range, work: Work) -> Callable[[Sequence[int]], Block]:
+    """Return what reads some of these samples again and makes them ready in float64, on the CPU."""
+    return functools.partial(_read_again, source, samples, work.in_float64)
 
 
-@functools.cache
-def _copy_stream(device: torch.device) -> torch.cuda.Stream:
-    """Return the one stream for copies: what torch has freed on a stream serves that stream only."""
-    return torch.cuda.Stream(device)
+def _read_again(source: Source, samples: range, work: Work, places: Sequence[int]) -> Block:
+    runs = _runs([samples[place] for place in places])
+    return ready(lambda _: torch.cat([source(run) for run in runs]), range(len(places)), work)
 
 
-@contextlib.contextmanager
-def _copying_to(device: torch.device) -> Iterator[None]:
-    """Let copies to a GPU run beside the kernels that solve the tile before."""
-    if device.type != "cuda":
-        yield
-        return
-    stream = _copy_stream(device)
-    with torch.cuda.stream(stream):
-        yield
-    stream.synchronize()
+def _runs(samples: Sequence[int]) -> list[range]:
+    """Return ascending numbers as ranges.
+
+    >>> _runs([2, 3, 4, 7])
+    [range(2, 5), range(7, 8)]
+    """
+    runs: list[range] = []
+    for sample in samples:
+        if runs and runs[-1].stop == sample:
+            runs[-1] = range(runs[-1].start, sample + 1)
+        else:
+            runs.append(range(sample, sample + 1))
+    return runs
+
+
+def box_of(rows: Block, columns: Block, pairs: Tensor) -> tuple[Block, Block, Tensor]:
+    """Return the samples from the first to the last that some pair names, and the pairs in these.
+
+    Args:
+        rows: The block that `pairs[:, 0]` counts in.
+        columns: The block that `pairs[:, 1]` counts in.
+        pairs: (P, 2) int64, on the CPU.
+    """
+    first, last = pairs.amin(0), pairs.amax(0) + 1
+    x, y = (
+        _some(block, slice(start, end))
+        for block, start, end in zip((rows, columns), first.tolist(), last.tolist(), strict=True)
+    )
+    return x, y, pairs - first
+
+
+def _some(block: Block, wanted: slice) -> Block:
+    """Return consecutive samples of a block, without a copy."""
+    return Block(
+        block.samples[wanted],
+        take(block.maps, lambda values: values[wanted]),
+        take(block.prepared, lambda values: values[wanted]),
+        lambda places: block.again([wanted.start + place for place in places]),
+    )
 
 
 class BlockCache:
@@ -108,6 +132,11 @@ class BlockCache:
                 self._users[key] -= 1
                 self._let_go()
 
+    def let_go(self) -> None:
+        """Drop every block that is not in use."""
+        with self._lock:
+            self._let_go(0)
+
     def _read(self, key: tuple[str, range], wanted: Future[Block]) -> None:
         try:
             with self._reading:
@@ -117,9 +146,9 @@ class BlockCache:
                 del self._blocks[key]
             wanted.set_exception(error)
 
-    def _let_go(self) -> None:
+    def _let_go(self, held: int | None = None) -> None:
         """Drop the blocks that were used longest ago, until so many are left as may be kept."""
         unused = [key for key in self._blocks if not self._users.get(key)]
-        for key in unused[: max(0, len(self._blocks) - self._held)]:
+        for key in unused[: max(0, len(self._blocks) - (self._held if held is None else held))]:
             del self._blocks[key]
             del self._users[key]

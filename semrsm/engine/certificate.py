@@ -137,7 +137,7 @@ def bounds_of_pairs(rows: Maps, columns: Maps, pairs: Tensor, optimal: Tensor | 
     """
     bounds = torch.stack(
         [
-            _bound_of_pair(
+            bound_of_pair(
                 rows.values[i], columns.values[j], None if optimal is None else optimal[k]
             )
             for k, (i, j) in enumerate(pairs.tolist())
@@ -192,7 +192,7 @@ def bounds_of_samples(
     return bounds.masked_fill(zero, 0.0)
 
 
-def _bound_of_pair(v: Tensor, w: Tensor, optimal: Tensor | None) -> Tensor:
+def bound_of_pair(v: Tensor, w: Tensor, optimal: Tensor | None) -> Tensor:
     """Bound sum_s <v_s, w_p(s)> over all permutations p, () float64, of stored values (S, C)."""
     v, w = v.double(), w.double()
     S, C = v.shape

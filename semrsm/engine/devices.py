@@ -4,27 +4,67 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 from semrsm.errors import SemrsmError
 
+if TYPE_CHECKING:
+    from semrsm.engine.backends import Backend
 
-def find_device(name: str) -> torch.device:
+
+@dataclass(frozen=True)
+class Device:
+    """A device that pairs are matched on.
+
+    Attributes:
+        kind: A key of BACKENDS.
+        index: Which device of this kind.
+    """
+
+    kind: str = "cpu"
+    index: int = 0
+
+    @property
+    def backend(self) -> Backend:
+        """All that is particular about this kind of device."""
+        from semrsm.engine.backends import BACKENDS
+
+        return BACKENDS[self.kind]
+
+    @property
+    def place(self) -> torch.device:
+        """Where torch keeps its tensors."""
+        return self.backend.place(self.index)
+
+    def __str__(self) -> str:
+        """Return its name as `--device` takes it."""
+        return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"
+
+    def describe(self) -> str:
+        """Return its name for people: "cpu", or the GPU's model."""
+        return self.backend.describe(self.index)
+
+
+def find_device(name: str) -> Device:
     """Return the device called auto, cpu, cuda or cuda:N.
 
     `auto` takes the first CUDA device there is, else the CPU; any other name is taken at its word.
 
-    Raises SemrsmError if that device is not there.
+    Raises SemrsmError if that device is not there, or cannot be used.
     """
     if name == "auto":
-        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    there = torch.cuda.device_count()
-    if device.type == "cuda" and (device.index or 0) >= there:
+        name = "cuda" if _n_gpus() else "cpu"
+    kind, _, index = name.partition(":")
+    device = Device(kind, int(index or 0))
+    there = device.backend.count()
+    if device.index >= there:
         have = f"{there} CUDA device{'s' * (there != 1)}" if there else "no CUDA device"
         raise SemrsmError(
-            f"wanted --device {name}, but torch sees {have} here; use --device auto or cpu"
+            f"wanted --device {name}, but torch sees {have} here that Triton can use;"
+            " use --device auto or cpu"
         )
     return device
 
@@ -39,20 +79,14 @@ def devices_of(name: str) -> list[str]:
     """
     if name != "all":
         return name.split(",")
-    there = torch.cuda.device_count()
+    there = _n_gpus()
     if not there:
         raise SemrsmError("wanted all CUDA devices, but torch sees none here; use --device cpu")
     return [f"cuda:{index}" for index in range(there)]
 
 
-def describe(device: torch.device) -> str:
-    """Return a device's name for people: "cpu", or the GPU's model."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
-def free_memory(device: torch.device) -> int:
-    """Return how many bytes a device has free; for the CPU more than any machine has."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 1 << 62
+def _n_gpus() -> int:
+    return Device("cuda").backend.count()
 
 
 @contextlib.contextmanager
@@ -69,18 +103,11 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-# Precision -> device type -> what torch calls it: plain float32, TF32 on a GPU, bfloat16 on a CPU.
-PRECISIONS = {
-    "exact": {"cpu": "highest", "cuda": "highest"},
-    "fast": {"cpu": "medium", "cuda": "high"},
-}
-
-
 @contextlib.contextmanager
-def product_precision(precision: str, device: torch.device) -> Iterator[None]:
-    """Have torch compute float32 products as a key of PRECISIONS says, and as before afterwards."""
+def product_precision(precision: str, device: Device) -> Iterator[None]:
+    """Have torch compute float32 products as `--precision` says, and as before afterwards."""
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(PRECISIONS[precision][device.type])
+    torch.set_float32_matmul_precision(device.backend.precisions[precision])
     try:
         yield
     finally:

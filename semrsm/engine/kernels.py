@@ -238,7 +238,8 @@ def sigma_of(kernel: Kernel, sigma: str | float, matched: Matched) -> float | No
     [median] = select(matched.distances, lambda n: ((n - 1) // 2,))
     if median == 0:
         raise SemrsmError(
-            "the median distance is 0, as more than half of the pairs are equal; give --sigma a number"
+            "the median distance is 0, as more than half of the pairs are equal, or too alike for float64"
+            " to tell; give --sigma a number"
         )
     return float(np.sqrt(median))
 

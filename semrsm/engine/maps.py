@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,6 +62,7 @@ def prepare(
     centred: bool,
     dtype: torch.dtype = torch.float32,
     grid: tuple[int, int] | None = None,
+    widened: int = WIDENED,
 ) -> Maps:
     """Make position vectors ready for matching.
 
@@ -69,6 +71,7 @@ def prepare(
         centred: Subtract each sample's mean over positions (exact for optimal matching only).
         dtype: What the products are computed in; those of maps of FEW numbers are in float64.
         grid: (height, width) of the positions, if they have one.
+        widened: Numbers that are widened to float64 at a time; more than WIDENED suit a GPU.
     """
     dtype = type_of_values(vectors.shape[1], vectors.shape[2], dtype)
     if vectors.dtype == torch.float16:
@@ -85,7 +88,7 @@ def prepare(
         return Maps(values, None, scale, squared_norm, squared_norm, grid, exact)
     values = torch.empty_like(vectors, dtype=dtype)
     mean = vectors.mean(dim=1, dtype=torch.float64) / scale[:, None]
-    few = max(1, WIDENED // (vectors.shape[1] * vectors.shape[2]))
+    few = max(1, widened // (vectors.shape[1] * vectors.shape[2]))
     for start in range(0, len(vectors), few):
         some = slice(start, start + few)
         values[some] = (vectors[some].double() / scale[some, None, None] - mean[some, None]).to(
@@ -93,6 +96,26 @@ def prepare(
         )
     of_mean = vectors.shape[1] * (scale[:, None] * mean).square().sum(1)
     return Maps(values, mean, scale, squared_norm, (squared_norm - of_mean).clamp(min=0), grid)
+
+
+def take(value: Any, some: Callable[[Tensor], Tensor]) -> Any:
+    """Return some samples of whatever was made of a block: each of its tensors begins with them.
+
+    Args:
+        value: Maps, or what a matcher prepared: a tensor, a tuple or a record of them.
+        some: Takes the samples from one tensor, (b, ...) -> (k, ...).
+
+    >>> take((torch.arange(4), 7), lambda values: values[1:3])
+    (tensor([1, 2]), 7)
+    """
+    if isinstance(value, Tensor):
+        return some(value)
+    if isinstance(value, tuple):
+        return tuple(take(one, some) for one in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = {f.name: take(getattr(value, f.name), some) for f in fields(value)}
+        return replace(value, **parts)
+    return value
 
 
 def type_of_values(n_positions: int, n_channels: int, dtype: torch.dtype) -> torch.dtype:
@@ -126,6 +149,17 @@ def squared_norms(vectors: Tensor, samples: Sequence[int] | None = None) -> Tens
                 f" squares {how} the activations by a large number"
             )
     return found
+
+
+def value_sums(vectors: Tensor) -> Tensor:
+    """Return the sum of all values of each map: (b, S, C) -> (b,) float64.
+
+    No matching changes it, so with the squared norm it makes correlations of matched inner products.
+
+    >>> value_sums(torch.tensor([[[3.0], [4.0]]])).tolist()
+    [7.0]
+    """
+    return torch.stack([sample.sum(dtype=torch.float64) for sample in vectors])
 
 
 def _squared_norm(sample: Tensor) -> Tensor:

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from semrsm.engine.alike import alike, match_again
+from semrsm.engine.alike import batches_of, match_again
 from semrsm.engine.assignment import choose_float64_solver
+from semrsm.engine.assignment.again import solve_again
 from semrsm.engine.blocks import Block
 from semrsm.engine.certificate import bounds_of_pairs
-from semrsm.engine.maps import type_of_values, unscaled
+from semrsm.engine.devices import Device
+from semrsm.engine.maps import Maps, type_of_values
 from semrsm.engine.matchers import Matcher, Matches, Settings
-from semrsm.engine.products import sums_of_matched
-from semrsm.engine.tiles import LARGEST_CHUNK, LARGEST_WORK
+from semrsm.engine.tiles import Tile
 from semrsm.errors import SemrsmError
 
 
@@ -28,15 +29,15 @@ class Work:
         settings: What the matcher is told.
         device: Where the products are computed.
         dtype: What the products are computed in; their sums are always float64.
-        threads: Chunks of pairs in work at once.
+        threads: Threads of this machine that match pairs, or solve again what a GPU could not prove.
         grid: (height, width) of the positions, None for tokens.
         certify: Also bound every pair from above.
-        precision: "exact" or "fast": how float32 products are computed, see devices.PRECISIONS.
+        precision: "exact" or "fast": how float32 products are computed, see the row of BACKENDS.
     """
 
     matcher: Matcher
     settings: Settings = field(default_factory=Settings)
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    device: Device = field(default_factory=Device)
     dtype: torch.dtype = torch.float32
     threads: int = 1
     grid: tuple[int, int] | None = None
@@ -44,21 +45,11 @@ class Work:
     precision: str = "exact"
 
     @property
-    def largest_chunk(self) -> int:
-        """How many pairs a chunk holds at most: more brings no speed and less frequent progress."""
-        return LARGEST_CHUNK if self.device.type == "cpu" else 4096
-
-    @property
-    def largest_work(self) -> int:
-        """How many bytes a chunk takes at most: on a CPU, larger ones only leave the caches."""
-        return LARGEST_WORK if self.device.type == "cpu" else 16 << 30
-
-    @property
     def in_float64(self) -> Work:
         """The same on the CPU in float64: how a pair is matched again."""
         return replace(
             self,
-            device=torch.device("cpu"),
+            device=Device(),
             dtype=torch.float64,
             precision="exact",
             settings=replace(self.settings, solver=choose_float64_solver().name),
@@ -70,20 +61,13 @@ class Work:
         maps = n_positions * n_channels * number
         return maps + self.matcher.prepared_bytes(n_positions, n_channels, number, self.settings)
 
-    def pair_bytes(self, n_positions: int, n_channels: int) -> int:
-        """Return what one pair in work takes."""
-        number = type_of_values(n_positions, n_channels, self.dtype).itemsize
-        matching = self.matcher.workspace_bytes(n_positions, n_channels, number, self.settings)
-        # The float64 affinities of one pair, twice, and once more while they are reduced.
-        return matching + (24 * n_positions**2 if self.certify else 0)
 
-    def again_bytes(self, n_positions: int, n_channels: int, reading_bytes: int) -> int:
-        """Return what a thread takes to match one pair again; `reading_bytes` to read a sample."""
-        if not self.matcher.permutation:
-            return 0
-        work = self.in_float64
-        sample = work.sample_bytes(n_positions, n_channels)
-        return work.pair_bytes(n_positions, n_channels) + 3 * sample + reading_bytes
+def pair_bytes(work: Work, n_positions: int, n_channels: int) -> int:
+    """Return what one pair in work takes on the CPU."""
+    number = type_of_values(n_positions, n_channels, work.dtype).itemsize
+    matching = work.matcher.workspace_bytes(n_positions, n_channels, number, work.settings)
+    # The float64 affinities of one pair, twice, and once more while they are reduced.
+    return matching + (24 * n_positions**2 if work.certify else 0)
 
 
 @dataclass(frozen=True)
@@ -106,42 +90,73 @@ class MatchedPairs:
 
 
 def match_pairs(rows: Block, columns: Block, pairs: Tensor, work: Work) -> MatchedPairs:
-    """Match some pairs, (P, 2) int64 on the device of the work, of two blocks, in this thread.
+    """Match some pairs, (P, 2) int64 on the CPU, of two blocks on the device of the work.
 
-    Pairs of maps that are alike are matched again, so that distances have their digits.
+    Pairs that a solver could not prove optimal are solved again, and pairs of maps that are alike are
+    matched again, in float64, so that distances have their digits.
     """
-    settings = replace(work.settings, bounded=work.certify)
-    matches = work.matcher.match(rows.prepared, columns.prepared, pairs, settings)
-    sums = matches.sums
-    # What takes a tile at once has summed float64 products already.
-    inexact = work.precision != "exact" and work.matcher.in_chunks
-    if inexact and matches.permutation is not None:
-        sums = sums_of_matched(rows.maps, columns.maps, pairs, matches.permutation)
-    matched = unscaled(sums, rows.maps, columns.maps, pairs)
-    bound = None
-    if work.certify:
-        bounds = matches.bounds
-        if bounds is None:
-            optimal = matches.permutation if work.matcher.value == "exact" else None
-            bounds = bounds_of_pairs(rows.maps, columns.maps, pairs, optimal)
-        # The sums of a matching are rounded too, and may lie above its value.
-        bound = torch.maximum(bounds, matched).cpu()
-    found = MatchedPairs(
-        pairs.cpu(), matched.cpu(), matches.permutation, bound, matches.solved_again
-    )
-    # What takes a tile at once has summed float64 products of all digits, if there are no others.
-    exact = rows.maps.exact and columns.maps.exact and not work.matcher.in_chunks
-    if exact or not work.matcher.permutation:
+    return work.device.backend.match(rows, columns, pairs, work)
+
+
+def pairs_of(tile: Tile, with_itself: bool = False) -> Tensor:
+    """Return the pairs of a tile, (P, 2) int64, counted from its corner, row by row.
+
+    With `with_itself` those of a diagonal tile hold every sample with itself, too.
+
+    >>> pairs_of(Tile(range(3), range(3), symmetric_diagonal=True)).tolist()
+    [[0, 1], [0, 2], [1, 2]]
+    """
+    a, b = tile.shape
+    if tile.symmetric_diagonal:
+        return torch.triu_indices(a, a, offset=0 if with_itself else 1).T
+    return torch.cartesian_prod(torch.arange(a), torch.arange(b))
+
+
+def solved_again(
+    found: MatchedPairs, matches: Matches, rows: Maps, columns: Maps, work: Work
+) -> MatchedPairs:
+    """Solve those pairs again, in float64 and in one batch, that the solver could not prove optimal.
+
+    Args:
+        found: What was found so far.
+        matches: What the solver gave: `unproven` on the CPU, the others wherever they are.
+        rows: The maps that `found.pairs[:, 0]` counts in.
+        columns: The maps that `found.pairs[:, 1]` counts in.
+        work: How pairs are matched.
+    """
+    if matches.unproven is None or not matches.unproven.any():
         return found
-    places = alike(rows.maps, columns.maps, pairs, matched)
-    return _matched_again(found, rows, columns, places, work) if len(places) else found
+    places = matches.unproven.nonzero()[:, 0]
+    assert found.permutation is not None
+    assert matches.potentials is not None
+    there = places.to(found.permutation.device)
+    some, start = found.pairs[places], matches.potentials[there].cpu()
+    again = solve_again(rows, columns, some, start, work.threads, bounded=work.certify)
+    matched, permutation, bound = found.matched.clone(), found.permutation.clone(), None
+    matched[places] = again.matched
+    permutation[there] = again.permutation.to(permutation.device)
+    if found.upper_bound is not None and again.bounds is not None:
+        bound = found.upper_bound.clone()
+        bound[places] = torch.maximum(again.bounds, again.matched)
+    return MatchedPairs(found.pairs, matched, permutation, bound, found.solved_again + len(places))
 
 
-def _matched_again(
+def upper_bounds(
+    rows: Maps, columns: Maps, pairs: Tensor, matches: Matches, matcher: Matcher
+) -> Tensor:
+    """Return what no matching of some pairs exceeds, (P,) float64: as the solver says, or from scratch."""
+    if matches.bounds is not None:
+        return matches.bounds
+    optimal = matches.permutation if matcher.value == "exact" else None
+    return bounds_of_pairs(rows, columns, pairs, optimal)
+
+
+def alike_again(
     found: MatchedPairs, rows: Block, columns: Block, places: Tensor, work: Work
 ) -> MatchedPairs:
     """Match the pairs at some places again and put what is found where it belongs."""
-    settings, one = work.in_float64.settings, torch.zeros(1, 2, dtype=torch.int64)
+    wide, S, C = work.in_float64, rows.maps.n_positions, rows.maps.n_channels
+    settings = replace(wide.settings, bounded=work.certify)
     matched, permutation, bound = (
         None if values is None else values.clone()
         for values in (found.matched, found.permutation, found.upper_bound)
@@ -149,15 +164,21 @@ def _matched_again(
     assert matched is not None
     assert permutation is not None
 
-    def match(x: Block, y: Block) -> Matches:
-        return work.matcher.match(x.prepared, y.prepared, one, settings)
+    def match(x: Block, y: Block, pairs: Tensor) -> Matches:
+        return wide.matcher.match(x.prepared, y.prepared, pairs, settings)
 
-    for pair in match_again(rows, columns, found.pairs, places, match):
-        matched[pair.place], permutation[pair.place] = pair.matched[0], pair.permutation[0]
+    # What the chunk takes is granted. A sample is there once as it is read, once ready.
+    granted = len(found.pairs) * pair_bytes(work, S, C)
+    sizes = 2 * wide.sample_bytes(S, C), pair_bytes(wide, S, C), granted
+    batches = batches_of(found.pairs, places.cpu(), *sizes)
+    for again in match_again(rows, columns, found.pairs, match, batches):
+        assert again.matches.permutation is not None
+        matched[again.places] = again.matched
+        permutation[again.places] = again.matches.permutation.to(permutation.device)
         if bound is not None:
-            optimal = pair.permutation if work.matcher.value == "exact" else None
-            bounds = bounds_of_pairs(pair.rows, pair.columns, one, optimal)
-            bound[pair.place] = torch.maximum(bounds, pair.matched)[0]
+            maps = again.rows.maps, again.columns.maps
+            bounds = upper_bounds(*maps, again.pairs, again.matches, work.matcher)
+            bound[again.places] = torch.maximum(bounds, again.matched)
     count = found.solved_again + len(places)
     return MatchedPairs(found.pairs, matched, permutation, bound, count)
 

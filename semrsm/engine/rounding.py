@@ -9,6 +9,21 @@ from semrsm.engine.kernels import ROUNDING, Finisher, Kernel, squared_distance
 
 Floats = NDArray[np.float64]
 SURE = 1e-3  # an rbf value that may be off by more is counted
+ROUNDING_FLOAT32 = (
+    1.2e-7  # the same as ROUNDING for inner products of float32 that were not matched again
+)
+
+
+def unsure_note(count: int) -> str:
+    """Say that the rbf of so many pairs is not sure, and what to do.
+
+    >>> unsure_note(3)[:53]
+    'the rbf of 3 pairs may be off by more than 0.001: at '
+    """
+    return (
+        f"the rbf of {count} pairs may be off by more than {SURE}: at this sigma it is decided by less"
+        " than can be told of their distance; use a larger sigma"
+    )
 
 
 def stored_type(kernel: Kernel, row_sq: Floats, column_sq: Floats, n_positions: int) -> str:
@@ -43,7 +58,20 @@ def stored_type(kernel: Kernel, row_sq: Floats, column_sq: Floats, n_positions: 
     return "float32" if fits else "float64"
 
 
-def n_unsure(finish: Finisher, first_row: int, block: Floats, symmetric: bool) -> int:
+def all_sure(row_sq: Floats, column_sq: Floats, sigma: float, rounding: float = ROUNDING) -> bool:
+    """Say whether the norms alone, (n,) and (m,) float64, tell that every rbf is sure.
+
+    >>> all_sure(np.ones(2), np.ones(3), 1.0), all_sure(np.ones(2), np.ones(3), 1e-6)
+    (True, False)
+    """
+    if not len(row_sq) or not len(column_sq):
+        return True
+    return float(row_sq.max()) + float(column_sq.max()) < SURE / rounding * sigma * sigma
+
+
+def n_unsure(
+    finish: Finisher, first_row: int, block: Floats, symmetric: bool, rounding: float = ROUNDING
+) -> int:
     """Return how many pairs of some rows, from `first_row` on, have an rbf that is not sure.
 
     Args:
@@ -51,16 +79,17 @@ def n_unsure(finish: Finisher, first_row: int, block: Floats, symmetric: bool) -
         first_row: The row of the RSM that the block begins with.
         block: (k, m) float64, matched inner products, all columns.
         symmetric: Rows and columns are the same samples: pairs are those right of the diagonal.
+        rounding: As in `unsure`.
     """
     row_sq = finish.row_sq[first_row : first_row + len(block)]
-    found = unsure(block, row_sq, finish.column_sq, finish.sigma)
+    found = unsure(block, row_sq, finish.column_sq, finish.sigma, rounding)
     if found is None:
         return 0
     return int((np.triu(found, first_row + 1) if symmetric else found).sum())
 
 
 def unsure(
-    m: Floats, row_sq: Floats, column_sq: Floats, sigma: float | None
+    m: Floats, row_sq: Floats, column_sq: Floats, sigma: float | None, rounding: float = ROUNDING
 ) -> NDArray[np.bool_] | None:
     """Return which values of rbf may be off by more than SURE; None where the norms say that none is.
 
@@ -72,18 +101,16 @@ def unsure(
         row_sq: (a,) float64, squared norms of the row samples.
         column_sq: (b,) float64, squared norms of the column samples.
         sigma: The width; None for a kernel that has none.
+        rounding: How far squared distances may be off, as a share of s_i + s_j.
 
     >>> m, norms = np.array([[1.0, 0.5]]), np.ones(2)
     >>> unsure(m, norms[:1], norms, 1e-7).tolist(), unsure(m, norms[:1], norms, 1.0)
     ([[True, False]], None)
     """
-    if sigma is None or not len(row_sq) or not len(column_sq):
-        return None
-    least_unsure = SURE / ROUNDING * sigma * sigma
-    if float(row_sq.max()) + float(column_sq.max()) < least_unsure:
+    if sigma is None or all_sure(row_sq, column_sq, sigma, rounding):
         return None
     with np.errstate(over="ignore", under="ignore"):
-        error = ROUNDING * (row_sq[:, None] + column_sq[None, :]) / sigma / sigma / 2.0
+        error = rounding * (row_sq[:, None] + column_sq[None, :]) / sigma / sigma / 2.0
         power = squared_distance(m, row_sq, column_sq) / sigma / sigma / 2.0
         largest, value, least = (
             np.exp(-p) for p in (power - np.minimum(error, power), power, power + error)

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -21,9 +22,6 @@ from semrsm.engine.pairs import MatchedPairs, Work, match_or_halve
 from semrsm.engine.tiles import Budget, Tile
 from semrsm.errors import SemrsmError
 
-BLOCK_ROWS, BLOCK_COLUMNS = 4, 64  # samples of a block of pairs: few rows stay in a core's cache
-LEAST_BAND = 64  # rows of a product of whole blocks: fewer use a core badly
-
 
 @dataclass(frozen=True)
 class TileValues:
@@ -31,7 +29,8 @@ class TileValues:
 
     Attributes:
         matched: (rows, columns) float64, matched inner products. A diagonal tile of a symmetric RSM
-            solves i < j, mirrors them, and has the squared norms on its diagonal.
+            solves i < j, mirrors them, and has the squared norms on its diagonal; where the matcher only
+            bounds, its own value of a sample with itself.
         upper_bound: (rows, columns) float64, what no matching can exceed; None unless certified.
         solved_again: How many pairs were matched again in float64: not proved optimal, or alike.
         seconds: What matching took, of all threads together, over the number of threads.
@@ -46,9 +45,9 @@ class TileValues:
 class TileMatcher:
     """Matches the tiles of one layer, in this process; use it in a `with` statement.
 
-    Chunks of pairs are matched in `work.threads` threads, each with one thread of torch: several
-    chunks at once beat one whose products use all cores, and what a tile holds does not depend on
-    how many there are.
+    Chunks of pairs are matched in threads, each with one thread of torch: several chunks at once beat
+    one whose products use all cores, and what a tile holds does not depend on how many there are. On
+    a GPU a thread puts its chunk on a stream of its own and waits for it.
     """
 
     def __init__(
@@ -70,7 +69,8 @@ class TileMatcher:
             on_pairs: Told how many pairs were matched, from time to time.
             on_note: Told when a device ran out of memory and the work went on in smaller parts.
         """
-        self._work, self._budget = work, budget
+        self._work, self._budget, self._piece = work, budget, budget.piece
+        self._lanes = budget.lanes or work.threads
         self._on_pairs, self._on_note = on_pairs, on_note
         self._symmetric = rows is columns
         sources = {"rows": rows, "columns": columns}
@@ -84,9 +84,7 @@ class TileMatcher:
     def __enter__(self) -> TileMatcher:
         self._open.enter_context(product_precision(self._work.precision, self._work.device))
         self._open.enter_context(one_thread())
-        self._pool = ThreadPoolExecutor(
-            self._work.threads, initializer=lambda: torch.set_num_threads(1)
-        )
+        self._pool = ThreadPoolExecutor(self._lanes, initializer=lambda: torch.set_num_threads(1))
         self._open.callback(self._pool.shutdown, wait=False)
         return self
 
@@ -107,20 +105,29 @@ class TileMatcher:
             values = torch.zeros(1 + self._work.certify, *tile.shape, dtype=torch.float64)
             norms = torch.zeros(len(tile.rows), dtype=torch.float64)
             solved_again, seconds = 0, 0.0
-            for piece in tile.pieces(self._budget.piece):
+            pieces = deque(tile.pieces(self._piece))
+            while pieces:
+                piece = pieces.popleft()
                 i, j = piece.rows.start - tile.rows.start, piece.columns.start - tile.columns.start
                 part = values[:, i : i + len(piece.rows), j : j + len(piece.columns)]
-                again, spent = self._match_piece(piece, part, norms[i : i + len(piece.rows)])
+                try:
+                    again, spent = self._match_piece(piece, part, norms[i : i + len(piece.rows)])
+                except torch.OutOfMemoryError:
+                    # That of pairs is seen to where they are matched: here it was that of samples.
+                    pieces.extendleft(reversed(self._smaller(piece)))
+                    continue
                 solved_again, seconds = solved_again + again, seconds + spent
         if tile.symmetric_diagonal:
+            own = norms if self._work.matcher.permutation else values[0].diagonal().clone()
             values += values.mT.clone()
             values.diagonal(dim1=1, dim2=2).copy_(norms)
+            values[0].diagonal().copy_(own)
         if not values.isfinite().all():
             raise SemrsmError(
                 "inner products overflow float64; divide the activations by a large number"
             )
         bound = values[1].numpy() if self._work.certify else None
-        return TileValues(values[0].numpy(), bound, solved_again, seconds / self._work.threads)
+        return TileValues(values[0].numpy(), bound, solved_again, seconds / self._lanes)
 
     def _match_piece(self, piece: Tile, values: Tensor, norms: Tensor) -> tuple[int, float]:
         """Match the pairs of a piece; put them, and the norms of its rows, into their part of the tile."""
@@ -137,11 +144,35 @@ class TileMatcher:
                     if found.upper_bound is not None:
                         values[1, i, j] = found.upper_bound
                     solved_again, seconds = solved_again + found.solved_again, seconds + spent
-                    self._on_pairs(len(found.pairs))
+                    # A sample with itself is no pair of the tile.
+                    self._on_pairs(int((i != j).sum()) if piece.symmetric_diagonal else len(i))
             finally:
                 _drop(futures)
             norms.copy_(rows.maps.squared_norm)
         return solved_again, seconds
+
+    def _smaller(self, piece: Tile) -> list[Tile]:
+        """Return a piece in pieces of half as many samples, and have later ones be as small.
+
+        Raises SemrsmError if it holds one sample of each side.
+        """
+        samples = max(piece.shape)
+        if samples == 1:
+            raise SemrsmError(
+                f"one sample does not fit into the memory of {self._work.device};"
+                " --pool the maps or use --device cpu"
+            ) from None
+        self._blocks.let_go()
+        self._piece = min(self._piece, -(-samples // 2))
+        self._on_note(
+            f"{samples} samples do not fit into the memory of {self._work.device};"
+            " going on with half as many"
+        )
+        return list(piece.pieces(self._piece))
+
+    def _chunks(self, piece: Tile) -> list[Tensor]:
+        """Return the pairs of a piece, (P, 2) int64 on the CPU, as they are matched at once."""
+        return self._work.device.backend.chunks(piece, self._work, self._budget)
 
     def _submitted(
         self, match: Callable[[Tensor], tuple[MatchedPairs, float]], chunks: list[Tensor]
@@ -173,44 +204,8 @@ class TileMatcher:
             with self._blocks.borrowed(side, piece.columns) as columns:
                 yield rows, columns
 
-    def _chunks(self, piece: Tile) -> list[Tensor]:
-        """Return the pairs of a piece in chunks, (P, 2) int64 on the device of the work.
-
-        A matcher that takes whole blocks gets bands of rows instead: all their pairs are one product.
-        """
-        pairs = _pairs_of(piece)
-        if self._work.matcher.in_chunks:
-            pairs = _by_blocks(pairs).to(self._work.device)
-            return [chunk for chunk in pairs.split(self._budget.chunk) if len(chunk)]
-        pairs = pairs.to(self._work.device)
-        band = max(LEAST_BAND, self._budget.piece // 8)
-        ends = pairs.new_tensor(range(band, len(piece.rows), band))
-        first_of = torch.searchsorted(pairs[:, 0].contiguous(), ends)
-        return [chunk for chunk in pairs.tensor_split(first_of.cpu()) if len(chunk)]
-
 
 def _drop(futures: list[Future]) -> None:
     """Cancel what has not begun; nothing is left to do where all went well."""
     for future in futures:
         future.cancel()
-
-
-def _pairs_of(tile: Tile) -> Tensor:
-    """Return the pairs of a tile, (P, 2) int64, counted from its corner, row by row."""
-    a, b = tile.shape
-    if tile.symmetric_diagonal:
-        return torch.triu_indices(a, a, offset=1).T
-    return torch.cartesian_prod(torch.arange(a), torch.arange(b))
-
-
-def _by_blocks(pairs: Tensor) -> Tensor:
-    """Order pairs (P, 2) that are in rows by blocks of a few rows and more columns, in rows within.
-
-    >>> _by_blocks(torch.cartesian_prod(torch.arange(2), torch.arange(65)))[[0, 63, 64, 128]].tolist()
-    [[0, 0], [0, 63], [1, 0], [0, 64]]
-    """
-    if not len(pairs):
-        return pairs
-    i, j = pairs.unbind(1)
-    n_blocks = int(j.max()) // BLOCK_COLUMNS + 1
-    return pairs[((i // BLOCK_ROWS) * n_blocks + j // BLOCK_COLUMNS).argsort(stable=True)]

@@ -57,6 +57,29 @@ def blocks_of(samples: range, edge: int) -> list[range]:
 
 
 @dataclass(frozen=True)
+class LayerSize:
+    """What a backend needs to know of a layer to decide what is in work at once.
+
+    Attributes:
+        edge: Of a tile, in samples.
+        n_rows: Row samples.
+        n_columns: Column samples.
+        symmetric: Rows and columns are the same samples.
+        n_positions: S.
+        n_channels: C.
+        reading_bytes: What a sample takes on this machine while it is read.
+    """
+
+    edge: int
+    n_rows: int
+    n_columns: int
+    symmetric: bool
+    n_positions: int
+    n_channels: int
+    reading_bytes: int
+
+
+@dataclass(frozen=True)
 class Budget:
     """How much of a layer is in work at once, so that it fits into the memory granted.
 
@@ -65,7 +88,9 @@ class Budget:
         held: Blocks of samples that are kept, the most recent ones.
         tiles: Tiles in work at once: while one ends and is written, the next is read and begun.
         chunk: Pairs that one thread matches at once.
-        bytes_needed: Estimated peak of blocks, work and results.
+        bytes_needed: Estimated peak of blocks, work and results, on this machine.
+        lanes: Chunks in work at once; 0 for as many as there are threads.
+        device_bytes: The same of a device with a memory of its own.
     """
 
     piece: int
@@ -73,10 +98,12 @@ class Budget:
     tiles: int
     chunk: int
     bytes_needed: int
+    lanes: int = 0
+    device_bytes: int = 0
 
 
 LARGEST_CHUNK = 256  # pairs; more brings no speed on a CPU and less frequent progress
-LARGEST_WORK = 64 << 20  # bytes of a chunk; on a CPU larger ones only leave the caches
+LARGEST_WORK = 64 << 20  # bytes of a chunk; larger ones only leave the caches
 RESULT_BYTES = 48  # of a pair in work: its indices, its value in the making and in the tile
 
 
@@ -93,10 +120,8 @@ def plan_budget(
     threads: int,
     memory: int,
     again_bytes: int = 0,
-    largest_chunk: int = LARGEST_CHUNK,
-    largest_work: int = LARGEST_WORK,
 ) -> Budget:
-    """Decide what is in work at once: whole tiles, two of them, and as many blocks kept as fit.
+    """Decide what is in work at once on a CPU: whole tiles, two of them, and as many blocks as fit.
 
     A quarter of the memory is for the pairs in work. Where whole tiles fit, a tile's numbers depend
     neither on the memory nor on the threads; where they are cut, products are of other sizes and may
@@ -114,15 +139,13 @@ def plan_budget(
         threads: How many chunks are in work at once.
         memory: In bytes.
         again_bytes: What a thread takes besides blocks to match a pair again, instead of a chunk.
-        largest_chunk: Pairs in a chunk at most.
-        largest_work: Bytes that a chunk takes at most.
 
     Raises:
         SemrsmError: Not even one pair at a time fits.
 
     >>> plan_budget(64, 100, 100, symmetric=True, values=1, sample_bytes=10**6, reading_bytes=0,
     ...             pair_bytes=10**5, threads=2, memory=10**8)
-    Budget(piece=16, held=5, tiles=1, chunk=64, bytes_needed=92877824)
+    Budget(piece=16, held=5, tiles=1, chunk=64, bytes_needed=92877824, lanes=2, device_bytes=0)
     """
     edge = min(edge, max(n_rows, n_columns))
     pair_bytes = max(pair_bytes, 1)
@@ -139,8 +162,8 @@ def plan_budget(
     require_memory(what, least, memory, "lower --threads, or --pool the maps")
     pairs = min(edge, n_rows) * min(edge, n_columns) // (2 if symmetric else 1)
     fair = -(-pairs // 16)  # a few chunks for each thread, so that all end at about the same time
-    work = max(1, min(largest_work, memory // 4 // threads) // pair_bytes)
-    chunk = power_of_two_up_to(max(1, min(largest_chunk, fair, work)))
+    work = max(1, min(LARGEST_WORK, memory // 4 // threads) // pair_bytes)
+    chunk = power_of_two_up_to(max(1, min(LARGEST_CHUNK, fair, work)))
     in_work = threads * max(chunk * pair_bytes, again_bytes)
     left = memory - in_work
 
@@ -157,7 +180,7 @@ def plan_budget(
     room = left - block_bytes(piece, 0, tiles)
     held = max(2, min(all_blocks(piece), room // max(1, piece * sample_bytes)))
     needed = block_bytes(piece, min(held, all_blocks(piece)), tiles) + in_work
-    return Budget(piece, held, tiles, chunk, needed)
+    return Budget(piece, held, tiles, chunk, needed, lanes=threads)
 
 
 def power_of_two_up_to(n: int) -> int:

@@ -17,12 +17,17 @@ ROUNDING = 1e-5  # what entries (i, j) and (j, i) may differ by, relative to the
 Block = tuple[NDArray[np.intp], NDArray[np.floating]]
 
 
-def row_blocks(rsm: Rsm, memory: int) -> Iterator[Block]:
+def row_blocks(rsm: Rsm, memory: int, working: int = WORKING) -> Iterator[Block]:
     """Yield (row numbers, block of rows) from top to bottom, within the bytes granted.
+
+    Args:
+        rsm: The RSM.
+        memory: Bytes, at least `rsm.row_need(working)`.
+        working: Bytes for each entry of a block that whoever works on it takes.
 
     Raises SemrsmError naming the first row that holds NaN or infinity.
     """
-    for start, block in rsm.blocks(memory, WORKING):
+    for start, block in rsm.blocks(memory, working):
         finite = np.isfinite(block).all(axis=1)
         if not finite.all():
             row = start + int(np.argmin(finite))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,66 +22,171 @@ from semrsm.evaluate.blocks import (
     symmetric_blocks,
     upper_pairs,
 )
+from semrsm.evaluate.divergences import divergence_rows, divergences
+from semrsm.evaluate.pair_correlations import PairCorrelations, dense_ranks
 from semrsm.evaluate.results import Evaluation
 from semrsm.evaluate.retrieval import multi_hot, retrieve, summarise
-from semrsm.machine import require_memory
+from semrsm.evaluate.sure import (
+    ROWS,
+    auroc_of_pairs,
+    mean_over_queries,
+    retrieval_without,
+    with_intervals,
+)
+from semrsm.machine import cores, require_memory
+from semrsm.measures.inference import Inference, refuse_repeats
+from semrsm.measures.intervals import replicate
+from semrsm.measures.resamples import Tick
+from semrsm.measures.weighted import no_tick
 from semrsm.rsms import Rsm
 from semrsm.storage.labels import Labels, rows_of
 
+AT_K = ("f1", "precision", "recall")  # metrics of the first k
+RANKING = 96  # bytes that retrieval takes for each entry of a block, at most, where all are tied
+RESAMPLED_VIEWS = 72  # bytes that a pair takes while views are resampled
+OF_AUROC = "of views only auroc has an interval"
 CONSTANT = "the similarities or the divergences of its pairs are all equal"
 
 
 def retrieval_of(
-    rsm: Rsm, labels: Labels, gallery: Labels | None, ks: tuple[int, ...], memory: int
+    rsm: Rsm,
+    labels: Labels,
+    gallery: Labels | None,
+    seen: Labels | None,
+    ks: tuple[int, ...],
+    inference: Inference,
+    memory: int,
+    tick: Tick = no_tick,
 ) -> Evaluation:
-    """Return how well the nearest neighbours by the rows of an RSM share labels."""
-    _check_gallery(rsm, gallery)
+    """Return how well the nearest neighbours by the rows of an RSM share labels.
+
+    Args:
+        rsm: The RSM.
+        labels: Of its rows.
+        gallery: Labels of its columns, where these are other samples.
+        seen: Of which thing each sample is a view; other views of a query are no candidates. None: each
+            sample is a thing of its own.
+        ks: Which k.
+        inference: Intervals.
+        memory: Bytes that may be taken.
+        tick: Called with the number of resamples done.
+    """
+    _check_gallery(rsm, gallery, seen)
     n, m = rsm.shape
     kept = 2 * 8 * n * (3 * len(ks) + 3)
     what = f"{rsm.address}: ranking {m} samples for one query at a time"
-    require_memory(what, rsm.row_need(WORKING) + kept, memory, "take fewer samples")
-    wanted = rows_of(labels, n, rsm.samples, rsm.address, rsm.taken)
-    queries = [labels.sets[row] for row in wanted]
-    if gallery is None:
-        query_hot, gallery_hot = multi_hot(queries) * 2
-    else:
-        whose = f"the gallery of {rsm.address}"
-        found = rows_of(gallery, m, rsm.column_samples, whose, rsm.column_taken)
-        query_hot, gallery_hot = multi_hot(queries, [gallery.sets[row] for row in found])
-    candidates = m - (gallery is None)
+    require_memory(what, rsm.row_need(RANKING) + kept, memory, "take fewer samples")
+    things = None if gallery is not None else _things(rsm, seen)
+    n_left_out = np.zeros(n, np.intp) if things is None else np.bincount(things)[things]
+    candidates = m - int(n_left_out.max())
     if candidates < 1:
-        raise SemrsmError(f"{rsm.address} has nothing to retrieve; give an RSM of more samples")
+        same = "; all its samples are views of one thing" if seen is not None and n > 1 else ""
+        raise SemrsmError(
+            f"{rsm.address} has nothing to retrieve{same}; give an RSM of more samples"
+        )
     within = tuple(k for k in ks if k <= candidates) or (1,)
-    blocks = [
-        retrieve(block, query_hot[rows], gallery_hot, within, rows if gallery is None else None)
-        for rows, block in row_blocks(rsm, memory - kept)
+    query_hot, gallery_hot = _hot(rsm, labels, gallery)
+    parts = [
+        retrieve(
+            block,
+            query_hot[rows],
+            gallery_hot,
+            within,
+            None if things is None else things[rows][:, None] == things,
+        )
+        for rows, block in row_blocks(rsm, memory - kept, RANKING)
     ]
-    scores = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    scores = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     excluded = int(np.isnan(scores["ap"]).sum())
     if excluded == n:
         raise SemrsmError(
-            f"{rsm.address}: none of {n} queries shares a label with another sample;"
+            f"{rsm.address}: none of {n} queries shares a label with a candidate;"
             f" check {labels.address}"
         )
+    counts = {"queries": n - excluded, "excluded": excluded}
+    notes: tuple[str, ...] = ()
+    if seen is not None:
+        counts["excluded-views"] = int((n_left_out - 1).sum())
+        notes = (f"other views of a query, by {seen.address}, are no candidates",)
+    if all(len(s) <= 1 for known in (labels, gallery) if known for s in known.sets):
+        # Of single labels precision@k is f1@k.
+        scores = {name: v for name, v in scores.items() if not name.startswith("precision@")}
     means = summarise(scores)
-    too_large = {k: f"k = {k} with {candidates} candidates" for k in ks if k > candidates}
-    at_k = [f"{metric}@{k}" for metric in ("f1", "precision", "recall") for k in ks]
-    names = [*at_k, "map", "mrr", "r-precision"]
-    return Evaluation(
-        rsm,
-        {name: means.get(name) for name in names} | {"queries": n - excluded, "excluded": excluded},
-        {name: too_large[k] for name in at_k if (k := int(name.split("@")[1])) in too_large},
-        ("sample", "id", *scores),
-        lambda: _query_rows(rsm, scores),
-    )
+    names = [_at(name, ks) for name in dict.fromkeys(name.split("@")[0] for name in means)]
+    values = {name: means.get(name) for some in names for name in some}
+    reasons = {
+        name: f"k = {k} with {candidates} candidates"
+        for k in ks
+        for name in values
+        if k > candidates and name.endswith(f"@{k}")
+    }
+    details = ("sample", "id", *scores), lambda: _query_rows(rsm, scores)
+    evaluation = Evaluation(rsm, values | counts, reasons, *details, notes)
+    if not inference.n_resamples:
+        return evaluation
+    known = {name: value for name, value in means.items() if value is not None}
+    if things is None:
+        weighted = mean_over_queries(scores)
+    else:
+        try:
+            refuse_repeats("retrieval among the queries themselves", inference.method)
+        except SemrsmError as error:
+            return with_intervals(evaluation, {}, inference, {}, dict.fromkeys(known, str(error)))
+        require_memory(
+            f"{rsm.address}: leaving samples out",
+            8 * n * n + RANKING * min(n, ROWS) * n + kept,
+            memory,
+            "take fewer samples",
+        )
+        inference = _clustered(inference, things)
+        weighted = retrieval_without(rsm.values(), query_hot, things, within, list(known))
+    made = replicate(known, weighted, inference.resamples(n), inference.method, tick)
+    return with_intervals(evaluation, made, inference, dict.fromkeys(known, (0.0, 1.0)), {})
 
 
-def _check_gallery(rsm: Rsm, gallery: Labels | None) -> None:
+def _clustered(inference: Inference, things: NDArray[np.intp]) -> Inference:
+    """Return the same with views of one thing drawn together, unless it says what is."""
+    if inference.clusters is not None:
+        return inference
+    return dataclasses.replace(inference, clusters=things)
+
+
+def _at(metric: str, ks: tuple[int, ...]) -> list[str]:
+    """Return the names of a metric: one for each k if it has one."""
+    return [f"{metric}@{k}" for k in ks] if metric in AT_K else [metric]
+
+
+def _hot(rsm: Rsm, labels: Labels, gallery: Labels | None) -> list[Any]:
+    """Return the labels of the rows and of the columns of an RSM as sparse matrices."""
+    n, m = rsm.shape
+    queries = [labels.sets[row] for row in rows_of(labels, n, rsm.samples, rsm.address, rsm.taken)]
+    if gallery is None:
+        return multi_hot(queries) * 2
+    whose = f"the gallery of {rsm.address}"
+    found = rows_of(gallery, m, rsm.column_samples, whose, rsm.column_taken)
+    return multi_hot(queries, [gallery.sets[row] for row in found])
+
+
+def _things(rsm: Rsm, seen: Labels | None) -> NDArray[np.intp]:
+    """Return a number for each sample, equal where samples are views of one thing."""
+    n = rsm.shape[0]
+    if seen is None:
+        return np.arange(n)
+    rows = rows_of(seen, n, rsm.samples, rsm.address, rsm.taken)
+    return views.codes_of([next(iter(seen.sets[row])) for row in rows])
+
+
+def _check_gallery(rsm: Rsm, gallery: Labels | None, seen: Labels | None) -> None:
     """Refuse a rectangular RSM without labels of its columns, and a symmetric file's with them."""
     if gallery is None and not rsm.symmetric:
         raise SemrsmError(
             f"{rsm.address} is rectangular ({rsm.shape[0]} x {rsm.shape[1]}), queries x gallery;"
             " give the labels of its columns with --gallery-labels"
+        )
+    if gallery is not None and seen is not None:
+        raise SemrsmError(
+            f"{rsm.address}: views are of the samples of a symmetric RSM; leave --views out where"
+            " --gallery-labels are given"
         )
     if gallery is not None and rsm.symmetric and rsm.matcher is not None:
         raise SemrsmError(
@@ -112,22 +218,23 @@ class Predictions:
     @classmethod
     def of(cls, p: predictions.Floats) -> Predictions:
         """Return what probabilities (n, classes) tell."""
-        divergence = predictions.divergences(p)
-        return cls(p, divergence, predictions.dense_ranks(divergence))
+        divergence = divergences(p, cores())
+        return cls(p, divergence, dense_ranks(divergence))
 
 
-def check_predictions(rsm: Rsm, p: predictions.Floats, n_resamples: int, memory: int) -> None:
-    """Refuse an RSM without pairs, or whose pairs do not fit in memory; nothing is read for it."""
+def check_predictions(rsm: Rsm, p: predictions.Floats, n_resamples: int, memory: int) -> int:
+    """Refuse an RSM without pairs, or whose pairs do not fit in memory; return the bytes it takes."""
     refuse_no_pairs(rsm)
     n = rsm.shape[0]
     each = predictions.RESAMPLED_PAIR_BYTES if n_resamples else predictions.PAIR_BYTES
     needed = each * n * (n - 1) // 2 + 2 * p.nbytes + rsm.row_need(WORKING)
     what = f"{rsm.address}: ranking the pairs of {n} samples"
     require_memory(what, needed, memory, "take fewer samples")
+    return needed
 
 
 def predictions_of(
-    rsm: Rsm, known: Predictions, n_resamples: int, seed: int, memory: int
+    rsm: Rsm, known: Predictions, inference: Inference, memory: int, tick: Tick = no_tick
 ) -> Evaluation:
     """Return how an RSM correlates with the divergences of the predictions; checked before."""
     n, p, divergence, ranks = rsm.shape[0], known.p, known.divergence, known.ranks
@@ -135,41 +242,46 @@ def predictions_of(
     similarity = upper_pairs(symmetric_blocks(rsm, left), n)
     values = predictions.correlations(similarity, divergence, ranks)
     undefined = dict.fromkeys(values, CONSTANT) if math.isnan(values["pearson"]) else {}
-    if n_resamples:
-        intervals = (
-            {}
-            if undefined
-            else predictions.bootstrap(similarity, divergence, ranks, n, n_resamples, seed)
-        )
-        for name in tuple(values):
-            interval = intervals.get(name, predictions.Interval(math.nan, math.nan))
-            for end in ("low", "high"):
-                values[f"{name}-{end}"] = getattr(interval, end)
-                if math.isnan(interval.low):
-                    undefined[f"{name}-{end}"] = undefined.get(name, "undefined in many resamples")
-    return Evaluation(
+    evaluation = Evaluation(
         rsm,
         {name: _value(value) for name, value in values.items()},
         undefined,
         ("i", "j", "similarity", "divergence"),
-        lambda: pair_rows(row_blocks(rsm, left), predictions.divergence_rows(p)),
+        lambda: pair_rows(row_blocks(rsm, left), divergence_rows(p)),
     )
+    if not inference.n_resamples:
+        return evaluation
+    if undefined:
+        return with_intervals(evaluation, {}, inference, {}, undefined)
+    spare = memory - check_predictions(rsm, p, inference.n_resamples, memory)
+    workers = min(cores(), 1 + int(spare // (predictions.WORKER_PAIR_BYTES * len(divergence))))
+    resamples = inference.resamples(n)
+    clusters = None if inference.clusters is None else resamples.clusters
+    both = PairCorrelations.of(similarity, divergence, ranks, n, clusters)
+    made = replicate(
+        values,
+        lambda counts: both(counts.astype(np.int32), workers),
+        resamples,
+        inference.method,
+        tick,
+    )
+    return with_intervals(evaluation, made, inference, dict.fromkeys(values, (-1.0, 1.0)), {})
 
 
-def views_of(rsm: Rsm, found: Labels, memory: int) -> Evaluation:
+def views_of(
+    rsm: Rsm, found: Labels, inference: Inference, memory: int, tick: Tick = no_tick
+) -> Evaluation:
     """Return how much more alike views of one thing are, by an RSM, than other pairs."""
     refuse_no_pairs(rsm)
     n = rsm.shape[0]
-    wanted = rows_of(found, n, rsm.samples, rsm.address, rsm.taken)
-    codes = views.codes_of([next(iter(found.sets[row])) for row in wanted])
+    codes = _things(rsm, found)
     counts = np.bincount(codes)
     n_same = int((counts * (counts - 1) // 2).sum())
     if not n_same:
         raise SemrsmError(
             f"{rsm.address}: no two samples are views of one thing; check {found.address}"
         )
-    values, nearest = _compare_views(rsm, codes, n_same, memory)
-    top1 = views.top1(nearest, codes)
+    values, top1 = _compare_views(rsm, codes, n_same, memory)
     excluded = int(np.isnan(top1).sum())
     values |= {"top1": float(np.nanmean(top1))}
     undefined = (
@@ -177,7 +289,7 @@ def views_of(rsm: Rsm, found: Labels, memory: int) -> Evaluation:
         if n_same == n * (n - 1) // 2
         else {}
     )
-    return Evaluation(
+    evaluation = Evaluation(
         rsm,
         {name: _value(value) for name, value in values.items()}
         | {"queries": n - excluded, "excluded": excluded},
@@ -188,12 +300,26 @@ def views_of(rsm: Rsm, found: Labels, memory: int) -> Evaluation:
             ((codes[i] == codes[i + 1 :]).astype(int) for i in range(n)),
         ),
     )
+    if not inference.n_resamples:
+        return evaluation
+    known = {"auroc": values["auroc"]}
+    evaluation = dataclasses.replace(evaluation, notes=(OF_AUROC,))
+    if undefined:
+        return with_intervals(evaluation, {}, inference, {}, {"auroc": undefined["auroc"]})
+    what = f"{rsm.address}: resampling the pairs of {n} samples"
+    needed = RESAMPLED_VIEWS * n * (n - 1) // 2 + rsm.row_need(WORKING)
+    require_memory(what, needed, memory, "take fewer samples")
+    pairs = upper_pairs(row_blocks(rsm, memory - RESAMPLED_VIEWS * n * (n - 1) // 2), n)
+    resamples = _clustered(inference, codes).resamples(n)
+    weighted = auroc_of_pairs(pairs, codes, resamples.clusters)
+    made = replicate(known, weighted, resamples, inference.method, tick)
+    return with_intervals(evaluation, made, inference, {"auroc": (0.0, 1.0)}, {})
 
 
 def _compare_views(
     rsm: Rsm, codes: predictions.Integers, n_same: int, memory: int
-) -> tuple[dict[str, float], predictions.Integers]:
-    """Return medians and AUROC, and the nearest of each sample: in one pass if all pairs fit."""
+) -> tuple[dict[str, float], predictions.Floats]:
+    """Return medians and AUROC, and the top1 of each sample: in one pass if all pairs fit."""
     n = rsm.shape[0]
     held = views.PAIR_BYTES * n_same
     whole = views.PAIR_BYTES * n * (n - 1) // 2
@@ -203,12 +329,12 @@ def _compare_views(
     require_memory(what, least, memory, "take fewer samples")
     fits = whole + by_blocks <= memory
     left = memory - (whole if fits else held)
-    same, others, nearest = [], [], []
+    same, others, top1 = [], [], []
     for rows, block in symmetric_blocks(rsm, left):
         own, other = views.split_pairs(rows, block, codes)
         same.append(own)
         others += [other] if fits else []
-        nearest.append(views.nearest(block, rows))
+        top1.append(views.top1(block, rows, codes))
     alike = np.concatenate(same, dtype=np.float64)
 
     def other_pairs() -> Iterator[NDArray[np.floating]]:
@@ -224,7 +350,7 @@ def _compare_views(
         "median-other": median,
         "auroc": views.auroc_of_blocks(alike, other_pairs()),
     }
-    return values, np.concatenate(nearest)
+    return values, np.concatenate(top1)
 
 
 def _value(value: float) -> float | None:

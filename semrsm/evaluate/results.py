@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from semrsm.measures.intervals import Replicates
 from semrsm.rsms import Rsm
 from semrsm.storage.whole_files import aside, sync_file
 
@@ -22,6 +24,9 @@ class Evaluation:
         reasons: Metric -> why it is undefined.
         columns: Names of the columns of `details`.
         details: Gives a row for each query or pair, made when asked for.
+        notes: Sentences about how the values were found, for people.
+        replicates: Metric -> what its interval is made of, where one was asked for.
+        baseline: The address of what differences are taken to.
     """
 
     rsm: Rsm
@@ -29,6 +34,9 @@ class Evaluation:
     reasons: Mapping[str, str] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
     details: Callable[[], Iterable[Sequence[Any]]] = tuple
+    notes: tuple[str, ...] = ()
+    replicates: Mapping[str, Replicates] = field(default_factory=dict, repr=False)
+    baseline: str | None = None
 
     @property
     def about(self) -> dict[str, str | None]:
@@ -39,11 +47,11 @@ class Evaluation:
             "layer": rsm.layer,
             "matcher": rsm.matcher,
             "kernel": rsm.kernel,
-        }
+        } | ({"baseline": self.baseline} if self.baseline else {})
 
     def without_details(self) -> Evaluation:
         """Return the same without details, which may hold every pair in memory."""
-        return Evaluation(self.rsm, self.values, self.reasons)
+        return dataclasses.replace(self, columns=(), details=tuple)
 
     def records(self) -> list[dict[str, Any]]:
         """Return a record for each metric: rsm, layer, matcher, kernel, metric, value, maybe reason."""
@@ -66,7 +74,7 @@ def write_details(
     done: list[Evaluation] = []
     with (
         aside(out, overwrite) as partial,
-        partial.open("x", newline="", encoding="utf-8") as stream,
+        partial.open("x", newline="", encoding="utf-8", errors="backslashreplace") as stream,
     ):
         lines = csv.writer(stream, lineterminator="\n")
         for evaluation in evaluations:

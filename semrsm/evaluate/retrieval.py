@@ -41,66 +41,143 @@ def retrieve(
     query: csr_array,
     gallery: csr_array,
     ks: Sequence[int] = (1,),
-    own: NDArray[np.integer] | None = None,
+    left_out: NDArray[np.bool_] | None = None,
 ) -> dict[str, Floats]:
     """Score the rankings of a block of queries.
 
-    The gallery is ranked by falling similarity; equal similarities keep the gallery's order (lower
-    column first). Only the order counts, so no increasing change of the similarities matters. A
-    gallery sample is relevant if it shares a label with the query. With R relevant samples and h(r)
-    of them among the first r:
+    The candidates are ranked by falling similarity. Only the order counts, so no increasing change of the
+    similarities matters. A candidate is relevant if it shares a label with the query. With R relevant
+    candidates and h(r) of them among the first r:
 
     - f1@k: mean over the first k of 2 |Q ∩ G| / (|Q| + |G|), Q and G the label sets
     - precision@k = h(k) / k; recall@k = h(k) / R; r-precision = h(R) / R
-    - ap: mean of h(r) / r over the ranks r of the relevant samples
-    - rr: 1 / rank of the first relevant sample
+    - ap: mean of h(r) / r over the ranks r of the relevant candidates
+    - rr: 1 / rank of the first relevant candidate
+
+    Of equally similar candidates none comes first: each metric is its expected value over all orders of
+    what is tied, each as likely as the others.
 
     Args:
         similarity: (b, m) floats, finite.
         query: (b, classes) sparse, 0 and 1: the labels of the queries.
         gallery: (m, classes) sparse, 0 and 1.
         ks: Which k; at most the number of candidates each.
-        own: (b,) the column of each query itself, which is no candidate; None: all columns are.
+        left_out: (b, m) columns that are no candidates: the query itself, other views of it; None: all are.
 
     Returns:
-        (b,) float64 for each metric; NaN for a query without a relevant sample.
+        (b,) float64 for each metric; NaN for a query without a relevant candidate.
 
     Source: C. D. Manning, P. Raghavan, H. Schütze: Introduction to information retrieval, 2008,
-    chapter 8, doi:10.1017/CBO9780511809071; F1@k: Wald et al., NeurIPS 2024, arXiv:2410.23107.
+    chapter 8, doi:10.1017/CBO9780511809071; F1@k: Wald et al., NeurIPS 2024, arXiv:2410.23107; ties:
+    F. McSherry, M. Najork: Computing information retrieval performance measures efficiently in the
+    presence of tied scores, ECIR 2008, doi:10.1007/978-3-540-78646-7_38.
 
     >>> q, g = multi_hot([frozenset("x")], [frozenset("x"), frozenset("y"), frozenset("x")])
     >>> scores = retrieve(np.array([[0.2, 0.3, 0.5]]), q, g, ks=(2,))
     >>> {name: round(float(value[0]), 4) for name, value in scores.items()}
     {'f1@2': 0.5, 'precision@2': 0.5, 'recall@2': 0.5, 'ap': 0.8333, 'rr': 1.0, 'r-precision': 0.5}
+    >>> float(retrieve(np.array([[0.5, 0.5, 0.1]]), q, g)["precision@1"][0])
+    0.5
     """
-    order = _ranking(similarity, own)
-    shared = np.take_along_axis((query @ gallery.T).toarray(), order, axis=1)
-    hits = shared > 0
+    order, first = _ranking(similarity, left_out)
+    shared = (query @ gallery.T).toarray()
+    if left_out is not None:
+        shared[left_out] = 0
+    shared = np.take_along_axis(shared, order, axis=1)
+    hits = (shared > 0).astype(np.float64)
+    relevant = np.count_nonzero(shared, axis=1)
+    width = _end_of_ties(first, max(ks))
+    sizes = query.sum(axis=1)[:, None] + gallery.sum(axis=1)[order[:, :width]]
+    f1 = 2.0 * shared[:, :width] / np.maximum(sizes, 1)
+    del order, shared, sizes
     found = hits.cumsum(axis=1)
-    relevant = found[:, -1]
+    given_hit = found / np.arange(1, hits.shape[1] + 1)
+    tied = np.flatnonzero(~first.all(axis=1))
+    if tied.size:
+        hits[tied], given_hit[tied] = _expected(hits[tied], first[tied])
+        found[tied] = hits[tied].cumsum(axis=1)
+        f1[tied] = _mean_over_ties(f1[tied], first[tied, :width])
     defined = relevant > 0
     R = np.maximum(relevant, 1)
-    sizes = query.sum(axis=1)[:, None] + gallery.sum(axis=1)[order[:, : max(ks)]]
-    f1 = 2.0 * shared[:, : max(ks)] / np.maximum(sizes, 1)
-    ranks = np.arange(1, hits.shape[1] + 1)
     scores = {
         **{f"f1@{k}": f1[:, :k].mean(axis=1) for k in ks},
         **{f"precision@{k}": found[:, k - 1] / k for k in ks},
         **{f"recall@{k}": found[:, k - 1] / R for k in ks},
-        "ap": np.einsum("ij,ij->i", hits, found / ranks) / R,
-        "rr": 1.0 / (1 + hits.argmax(axis=1)),
+        "ap": np.einsum("ij,ij->i", hits, given_hit) / R,
+        "rr": _reciprocal_ranks(hits, first),
         "r-precision": np.take_along_axis(found, R[:, None] - 1, axis=1)[:, 0] / R,
     }
     return {name: np.where(defined, values, np.nan) for name, values in scores.items()}
 
 
-def _ranking(similarity: NDArray[np.floating], own: NDArray[np.integer] | None) -> NDArray[np.intp]:
-    """Return the columns by falling similarity, ties by column, without each row's own column."""
+def _ranking(
+    similarity: NDArray[np.floating], left_out: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Return the columns by falling similarity, those left out last, and where runs of ties begin."""
     key = -similarity
-    if own is None:
-        return np.argsort(key, axis=1, kind="stable")
-    key[np.arange(len(key)), own] = np.inf
-    return np.argsort(key, axis=1, kind="stable")[:, :-1]
+    if left_out is not None:
+        key[left_out] = np.inf
+    order = np.argsort(key, axis=1)
+    key = np.take_along_axis(key, order, axis=1)
+    first = np.ones(key.shape, dtype=np.bool_)
+    np.not_equal(key[:, 1:], key[:, :-1], out=first[:, 1:])
+    first[np.isinf(key)] = True  # what is left out is no run of ties
+    return order, first
+
+
+def _end_of_ties(first: NDArray[np.bool_], k: int) -> int:
+    """Return how many ranks a block needs, so that no run of ties of the first k is cut."""
+    beyond = first[:, k:]
+    if not beyond.size:
+        return k
+    longer = np.where(beyond.any(axis=1), beyond.argmax(axis=1), beyond.shape[1])
+    return k + int(longer.max())
+
+
+def _mean_over_ties(values: Floats, first: NDArray[np.bool_]) -> Floats:
+    """Return values (b, m), each replaced by the mean over its run of ties.
+
+    >>> _mean_over_ties(np.array([[1.0, 0.0, 1.0]]), np.array([[True, False, True]])).tolist()
+    [[0.5, 0.5, 1.0]]
+    """
+    starts = np.flatnonzero(first)
+    sizes = np.diff(starts, append=first.size)
+    means = np.add.reduceat(values.ravel(), starts) / sizes
+    return np.repeat(means, sizes).reshape(values.shape)
+
+
+def _expected(hits: Floats, first: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Return the chance that each rank holds a hit, and the expected h(r) / r given that it does.
+
+    In a run of t ties with r hits, behind h hits, the i-th holds one with chance r / t, and the i - 1
+    before it then hold (i - 1) (r - 1) / (t - 1) of the others.
+    """
+    starts = np.flatnonzero(first)
+    sizes = np.diff(starts, append=first.size)
+    within = np.arange(first.size) - np.repeat(starts, sizes)  # i - 1
+    of_run = np.add.reduceat(hits.ravel(), starts)
+    others = np.repeat((of_run - 1) / np.maximum(sizes - 1, 1), sizes)
+    ends = hits.cumsum(axis=1).ravel()[starts + sizes - 1]
+    before = np.repeat(ends - of_run, sizes)
+    given = (before + 1 + within * others).reshape(hits.shape)
+    chance = np.repeat(of_run / sizes, sizes).reshape(hits.shape)
+    return chance, given / np.arange(1, hits.shape[1] + 1)
+
+
+def _reciprocal_ranks(chance: Floats, first: NDArray[np.bool_]) -> Floats:
+    """Return the expected 1 / rank of the first hit; any number where there is none."""
+    start = (chance > 0).argmax(axis=1)
+    found = 1.0 / (1 + start)
+    r_of_t = chance[np.arange(len(chance)), start]
+    for row in np.flatnonzero((r_of_t > 0) & (r_of_t < 1)):
+        behind = np.flatnonzero(first[row, start[row] + 1 :])
+        t = int(behind[0]) + 1 if behind.size else first.shape[1] - start[row]
+        r = round(r_of_t[row] * t)
+        i = np.arange(1, t - r + 2)
+        # The chance that the first of r hits is the i-th of t: C(t - i, r - 1) / C(t, r).
+        none_before = np.cumprod(np.r_[1.0, (t - r - i[:-1] + 1) / (t - i[:-1] + 1)])
+        found[row] = np.sum(none_before * r / (t - i + 1) / (start[row] + i))
+    return found
 
 
 def summarise(scores: Mapping[str, Floats]) -> dict[str, float]:

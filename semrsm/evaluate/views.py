@@ -96,30 +96,26 @@ def split_pairs(
     return block[later & same], block[later & ~same]
 
 
-def nearest(similarity: NDArray[np.floating], own: NDArray[np.integer]) -> NDArray[np.intp]:
-    """Return the column that each row is most similar to, itself excluded; of equals the first.
+def top1(
+    similarity: NDArray[np.floating], rows: NDArray[np.integer], codes: NDArray[np.integer]
+) -> Floats:
+    """Return for a block of rows whether the nearest other sample is a view of the same thing: 1 or 0.
+
+    Where several samples are equally near it is the share of them that are such views; NaN for a sample
+    without another view.
 
     Args:
         similarity: (b, n) floats, finite.
-        own: (b,) the column of each row's own sample.
-
-    >>> nearest(np.array([[1.0, 0.3, 0.3]]), np.array([0])).tolist()
-    [1]
-    """
-    others = similarity.copy()
-    others[np.arange(len(others)), own] = -np.inf
-    return others.argmax(axis=1)
-
-
-def top1(found: NDArray[np.integer], codes: NDArray[np.integer]) -> Floats:
-    """Return 1 where a sample's nearest is a view of the same thing, else 0; NaN without other views.
-
-    Args:
-        found: (n,) the nearest of each sample.
+        rows: (b,) numbers of the rows.
         codes: (n,) integers, equal for views of one thing.
 
-    >>> top1(np.array([1, 0, 0]), np.array([7, 7, 8])).tolist()
-    [1.0, 1.0, nan]
+    >>> rsm = np.array([[9.0, 0.3, 0.3, 0.1], [0.3, 9.0, 0.2, 0.2]])
+    >>> top1(rsm, np.array([0, 1]), np.array([7, 7, 8, 9])).tolist()
+    [0.5, 1.0]
     """
-    alone = np.bincount(codes)[codes] < 2
-    return np.where(alone, np.nan, codes[found] == codes)
+    others = similarity.copy()
+    others[np.arange(len(others)), rows] = -np.inf
+    nearest = others == others.max(axis=1, keepdims=True)
+    same = codes[rows][:, None] == codes
+    shares = (nearest & same).sum(axis=1) / nearest.sum(axis=1)
+    return np.where(same.sum(axis=1) > 1, shares, np.nan)

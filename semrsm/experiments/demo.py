@@ -104,9 +104,11 @@ def run_demo(
         figure = draw_side_by_side(
             identity,
             optimal,
-            f"{run.drawn}: 40 digits, two views each",
+            f"{run.drawn}, cosine kernel: 40 digits, each at two places",
             views,
             order=order_by_views(views, labels),
+            ordered_by="view, then by digit",
+            labels=labels,
         )
         save_figure(figure, picture, overwrite)
     rows.sort(key=lambda row: row.layer)

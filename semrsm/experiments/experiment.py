@@ -24,12 +24,23 @@ EMBEDDED = "digits"  # what a run file calls the embedded example
 
 @dataclass(frozen=True)
 class Table:
-    """A table of an experiment; a cell of None is a value that is undefined."""
+    """A table of an experiment; a cell of None is a value that is undefined.
+
+    Attributes:
+        name: Of its file, without .csv.
+        title: What it shows.
+        columns: Names.
+        rows: A cell for each column.
+        compared: Pairs of columns (before, after): the page sets the second in bold where it is worse.
+        larger_is_better: For these pairs.
+    """
 
     name: str
     title: str
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
+    compared: tuple[tuple[int, int], ...] = ()
+    larger_is_better: bool = True
 
 
 def key(parse: Callable[[Any], Any], **default: Any) -> Any:
@@ -153,6 +164,8 @@ class Experiment:
     Attributes:
         name: The value of the key `experiment` of its run files.
         summary: One line.
+        paper: Where in the paper it stands.
+        reading: How to read its tables, a paragraph.
         run_file: The dataclass of its keys.
         evaluate: (run file, name of a network, its RSM files) -> an Evaluation for each RSM.
         tables: What is printed, in the paper's layout.
@@ -161,6 +174,8 @@ class Experiment:
 
     name: str
     summary: str
+    paper: str
+    reading: str
     run_file: type[RunFile]
     evaluate: Callable[[Any, str, Sequence[Path]], Iterator[Evaluation]]
     tables: Callable[[Any, Cells], list[Table]]

@@ -20,6 +20,7 @@ from semrsm.experiments.experiment import (
     parse_text,
 )
 from semrsm.experiments.tables import by_kernel, curves, kind_of, last_layers, layers_of, verdict
+from semrsm.measures.inference import Inference
 from semrsm.names import look_up
 from semrsm.plot import draw_curves
 
@@ -57,8 +58,7 @@ def _evaluate(run_file: Predictions, network: str, rsms: Sequence[Path]) -> Iter
         rsms,
         logits=run_file.address(run_file.logits[network]),
         kernels=run_file.kernels,
-        n_resamples=run_file.bootstrap,
-        seed=run_file.seed,
+        inference=Inference(n_resamples=run_file.bootstrap, seed=run_file.seed),
     )
 
 
@@ -72,6 +72,7 @@ def _tables(run_file: Predictions, cells: Cells) -> list[Table]:
             cells,
             metric,
             places,
+            larger_is_better=False,
         )
         for which, places in (("last", last_layers(cells)), ("all", layers_of(cells)))
         for metric in METRICS
@@ -102,6 +103,11 @@ def _pictures(run_file: Predictions, cells: Cells) -> Iterator[tuple[str, Figure
 PREDICTIONS = Experiment(
     "predictions",
     "correlation of similarity with the Jensen-Shannon divergence of predictions",
+    "table of correlations",
+    "Are images that are similar predicted alike? Correlation, over the pairs of images, of their "
+    "similarity and the Jensen-Shannon divergence of their predicted class probabilities; lower is "
+    "better. The paper's table has one row for each model and does not state its layer; here it is "
+    "the last.",
     Predictions,
     _evaluate,
     _tables,

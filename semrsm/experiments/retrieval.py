@@ -39,15 +39,21 @@ def parse_ks(value: Any) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Retrieval(RunFile):
-    """The keys of a run file: which array holds the labels, and how many neighbours are retrieved."""
+    """The keys of a run file: which arrays hold labels and views, and how many neighbours are retrieved."""
 
     labels: str = key(parse_text("labels"))
+    views: str = key(parse_text("views"), default="")
     ks: tuple[int, ...] = key(parse_ks)
 
 
 def _evaluate(run_file: Retrieval, network: str, rsms: Sequence[Path]) -> Iterator[Evaluation]:
-    labels = run_file.address(run_file.labels)
-    return evaluate_retrieval(rsms, labels, kernels=run_file.kernels, ks=run_file.ks)
+    return evaluate_retrieval(
+        rsms,
+        run_file.address(run_file.labels),
+        view_ids=run_file.address(run_file.views) if run_file.views else None,
+        kernels=run_file.kernels,
+        ks=run_file.ks,
+    )
 
 
 def _tables(run_file: Retrieval, cells: Cells) -> list[Table]:
@@ -75,6 +81,11 @@ def _pictures(run_file: Retrieval, cells: Cells) -> Iterator[tuple[str, Figure]]
 RETRIEVAL = Experiment(
     "retrieval",
     "F1@k of the labels of the nearest neighbours",
+    "Fig. 3",
+    "Do the nearest neighbours of an image share its labels? F1@k is the mean F1 of the labels of a "
+    "query and of its k nearest other images; with one label each it is the share of the k that have "
+    "the query's. Other views of the query are no candidates where the run file names views: finding "
+    "them is what translation sensitivity measures. Larger is better.",
     Retrieval,
     _evaluate,
     _tables,

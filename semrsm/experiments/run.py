@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,19 @@ from semrsm.compute.options import read_toml
 from semrsm.compute.run import Progress, compute
 from semrsm.errors import SemrsmError
 from semrsm.experiments.experiment import Cell, Cells, Experiment, Network, RunFile, Table, checked
+from semrsm.experiments.page import make_page
 from semrsm.experiments.predictions import PREDICTIONS
 from semrsm.experiments.retrieval import RETRIEVAL
 from semrsm.experiments.translation_sensitivity import TRANSLATION_SENSITIVITY
 from semrsm.names import look_up
 from semrsm.plot import save_figure
+from semrsm.storage.tables import write_table
 from semrsm.storage.whole_files import write_aside
 
 EXPERIMENTS = {row.name: row for row in (TRANSLATION_SENSITIVITY, RETRIEVAL, PREDICTIONS)}
+
+
+PAGE = "reproduce.md"
 
 
 @dataclass(frozen=True)
@@ -32,13 +37,27 @@ class Outcome:
     files: list[Path]
 
 
+def run_file_of(name: str) -> Path:
+    """Return the run file of an experiment on the embedded example, or of one's own: `PATH.toml`.
+
+    Raises SemrsmError if there is no such experiment.
+
+    >>> run_file_of("retrieval").name, run_file_of("my.toml").name
+    ('retrieval.toml', 'my.toml')
+    """
+    if name.endswith(".toml"):
+        return Path(name)
+    row = look_up(EXPERIMENTS, name, "experiment")
+    return Path(str(files("semrsm.experiments").joinpath("run_files", f"{row.name}.toml")))
+
+
 def read_experiment(path: Path) -> tuple[Experiment, RunFile]:
     """Read the run file of an experiment: TOML whose key `experiment` names a row of EXPERIMENTS.
 
     Raises SemrsmError if it is missing, no TOML, or a key is unknown, missing or does not fit.
 
     Example:
-        >>> _, run_file = read_experiment(Path("configs/experiments/retrieval.toml"))  # doctest: +SKIP
+        >>> _, run_file = read_experiment(run_file_of("retrieval"))  # doctest: +SKIP
         >>> run_file.ks  # doctest: +SKIP
         (1, 3, 5)
     """
@@ -61,7 +80,8 @@ def run_experiments(
 
     First every run file is read and every RSM computed, one file `NETWORK.MATCHER.rsm.h5` for each
     network and matcher that any run file names. Then, for each experiment, its values are written in
-    long form to `EXPERIMENT.csv`, each table to a CSV and each picture to a PNG.
+    long form to `EXPERIMENT.csv`, each table to a CSV, each picture to a PNG and its run file to
+    `EXPERIMENT.toml`. At last `reproduce.md` holds all tables on one page.
 
     Args:
         run_files: See `read_experiment`.
@@ -78,7 +98,7 @@ def run_experiments(
     Source: Wald et al., NeurIPS 2024, arXiv:2410.23107.
 
     Example:
-        >>> files = [Path("configs/experiments/retrieval.toml")]
+        >>> files = [run_file_of("retrieval")]
         >>> for outcome in run_experiments(files, Path("out")):  # doctest: +SKIP
         ...     print(outcome.experiment, len(outcome.tables))
     """
@@ -101,8 +121,14 @@ def run_experiments(
             kernel=job.kernels,
             overwrite=True,
         )
-    for experiment, run_file in read:
-        yield _outcome(experiment, run_file, folder)
+    done = []
+    for (experiment, run_file), path in zip(read, run_files, strict=True):
+        copy = folder / f"{experiment.name}.toml"
+        write_aside(copy, path.read_bytes())
+        found = _outcome(experiment, run_file, folder)
+        done.append((experiment, run_file, found.tables))
+        yield dataclasses.replace(found, files=[*found.files, copy])
+    write_aside(folder / PAGE, make_page(done).encode())
 
 
 def rsm_path(folder: Path, network: str, matcher: str) -> Path:
@@ -142,13 +168,13 @@ def _outcome(experiment: Experiment, run_file: RunFile, folder: Path) -> Outcome
     columns = ("rsm", "layer", "matcher", "kernel", "metric", "value")
     rows = [tuple(record[column] for column in columns) for record in records]
     tables = experiment.tables(run_file, cells)
-    files = [
+    written = [
         _write(folder, table) for table in (Table(experiment.name, "", columns, rows), *tables)
     ]
     for name, figure in experiment.pictures(run_file, cells):
-        files.append(folder / f"{experiment.name}.{name}.png")
-        save_figure(figure, files[-1])
-    return Outcome(experiment.name, tables, files)
+        written.append(folder / f"{experiment.name}.{name}.png")
+        save_figure(figure, written[-1])
+    return Outcome(experiment.name, tables, written)
 
 
 def _evaluated(experiment: Experiment, run_file: RunFile, folder: Path) -> Cells:
@@ -164,8 +190,6 @@ def _evaluated(experiment: Experiment, run_file: RunFile, folder: Path) -> Cells
 
 
 def _write(folder: Path, table: Table) -> Path:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows((table.columns, *table.rows))
     out = folder / f"{table.name}.csv"
-    write_aside(out, text.getvalue().encode())
+    write_table(out, table.columns, table.rows)
     return out

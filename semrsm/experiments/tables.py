@@ -41,6 +41,7 @@ def by_kernel(
     cells: Cells,
     metric: str,
     places: list[Place],
+    larger_is_better: bool = True,
 ) -> Table:
     """Return a metric with a row for each place, and a column for each kernel and matcher.
 
@@ -52,7 +53,13 @@ def by_kernel(
         (*place, *(value_at(cells, place, matcher, kernel, metric) for kernel, matcher in columns))
         for place in places
     ]
-    return Table(name, title, ("model", "layer", *heads), rows)
+    first = {k: 2 + columns.index((k, run_file.matchers[0])) for k in run_file.kernels}
+    compared = tuple(
+        (first[kernel], column)
+        for column, (kernel, _) in enumerate(columns, start=2)
+        if column != first[kernel]
+    )
+    return Table(name, title, ("model", "layer", *heads), rows, compared, larger_is_better)
 
 
 def value_at(cells: Cells, place: Place, matcher: str, kernel: str, metric: str) -> float | None:

@@ -8,38 +8,38 @@
 
 from __future__ import annotations
 
-from math import inf, pi
+from math import pi
 
-from semrsm.measures import bures, cka, neighbours, rsa
-from semrsm.measures.measure import INVARIANCES, Direction, Invariance, Measure
-
-__all__ = ["INVARIANCES", "MEASURES", "Direction", "Invariance", "Measure"]
-
-EVERY_SHIFT: tuple[Invariance, ...] = ("scaling", "shift", "row-shift", "sample-permutation")
-OF_PAIRS: tuple[Invariance, ...] = ("scaling", "diagonal", "sample-permutation")
-OF_ORDER: tuple[Invariance, ...] = (*OF_PAIRS, "shift", "monotone")
-
-KORNBLITH = "Kornblith et al.: Similarity of neural network representations revisited. ICML 2019"
-SZEKELY = (
-    "Székely, Rizzo: Partial distance correlation with methods for dissimilarities."
-    " Annals of Statistics 42, 2014 (U-centring); Song et al.: Feature selection via dependence"
-    " maximization. JMLR 13, 2012 (HSIC_1)"
+from semrsm.measures import bures, ceiling, cka, rsa, weighted, weighted_cka, weighted_ranks
+from semrsm.measures.measure import (
+    EVERY_SHIFT,
+    INVARIANCES,
+    OF_ORDER,
+    OF_PAIRS,
+    Direction,
+    Invariance,
+    Measure,
+    Need,
 )
-KRIEGESKORTE = (
-    "Kriegeskorte, Mur, Bandettini: Representational similarity analysis."
-    " Frontiers in Systems Neuroscience 2, 2008"
+from semrsm.measures.neighbour_measures import of_neighbours
+from semrsm.measures.neighbours import K_NEAREST
+from semrsm.measures.references import (
+    DIEDRICHSEN,
+    KENDALL,
+    KORNBLITH,
+    KRIEGESKORTE,
+    NILI,
+    SCHUTT,
+    SZEKELY,
+    TANG,
+    WILLIAMS,
 )
-SCHUTT = "Schütt et al.: Statistical inference on representational geometries. eLife 12, 2023"
-NILI = "Nili et al.: A toolbox for representational similarity analysis. PLoS Comput Biol 10, 2014"
-KENDALL = "Kendall: The treatment of ties in ranking problems. Biometrika 33, 1945"
-DIEDRICHSEN = (
-    "Diedrichsen et al.: Comparing representational geometries using whitened"
-    " unbiased-distance-matrix similarity. Neurons, Behavior, Data analysis, and Theory 5, 2021"
-)
-HUH = "Huh et al.: The platonic representation hypothesis. ICML 2024"
-KLABUNDE = "Klabunde et al.: Similarity of neural network models: a survey. 2023"
-TANG = "Tang et al.: Similarity of neural networks with gradients. 2020"
-WILLIAMS = "Williams et al.: Generalized shape metrics on neural representations. NeurIPS 2021"
+
+__all__ = ["INVARIANCES", "MEASURES", "Direction", "Invariance", "Measure", "Need", "of_neighbours"]
+
+CENTRED = Need(resample=0)
+RANKS = Need(held=4, prepare=26, resample=52)
+PAIRS_OF_PAIRS = Need(compare=23, resample=52)  # of Kendall's tau, on ranks
 
 MEASURES: dict[str, Measure] = {
     measure.name: measure
@@ -54,9 +54,13 @@ MEASURES: dict[str, Measure] = {
             reference=KORNBLITH,
             doi="10.48550/arXiv.1905.00414",
             alias="cka-kernel=linear-hsic=gretton-score",
+            need=CENTRED,
             prepare=cka.prepare_cka,
             compare=cka.compare_centred,
-            resample=cka.resample_cka,
+            compare_many=cka.compare_centred_many,
+            ceiling=ceiling.of_centred,
+            resample=weighted_cka.cka_of,
+            permute=cka.permute_centred,
         ),
         Measure(
             name="cka-debiased",
@@ -69,9 +73,13 @@ MEASURES: dict[str, Measure] = {
             reference=SZEKELY,
             doi="10.1214/14-AOS1255",
             alias="cka-kernel=linear-hsic=song-score",
+            need=CENTRED,
             prepare=cka.prepare_debiased,
             compare=cka.compare_centred,
-            resample=cka.resample_debiased,
+            compare_many=cka.compare_centred_many,
+            ceiling=ceiling.of_centred,
+            resample=weighted_cka.debiased_of,
+            permute=cka.permute_centred,
         ),
         Measure(
             name="angular-cka",
@@ -83,9 +91,12 @@ MEASURES: dict[str, Measure] = {
             min_samples=2,
             reference=WILLIAMS,
             doi="10.48550/arXiv.2110.14739",
+            need=CENTRED,
             prepare=cka.prepare_cka,
             compare=cka.compare_angle,
-            resample=cka.resample_angle,
+            compare_many=cka.compare_angles,
+            resample=weighted_cka.angle_of,
+            permute=cka.permute_centred,
         ),
         Measure(
             name="rsa-pearson",
@@ -96,9 +107,13 @@ MEASURES: dict[str, Measure] = {
             min_samples=3,
             reference=KRIEGESKORTE,
             doi="10.3389/neuro.06.004.2008",
+            need=Need(held=4, prepare=13, resample=0),
+            of_pairs=True,
             prepare=rsa.prepare_pearson,
             compare=rsa.compare_vectors,
-            resample=rsa.resampler(rsa.centred_unit_vector, rsa.compare_vectors),
+            ceiling=ceiling.of_vectors,
+            resample=weighted.pearson_of,
+            permute=rsa.permute_vector,
         ),
         Measure(
             name="rsa-spearman",
@@ -110,9 +125,13 @@ MEASURES: dict[str, Measure] = {
             reference=KRIEGESKORTE,
             doi="10.3389/neuro.06.004.2008",
             alias="rsa-rdm=correlation-compare=spearman",
+            need=RANKS,
+            of_pairs=True,
             prepare=rsa.prepare_ranks,
             compare=rsa.compare_spearman,
-            resample=rsa.resampler(rsa.centred_ranks, rsa.compare_spearman),
+            ceiling=ceiling.of_ranks,
+            resample=weighted_ranks.spearman_of,
+            permute=rsa.permute_ranks,
         ),
         Measure(
             name="rsa-rho-a",
@@ -123,9 +142,13 @@ MEASURES: dict[str, Measure] = {
             min_samples=3,
             reference=SCHUTT,
             doi="10.7554/eLife.82566",
+            need=RANKS,
+            of_pairs=True,
             prepare=rsa.prepare_ranks,
             compare=rsa.compare_rho_a,
-            resample=rsa.resampler(rsa.centred_ranks, rsa.compare_rho_a),
+            ceiling=ceiling.of_ranks,
+            resample=weighted_ranks.rho_a_of,
+            permute=rsa.permute_ranks,
         ),
         Measure(
             name="rsa-kendall-tau-a",
@@ -136,9 +159,13 @@ MEASURES: dict[str, Measure] = {
             min_samples=3,
             reference=NILI,
             doi="10.1371/journal.pcbi.1003553",
+            need=RANKS | PAIRS_OF_PAIRS,
+            of_pairs=True,
             prepare=rsa.prepare_ranks,
             compare=rsa.compare_tau_a,
-            resample=rsa.resampler(rsa.centred_ranks, rsa.compare_tau_a),
+            ceiling=ceiling.of_ranks,
+            resample=weighted_ranks.tau_a_of,
+            permute=rsa.permute_ranks,
         ),
         Measure(
             name="rsa-kendall-tau-b",
@@ -149,9 +176,13 @@ MEASURES: dict[str, Measure] = {
             min_samples=3,
             reference=KENDALL,
             doi="10.1093/biomet/33.3.239",
+            need=RANKS | PAIRS_OF_PAIRS,
+            of_pairs=True,
             prepare=rsa.prepare_ranks,
             compare=rsa.compare_tau_b,
-            resample=rsa.resampler(rsa.centred_ranks, rsa.compare_tau_b),
+            ceiling=ceiling.of_ranks,
+            resample=weighted_ranks.tau_b_of,
+            permute=rsa.permute_ranks,
         ),
         Measure(
             name="cosine",
@@ -162,9 +193,13 @@ MEASURES: dict[str, Measure] = {
             min_samples=3,
             reference=DIEDRICHSEN,
             doi="10.51628/001c.27664",
+            need=Need(held=4, prepare=9, resample=0),
+            of_pairs=True,
             prepare=rsa.prepare_cosine,
             compare=rsa.compare_vectors,
-            resample=rsa.resampler(rsa.unit_vector, rsa.compare_vectors),
+            ceiling=ceiling.of_vectors,
+            resample=weighted.cosine_of,
+            permute=rsa.permute_vector,
         ),
         Measure(
             name="cosine-whitened",
@@ -176,9 +211,13 @@ MEASURES: dict[str, Measure] = {
             min_samples=2,
             reference=DIEDRICHSEN,
             doi="10.51628/001c.27664",
+            need=CENTRED,
             prepare=cka.prepare_cka,
             compare=cka.compare_centred,
-            resample=cka.resample_cka,
+            compare_many=cka.compare_centred_many,
+            ceiling=ceiling.of_centred,
+            resample=weighted_cka.cka_of,
+            permute=cka.permute_centred,
         ),
         Measure(
             name="corr-whitened",
@@ -190,51 +229,15 @@ MEASURES: dict[str, Measure] = {
             min_samples=3,
             reference=DIEDRICHSEN,
             doi="10.51628/001c.27664",
+            need=CENTRED,
             prepare=cka.prepare_corr_whitened,
             compare=cka.compare_centred,
-            resample=cka.resample_corr_whitened,
+            compare_many=cka.compare_centred_many,
+            ceiling=ceiling.of_centred,
+            resample=weighted_cka.corr_whitened_of,
+            permute=cka.permute_centred,
         ),
-        Measure(
-            name="mutual-knn",
-            summary="share of the 10 nearest neighbours that K and L have in common",
-            formula="mean over i of |N_K(i) ∩ N_L(i)| / 10, i itself excluded",
-            range=(0.0, 1.0),
-            invariances=OF_ORDER,
-            min_samples=neighbours.K_NEAREST + 2,
-            reference=HUH,
-            doi="10.48550/arXiv.2405.07987",
-            prepare=neighbours.prepare_neighbours,
-            compare=neighbours.compare_mutual,
-            resample=neighbours.resampler(neighbours.compare_mutual),
-        ),
-        Measure(
-            name="jaccard-knn",
-            summary="Jaccard similarity of the sets of 10 nearest neighbours in K and in L",
-            formula="mean over i of |N_K(i) ∩ N_L(i)| / |N_K(i) ∪ N_L(i)|, i itself excluded",
-            range=(0.0, 1.0),
-            invariances=OF_ORDER,
-            min_samples=neighbours.K_NEAREST + 2,
-            reference=KLABUNDE,
-            doi="10.48550/arXiv.2305.06329",
-            prepare=neighbours.prepare_neighbours,
-            compare=neighbours.compare_jaccard,
-            resample=neighbours.resampler(neighbours.compare_jaccard),
-        ),
-        Measure(
-            name="cknna",
-            summary="debiased alignment (HSIC_1) of the common 10 nearest neighbours only",
-            formula="HSIC_1(M∘K, M∘L) / √(HSIC_1(M_K∘K, M_K∘K) HSIC_1(M_L∘L, M_L∘L)),"
-            " M_K[i,j] = 1 if j is in N_K(i), M = M_K∘M_L",
-            range=(-inf, inf),
-            symmetric=False,
-            invariances=OF_PAIRS,
-            min_samples=neighbours.K_NEAREST + 2,
-            reference=HUH,
-            doi="10.48550/arXiv.2405.07987",
-            prepare=neighbours.prepare_neighbours,
-            compare=neighbours.compare_cknna,
-            resample=neighbours.resampler(neighbours.compare_cknna),
-        ),
+        *of_neighbours(K_NEAREST),
         Measure(
             name="nbs",
             summary="normalised Bures similarity of positive semidefinite RSMs, not centred",
@@ -244,9 +247,10 @@ MEASURES: dict[str, Measure] = {
             min_samples=2,
             reference=TANG,
             doi="10.48550/arXiv.2003.11498",
+            need=Need(held=8, prepare=48, compare=24, resample=64),
             prepare=bures.prepare_root,
             compare=bures.compare_roots,
-            resample=bures.resample_nbs,
+            permute=bures.permute_root,
         ),
     )
 }

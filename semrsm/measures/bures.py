@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.measures.matrices import (
     Floats,
     Integers,
     Matrix,
-    check_enough_distinct,
     check_rsm,
     check_same_size,
 )
@@ -49,15 +45,9 @@ def compare_roots(a: Floats, b: Floats) -> float:
     return float(np.clip(np.linalg.svd(a.T @ b, compute_uv=False).sum(), 0.0, 1.0))
 
 
-def resample_nbs(K: NDArray[Any], L: NDArray[Any], index: Integers) -> float:
-    """Return `nbs` over the samples of `index`, with repeats.
-
-    Pairs of own copies are kept: without them the matrix is not positive semidefinite, and a sample
-    that is drawn twice is, for this measure, a sample of twice the weight.
-    """
-    check_enough_distinct(len(np.unique(index)), 2)
-    at = np.ix_(index, index)
-    return compare_roots(prepare_root(K[at]), prepare_root(L[at]))
+def permute_root(root: Floats, order: Integers) -> Floats:
+    """Return the factor of an RSM with its samples in another order."""
+    return root[order]
 
 
 def _precision(matrix: Matrix) -> float:

@@ -6,25 +6,27 @@ terms, with a diagonal of its own, so that it is never stored: blocks of rows ar
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.measures.matrices import (
     Floats,
     Integers,
     Matrix,
-    check_enough_distinct,
-    check_rsm,
+    Permuted,
     check_same_size,
+    checked_blocks,
     power_of_two_above,
     row_blocks,
+    row_slices,
 )
 
 NOTHING_LEFT = 1e-12  # a centred norm below this part of the norm before is rounding
+DIGITS_LEFT = 1e-2  # of the squares before: where less is left, it is summed from what is left
 
 
 @dataclass(frozen=True)
@@ -106,37 +108,76 @@ def compare_centred(a: Centred, b: Centred) -> float:
     return float(np.clip(total / a.norm / b.norm, -1.0, 1.0))
 
 
+def compare_centred_many(
+    prepared: Sequence[Centred], pairs: Sequence[tuple[int, int]]
+) -> list[float]:
+    """Return the cosines of some pairs of centred matrices, reading each matrix once.
+
+    Blocks of the same rows of all of them are held at once, and multiplied as one matrix product.
+
+    Args:
+        prepared: Centred matrices of the same n.
+        pairs: Places in `prepared`.
+
+    >>> K = np.array([[1.0, 0.8, 0.1], [0.8, 1.0, 0.3], [0.1, 0.3, 1.0]])
+    >>> round(compare_centred_many([prepare_cka(K), prepare_cka(K**2)], [(0, 1)])[0], 4)
+    0.9889
+    """
+    n = len(prepared[0].row_term)
+    for other in prepared[1:]:
+        check_same_size(n, len(other.row_term))
+    left, right = (sorted({pair[side] for pair in pairs}) for side in (0, 1))
+    products = np.zeros((len(left), len(right)))
+    blocks = np.empty((len(prepared), 0))
+    for rows in row_slices(n, n):
+        if blocks.shape[1] != (rows.stop - rows.start) * n:  # the first rows, and the last
+            blocks = np.empty((len(prepared), (rows.stop - rows.start) * n))
+        for centred, place in zip(prepared, blocks, strict=True):
+            place[:] = centred.centre(rows, np.array(centred.matrix[rows], np.float64)).ravel()
+        products += _some(blocks, left) @ _some(blocks, right).T
+    at = {side: {i: k for k, i in enumerate(places)} for side, places in enumerate((left, right))}
+    norms = [centred.norm for centred in prepared]
+    cosines = (products[at[0][i], at[1][j]] / norms[i] / norms[j] for i, j in pairs)
+    return [float(np.clip(cosine, -1.0, 1.0)) for cosine in cosines]
+
+
+def _some(blocks: Floats, places: list[int]) -> Floats:
+    """Return some rows, without a copy where they stand side by side."""
+    first, last = places[0], places[-1]
+    return blocks[first : last + 1] if last - first + 1 == len(places) else blocks[places]
+
+
+def compare_angles(prepared: Sequence[Centred], pairs: Sequence[tuple[int, int]]) -> list[float]:
+    """Return arccos of what `compare_centred_many` returns, in radians."""
+    return [float(np.arccos(cosine)) for cosine in compare_centred_many(prepared, pairs)]
+
+
 def compare_angle(a: Centred, b: Centred) -> float:
     """Return arccos of the cosine of two centred matrices, in radians."""
     return float(np.arccos(compare_centred(a, b)))
 
 
-def resample_cka(K: NDArray[Any], L: NDArray[Any], index: Integers) -> float:
-    """Return `cka` over the samples of `index`; see `_resample`."""
-    return _resample(K, L, index, diagonal=True)
-
-
-def resample_debiased(K: NDArray[Any], L: NDArray[Any], index: Integers) -> float:
-    """Return `cka-debiased` over the samples of `index`; see `_resample`."""
-    return _resample(K, L, index, diagonal=False)
-
-
-def resample_angle(K: NDArray[Any], L: NDArray[Any], index: Integers) -> float:
-    """Return `angular-cka` over the samples of `index`; see `_resample`."""
-    return float(np.arccos(_resample(K, L, index, diagonal=True)))
-
-
-def resample_corr_whitened(K: NDArray[Any], L: NDArray[Any], index: Integers) -> float:
-    """Return `corr-whitened` over the samples of `index`; see `_resample`."""
-    return _resample(K, L, index, diagonal=True, without_identity=True)
+def permute_centred(centred: Centred, order: Integers) -> Centred:
+    """Return a centred matrix with its samples in another order; what was found of it stays."""
+    matrix = Permuted(centred.matrix, order)
+    return dataclasses.replace(
+        centred, matrix=matrix, row_term=centred.row_term[order], diagonal=centred.diagonal[order]
+    )
 
 
 def _sums(matrix: Matrix, at_least: int) -> _Sums:
-    scale = check_rsm(matrix, at_least)
     n = matrix.shape[0]
-    shift = float(np.asarray(matrix[0:1], dtype=np.float64)[0, 1]) / scale
+    scale, shift = 0.0, 0.0
     row_sums, diagonal, squares = np.zeros(n), np.zeros(n), 0.0
-    for rows, block in row_blocks(matrix):
+    for rows, block, largest in checked_blocks(matrix, at_least):
+        if rows.start == 0:
+            scale = power_of_two_above(largest)
+            shift = float(block[0, 1]) / scale
+        elif largest > scale:  # what is there was divided by too little; powers of two lose nothing
+            ratio = scale / power_of_two_above(largest)
+            scale, shift, squares = scale / ratio, shift * ratio, squares * ratio**2
+            row_sums *= ratio
+            diagonal *= ratio
         _shifted(block, scale, shift)
         own = np.arange(len(block)), np.arange(rows.start, rows.stop)
         diagonal[rows] = block[own]
@@ -161,9 +202,22 @@ def _centred(
     matrix: Matrix, sums: _Sums, row_term: Floats, diagonal: Floats, squares: float
 ) -> Centred:
     centred = Centred(matrix, sums.scale, sums.shift, row_term, diagonal, 1.0)
-    left = sum(_square(centred.centre(rows, block)) for rows, block in row_blocks(matrix))
+    left = _square_left(sums, row_term, diagonal)
+    if left < DIGITS_LEFT * squares:
+        left = sum(_square(centred.centre(rows, block)) for rows, block in row_blocks(matrix))
     check_left(left, squares)
     return Centred(matrix, sums.scale, sums.shift, row_term, diagonal, float(np.sqrt(left)))
+
+
+def _square_left(sums: _Sums, row_term: Floats, diagonal: Floats) -> float:
+    """The squares of a centred matrix from sums, without reading it: has digits where much is left.
+
+    That is Σ_{i≠j} (k_ij - t_i - t_j)² + Σ d_i², d the diagonal given.
+    """
+    n, total = len(row_term), float(row_term.sum())
+    of_terms = 2 * (n - 2) * _square(row_term) + 2 * total**2
+    of_both = 4 * float(np.vdot(sums.row_sums, row_term))
+    return sums.squares - of_both + of_terms + _square(diagonal)
 
 
 def check_left(left: float, squares: float) -> None:
@@ -177,61 +231,3 @@ def check_left(left: float, squares: float) -> None:
 
 def _square(values: Floats) -> float:
     return float(np.vdot(values, values))
-
-
-def _resample(
-    K: NDArray[Any],
-    L: NDArray[Any],
-    index: Integers,
-    *,
-    diagonal: bool,
-    without_identity: bool = False,
-) -> float:
-    """Cosine of the centred matrices of resampled samples, without pairs of own copies.
-
-    Centring leaves the residuals of the least-squares fit K_ab ~ t_a + t_b over the entries that
-    count. With a sample drawn c_i times, entry (i, j) counts c_i c_j times; the pairs of different
-    copies of one sample are dropped, and the diagonal counts c_i times (`diagonal`) or not at all.
-    Without repeats that is the measure itself.
-    """
-    samples, counts = np.unique(index, return_counts=True)
-    check_enough_distinct(len(samples), 3 if without_identity else 2 if diagonal else 4)
-    weights = np.outer(counts, counts).astype(np.float64)
-    np.fill_diagonal(weights, counts if diagonal else 0.0)
-    identity = _residual(np.eye(len(samples)), weights, counts) if without_identity else None
-    a, b = (_resampled_unit(matrix, samples, weights, counts, identity) for matrix in (K, L))
-    return float(np.clip(np.vdot(weights * a, b), -1.0, 1.0))
-
-
-def _resampled_unit(
-    matrix: NDArray[Any],
-    samples: Integers,
-    weights: Floats,
-    counts: Integers,
-    identity: Floats | None,
-) -> Floats:
-    values = matrix[np.ix_(samples, samples)].astype(np.float64)
-    values /= power_of_two_above(float(np.abs(values).max()))
-    values -= values[0, 1]
-    centred = _residual(values, weights, counts)
-    if identity is not None:
-        part = np.vdot(weights * identity, centred) / np.vdot(weights * identity, identity)
-        centred -= part * identity
-    left = float(np.vdot(weights * centred, centred))
-    check_left(left, float(np.vdot(weights * values, values)))
-    return centred / np.sqrt(left)
-
-
-def _residual(values: Floats, weights: Floats, counts: Integers) -> Floats:
-    """What the weighted least-squares fit values_ab ~ t_a + t_b leaves.
-
-    Its normal equations are (n - 2 c_a + 2 w_aa / c_a) t_a + sum_b c_b t_b = R_a, where R_a is the
-    weighted row sum over c_a.
-    """
-    own = counts.sum() - 2 * counts + 2 * np.diag(weights) / counts
-    if not own.all():
-        raise SemrsmError("half of the draws are one sample, which leaves nothing to centre")
-    row_sums = (weights * values).sum(axis=1) / counts
-    total = (counts * row_sums / own).sum() / (1 + (counts / own).sum())
-    term = (row_sums - total) / own
-    return values - term - term[:, None]

@@ -5,9 +5,7 @@ The tie rule: of samples that are equally similar to a sample, those of lower in
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +15,12 @@ from semrsm.measures.matrices import (
     Floats,
     Integers,
     Matrix,
-    check_enough_distinct,
-    check_rsm,
     check_same_size,
+    checked_blocks,
     power_of_two_above,
-    row_blocks,
 )
 
-K_NEAREST = 10
+K_NEAREST = 10  # unless asked for otherwise
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ class Neighbours:
     values: Floats
 
 
-def prepare_neighbours(matrix: Matrix, k: int = K_NEAREST) -> Neighbours:
+def prepare_neighbours(matrix: Matrix, k: int) -> Neighbours:
     """Find the k nearest neighbours of each sample, itself excluded, ties by lower index.
 
     Raises SemrsmError if there are fewer than k + 2 samples (all would be neighbours) or all pairs
@@ -55,22 +51,27 @@ def prepare_neighbours(matrix: Matrix, k: int = K_NEAREST) -> Neighbours:
            [0.1875],
            [0.125 ]]))
     """
-    scale = check_rsm(matrix, at_least=k + 2)
-    found, low, high = [], np.inf, -np.inf
-    for rows, block in row_blocks(matrix):
+    if 2 <= matrix.shape[0] < k + 2:
+        raise SemrsmError(
+            f"wanted at least {k + 2} samples, got {matrix.shape[0]}, for {k} nearest neighbours;"
+            " use more samples or fewer neighbours"
+        )
+    found, low, high, scale = [], np.inf, -np.inf, 1.0
+    for rows, block, largest in checked_blocks(matrix, at_least=k + 2):
         own = np.arange(len(block)), np.arange(rows.start, rows.stop)
-        block /= scale
         block[own] = np.inf
         low = min(low, float(block.min()))
         block[own] = -np.inf
         high = max(high, float(block.max()))
         found.append(_nearest(block, k))
+        scale = power_of_two_above(largest)
     if low == high:
         raise SemrsmError(
             "the RSM is constant off the diagonal, so no sample has nearest neighbours;"
             " choose samples that differ"
         )
-    return Neighbours(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+    index, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return Neighbours(index, values / scale)
 
 
 def compare_mutual(a: Neighbours, b: Neighbours) -> float:
@@ -98,27 +99,16 @@ def compare_cknna(a: Neighbours, b: Neighbours) -> float:
     return _masked_hsic(a, b) / float(np.sqrt(squares[0]) * np.sqrt(squares[1]))
 
 
-def resampler(
-    compare: Callable[[Neighbours, Neighbours], float],
-) -> Callable[[NDArray[Any], NDArray[Any], Integers], float]:
-    """Make the function that measures two RSMs over the samples of an index, with repeats.
-
-    A sample's own copies are no neighbours of it, just as it is none itself.
-    """
-
-    def resample(K: NDArray[Any], L: NDArray[Any], index: Integers) -> float:
-        return compare(_resampled(K, index), _resampled(L, index))
-
-    return resample
-
-
-def _resampled(matrix: NDArray[Any], index: Integers, k: int = K_NEAREST) -> Neighbours:
-    _, counts = np.unique(index, return_counts=True)
-    check_enough_distinct(len(index) - int(counts.max()), k)
-    values = matrix[np.ix_(index, index)].astype(np.float64)
-    values /= power_of_two_above(float(np.abs(values).max()))
-    values[index[:, None] == index] = -np.inf
-    return Neighbours(*_nearest(values, k))
+def permute_neighbours(found: Neighbours, order: Integers) -> Neighbours:
+    """Return the neighbours of the samples in another order."""
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    index = place[found.index[order]]
+    ascending = np.argsort(index, axis=1)
+    return Neighbours(
+        np.take_along_axis(index, ascending, axis=1),
+        np.take_along_axis(found.values[order], ascending, axis=1),
+    )
 
 
 def _nearest(similar: Floats, k: int) -> tuple[NDArray[np.int64], Floats]:

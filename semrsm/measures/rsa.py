@@ -5,9 +5,9 @@ The diagonal is never read: with it, unrelated RSMs seem alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,6 @@ from semrsm.measures.matrices import (
     Floats,
     Integers,
     Matrix,
-    check_enough_distinct,
-    check_rsm,
     check_same_size,
     power_of_two_above,
     upper_triangle,
@@ -27,6 +25,7 @@ from semrsm.measures.matrices import (
 CHUNK = 2**20  # pairs that are multiplied at once
 
 PairValues = NDArray[np.floating[Any]]
+Pairs = TypeVar("Pairs", bound=NDArray[Any])
 
 
 @dataclass(frozen=True)
@@ -46,20 +45,17 @@ class Ranks:
 
 def prepare_cosine(matrix: Matrix) -> Floats:
     """Return the pairs i < j of an RSM as a unit vector, (m,). Raises SemrsmError if all are 0."""
-    check_rsm(matrix, at_least=3)
-    return unit_vector(upper_triangle(matrix))
+    return unit_vector(upper_triangle(matrix, at_least=3))
 
 
 def prepare_pearson(matrix: Matrix) -> Floats:
     """Return the centred pairs i < j as a unit vector, (m,). Raises SemrsmError if all are equal."""
-    check_rsm(matrix, at_least=3)
-    return centred_unit_vector(upper_triangle(matrix))
+    return centred_unit_vector(upper_triangle(matrix, at_least=3))
 
 
 def prepare_ranks(matrix: Matrix) -> Ranks:
     """Rank the pairs i < j of an RSM. Raises SemrsmError if all are equal."""
-    check_rsm(matrix, at_least=3)
-    return centred_ranks(upper_triangle(matrix))
+    return centred_ranks(upper_triangle(matrix, at_least=3))
 
 
 def unit_vector(values: PairValues) -> Floats:
@@ -147,30 +143,28 @@ def compare_tau_a(x: Ranks, y: Ranks) -> float:
     return compare_tau_b(x, y) * float(untied)
 
 
-def resampler(
-    prepare: Callable[[PairValues], Any], compare: Callable[[Any, Any], float]
-) -> Callable[[NDArray[Any], NDArray[Any], Integers], float]:
-    """Make the function that measures two RSMs over the samples of an index, with repeats.
+def permute_vector(values: Pairs, order: Integers) -> Pairs:
+    """Return the pairs i < j (m,) of the samples in another order, float or integer.
 
-    Pairs of two copies of one sample are left out: they say nothing about different samples.
-
-    Args:
-        prepare: What makes the values of the pairs ready, such as `centred_ranks`.
-        compare: What compares two prepared RSMs.
+    >>> permute_vector(np.array([0.1, 0.2, 0.3]), np.array([0, 2, 1])).tolist()
+    [0.2, 0.1, 0.3]
     """
+    n, permuted, at = len(order), np.empty_like(values), 0
+    step = max(1, CHUNK // n)
+    for start in range(0, n, step):
+        rows = order[start : start + step, None]
+        low, high = np.minimum(rows, order), np.maximum(rows, order)
+        places = low * (2 * n - low - 1) // 2 + high - low - 1
+        later = np.arange(n) > np.arange(start, start + len(rows))[:, None]
+        found = values[places[later]]
+        permuted[at : at + len(found)] = found
+        at += len(found)
+    return permuted
 
-    def resample(K: NDArray[Any], L: NDArray[Any], index: Integers) -> float:
-        check_enough_distinct(len(np.unique(index)), 3)
-        i, j = np.triu_indices(len(index), 1)
-        different = index[i] != index[j]
-        rows, columns = index[i[different]], index[j[different]]
-        return compare(prepare(_float(K[rows, columns])), prepare(_float(L[rows, columns])))
 
-    return resample
-
-
-def _float(values: NDArray[Any]) -> PairValues:
-    return values if values.dtype in (np.float32, np.float64) else values.astype(np.float64)
+def permute_ranks(ranks: Ranks, order: Integers) -> Ranks:
+    """Return the ranks of the pairs of the samples in another order."""
+    return dataclasses.replace(ranks, values=permute_vector(ranks.values, order))
 
 
 def _ascending(values: PairValues) -> tuple[Integers, NDArray[Any]]:

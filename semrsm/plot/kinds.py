@@ -14,8 +14,10 @@ from semrsm.errors import SemrsmError
 from semrsm.machine import require_memory
 from semrsm.names import look_up
 from semrsm.plot.figures.canvas import cell_side
-from semrsm.plot.figures.curves import draw_comparison, draw_curves
-from semrsm.plot.figures.embedding import draw_dendrogram, draw_embedding
+from semrsm.plot.figures.comparison import draw_comparison
+from semrsm.plot.figures.curves import draw_curves
+from semrsm.plot.figures.dendrogram import draw_dendrogram
+from semrsm.plot.figures.embedding import draw_embedding
 from semrsm.plot.figures.geometry import ORDERS, order_samples, top_k
 from semrsm.plot.figures.heatmaps import Panel, draw_heatmaps
 from semrsm.plot.figures.retrieved import Retrieved, draw_retrieved
@@ -34,10 +36,9 @@ from semrsm.plot.reduced import WORKING, reduce_rsm
 from semrsm.plot.request import (
     PlotInputs,
     PlotOptions,
-    kind_of,
     names_of,
-    quantity_of,
     read_inputs,
+    sides_of,
 )
 from semrsm.rsms import Rsm
 
@@ -52,20 +53,31 @@ def _heatmap(inputs: PlotInputs) -> Figure:
     if not rsms[0].symmetric:
         if inputs.options.order or inputs.labels is not None:
             raise SemrsmError("a rectangular RSM has no order and no labels; leave them out")
-        return draw_heatmaps(_panels(inputs, None), inputs.title)
+        return draw_heatmaps(
+            _panels(inputs, None),
+            inputs.title,
+            samples=rsms[0].samples,
+            sides=sides_of(rsms),
+            limits=inputs.limits,
+        )
     by = inputs.options.order or ("given" if inputs.labels is None else "label")
-    order = _order(inputs, by)
-    ordered_by = {"label": "label", "given": "", "cluster": "clustering"}[by]
-    if by == "cluster" and len(rsms) > 1:
-        ordered_by += f" of {names_of(rsms)[-1]}"
+    order = None if by == "given" else _order(inputs, by)
     return draw_heatmaps(
         _panels(inputs, order),
         inputs.title,
         order=order,
-        ordered_by=ordered_by,
+        ordered_by=_ordered_by(by, rsms),
         labels=inputs.labels,
         samples=rsms[0].samples,
+        limits=inputs.limits,
     )
+
+
+def _ordered_by(by: str, rsms: Sequence[Rsm]) -> str:
+    """Say what the samples are ordered by; nothing where they stand as in the file."""
+    last = names_of(rsms).titles[-1].replace("\n", ", ")
+    clustering = "clustering" + (f" of {last}" if len(rsms) > 1 else "")
+    return {"label": "label", "given": "", "cluster": clustering}[by]
 
 
 def _order(inputs: PlotInputs, by: str) -> NDArray[np.intp]:
@@ -82,15 +94,14 @@ def _order(inputs: PlotInputs, by: str) -> NDArray[np.intp]:
 
 def _panels(inputs: PlotInputs, order: NDArray[np.intp] | None) -> list[Panel]:
     """Return the RSMs as panels: as they are, or large ones read by blocks and reduced to means."""
-    if cell_side(inputs.rsms[0].shape) == 1:
+    count = len(inputs.rsms)
+    if cell_side(inputs.rsms[0].shape, count) == 1:
         return inputs.panels
-    names = names_of(inputs.rsms)
     panels = []
-    for rsm, name in zip(inputs.rsms, names, strict=True):
-        zero_counts = rsm.kernel == "linear"
+    for index, rsm in enumerate(inputs.rsms):
         left = inputs.memory - heatmap_bytes(inputs.rsms) + rsm.row_need(WORKING)
-        values, scale = reduce_rsm(rsm, order, zero_counts, left)
-        panels.append(Panel(values, name, quantity_of(rsm), zero_counts, rsm.shape, scale))
+        values, spread = reduce_rsm(rsm, order, left, count)
+        panels.append(inputs.panel(index, values, whole=rsm.shape, spread=spread))
     return panels
 
 
@@ -109,19 +120,24 @@ def _side_by_side(inputs: PlotInputs) -> Figure:
     left, right = inputs.panels
     if inputs.views is not None and inputs.options.order is None:
         order = order_by_views(inputs.views, inputs.labels)
+        ordered_by = "view, then by label" if inputs.labels is not None else "view"
     else:
         by = inputs.options.order or ("given" if inputs.labels is None else "label")
         order = order_samples(right.values, by, inputs.labels)
-    one_layer = rsms[0].layer == rsms[1].layer and rsms[0].matcher != rsms[1].matcher
-    names = (kind_of(rsms[0]), kind_of(rsms[1])) if one_layer else (left.title, right.title)
+        ordered_by = _ordered_by(by, rsms)
+    as_given = np.array_equal(order, np.arange(len(order)))
     return draw_side_by_side(
         left.values,
         right.values,
-        inputs.title or (rsms[0].layer or "" if one_layer else ""),
+        inputs.title,
         inputs.views,
-        order=None if np.array_equal(order, np.arange(len(order))) else order,
+        order=None if as_given else order,
+        ordered_by="" if as_given else ordered_by,
+        labels=inputs.labels,
+        samples=rsms[0].samples,
         kernel=rsms[0].kernel,
-        names=names,
+        names=(left.title, right.title),
+        limits=inputs.limits,
     )
 
 
@@ -135,7 +151,7 @@ def _dendrogram(inputs: PlotInputs) -> Figure:
 
 
 def _compare(inputs: PlotInputs) -> Figure:
-    return draw_comparison(inputs.records, inputs.title)
+    return draw_comparison(inputs.records, inputs.title, inputs.limits)
 
 
 def _curves(inputs: PlotInputs) -> Figure:
@@ -158,7 +174,7 @@ def _retrieved(inputs: PlotInputs) -> Figure:
     for query in options.queries:
         if not 0 <= query < n:
             raise SemrsmError(f"there is no sample {query} among 0 to {n - 1}; change --queries")
-        for rsm, name in zip(inputs.rsms, names_of(inputs.rsms), strict=True):
+        for rsm, name in zip(inputs.rsms, inputs.names.titles, strict=True):
             similarities = rsm.rows(slice(query, query + 1))[0]
             found = top_k(similarities, query, k)
             rows.append(Retrieved(name.replace(", ", "\n"), query, found, similarities[found]))
@@ -193,13 +209,14 @@ class Plot:
 
 
 OF_RSMS = ("kernel", "layers", "title", "labels", "by_position")
+COLOURS = ("vmin", "vmax")
 
 PLOTS: Mapping[str, Plot] = {
     "heatmap": Plot(
         "heatmap",
         "the RSMs as heat maps, one or a grid",
         "rsms",
-        (*OF_RSMS, "order"),
+        (*OF_RSMS, "order", *COLOURS, "own_scales"),
         _heatmap,
         heatmap_bytes,
         "draw fewer layers",
@@ -209,7 +226,7 @@ PLOTS: Mapping[str, Plot] = {
         "side-by-side",
         "two RSMs on one colour scale, with the histograms of their similarities",
         "rsms",
-        (*OF_RSMS, "order", "views"),
+        (*OF_RSMS, "order", "views", *COLOURS),
         _side_by_side,
         whole_bytes(SIDE_BY_SIDE_BYTES),
     ),
@@ -230,7 +247,11 @@ PLOTS: Mapping[str, Plot] = {
         whole_bytes(CLUSTER_BYTES),
     ),
     "compare": Plot(
-        "compare", "a table of semrsm compare as heat maps", "tables", ("title",), _compare
+        "compare",
+        "a table of semrsm compare as heat maps",
+        "tables",
+        ("title", *COLOURS),
+        _compare,
     ),
     "curves": Plot("curves", "values of a table over the layers", "tables", ("title",), _curves),
     "retrieved": Plot(
@@ -304,5 +325,4 @@ def _flag(name: str) -> str:
     >>> _flag("layers")
     'layer'
     """
-    flags = {"layers": "layer", "by_position": "by-position", "k": "neighbours"}
-    return flags.get(name, name)
+    return {"layers": "layer", "k": "neighbours"}.get(name, name.replace("_", "-"))

@@ -19,7 +19,7 @@ SIDE_BY_SIDE_BYTES = 76  # for each entry, of both
 
 def heatmap_bytes(rsms: Sequence[Rsm]) -> int:
     """Return what heat maps of some RSMs take: of large ones the cells, beside the rows read at once."""
-    side = cell_side(rsms[0].shape)
+    side = cell_side(rsms[0].shape, len(rsms))
     cells = math.prod(-(-size // side) for size in rsms[0].shape)
     reading = 0 if side == 1 else SPREAD_BYTES + max(rsm.row_need(WORKING) for rsm in rsms)
     return FIXED_BYTES + (HEATMAP_BYTES + READ_BYTES * len(rsms)) * cells + reading

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.engine.selection import quantiles
-from semrsm.plot.figures.canvas import Scale, cell_side, colour_scale
+from semrsm.plot.figures.canvas import cell_side
 from semrsm.rsms import Rsm
 
 WORKING = 64  # bytes for each entry of a block, at most
@@ -20,26 +20,26 @@ Order = NDArray[np.integer] | None
 
 
 def reduce_rsm(
-    rsm: Rsm, order: Order, zero_counts: bool, memory: int
-) -> tuple[NDArray[np.float64], Scale]:
-    """Return the means of an RSM over square cells of its samples in an order, and a colour scale.
+    rsm: Rsm, order: Order, memory: int, panels: int = 1
+) -> tuple[NDArray[np.float64], NDArray[np.floating]]:
+    """Return the means of an RSM over square cells of its samples in an order, and some of its entries.
 
     The cells are those of `canvas.block_means` of the whole, reordered RSM, as many as are drawn; the
-    scale spans the entries themselves, of which it reads evenly spread ones.
+    entries, (k,), are evenly spread ones off the diagonal, from which a colour scale is found.
 
     Args:
         rsm: Any RSM.
         order: (n,) the samples of its rows and columns as they are drawn; None as they are.
-        zero_counts: Zero means something, see `colour_scale`.
         memory: Bytes for the blocks, at least `rsm.row_need(WORKING)`.
+        panels: How many RSMs are drawn together.
     """
-    side = cell_side(rsm.shape)
+    side = cell_side(rsm.shape, panels)
     n, m = rsm.shape
     place = np.arange(n) if order is None else np.argsort(order)
     starts = [np.arange(0, size, side) for size in (n, m)]
     sums = np.zeros((len(starts[0]), len(starts[1])))
     spread, seen = [], 0
-    step = _step(n * m, m)
+    step = _step(n * m, m, SPREAD // panels)
     for first, block in rsm.blocks(memory, WORKING):
         rows = np.arange(first, first + len(block))
         columns = block if order is None else block[:, order]
@@ -55,17 +55,16 @@ def reduce_rsm(
         np.diff(first, append=size).astype(np.float64)
         for first, size in zip(starts, (n, m), strict=True)
     ]
-    entries = np.concatenate(spread)[None, :]
-    return sums / np.outer(*sizes), colour_scale([entries], zero_counts, diagonal=True)
+    return sums / np.outer(*sizes), np.concatenate(spread)
 
 
-def _step(entries: int, columns: int) -> int:
+def _step(entries: int, columns: int, wanted: int = SPREAD) -> int:
     """Return how far apart the entries are that are spread evenly, over all columns alike.
 
     >>> _step(1 << 24, 1 << 12)
     17
     """
-    step = 1 + entries // SPREAD
+    step = 1 + entries // max(1, wanted)
     while math.gcd(step, columns) > 1:
         step += 1
     return step

@@ -168,8 +168,8 @@ def _pictures(inputs: PlotInputs) -> Iterable[Picture]:
         "heatmap",
         inputs,
         "Heat maps",
-        f"Each RSM with a colour scale of its own; samples {ordered}. The scale leaves out the diagonal and"
-        " the outermost 0.5 % of the entries at either end.",
+        f"RSMs of one kernel on one colour scale, of the linear kernel those of one layer; samples {ordered}."
+        " The scale leaves out the diagonal and the outermost 0.5 % of the entries at either end.",
     )
     if not all(rsm.symmetric for rsm in inputs.rsms):
         return
@@ -188,7 +188,7 @@ def _pictures(inputs: PlotInputs) -> Iterable[Picture]:
         "mds",
         inputs,
         "Multidimensional scaling",
-        "Classical scaling of each RSM. Percentages: share of the squared centred RSM.",
+        "Classical scaling of each RSM. Percentages: share of the sum of squares of the centred RSM.",
     )
     yield _drawn(
         "dendrogram",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,16 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.machine import default_memory
-from semrsm.plot.figures.curves import file_name
 from semrsm.plot.figures.heatmaps import Panel
+from semrsm.plot.figures.records import file_name, matching
+from semrsm.plot.figures.scales import Limits
+from semrsm.plot.figures.short_names import shorten_all
 from semrsm.plot.inputs import read_column
 from semrsm.rsms import Rsm, open_rsms
 from semrsm.same_samples import check_same_samples
+from semrsm.storage.rsm_file import is_rsm_file, open_rsm
 
-RSM_KINDS: Mapping[str | None, str] = {"identity": "spatio-semantic", "optimal": "semantic"}
+ROWS_AND_COLUMNS = ("row sample", "column sample")  # of a rectangular RSM, where no file says more
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,9 @@ class PlotOptions:
         k: How many images to retrieve for each; None is 5.
         title: Above the figure.
         by_position: Row i of all RSMs and tables is of sample i, whatever ids and records say.
+        vmin: Value of the first colour; None is found from the values.
+        vmax: Value of the last colour; None is found from the values.
+        own_scales: Each heat map has a colour scale of its own.
     """
 
     kernel: str | None = None
@@ -48,6 +55,9 @@ class PlotOptions:
     k: int | None = None
     title: str | None = None
     by_position: bool | None = None
+    vmin: float | None = None
+    vmax: float | None = None
+    own_scales: bool | None = None
 
     def given(self) -> list[str]:
         """Return the names of the options that say something."""
@@ -77,40 +87,101 @@ class PlotInputs:
     notes: tuple[str, ...] = ()
 
     @property
+    def limits(self) -> Limits:
+        """Return the ends of the colour scale that were asked for."""
+        return self.options.vmin, self.options.vmax
+
+    @cached_property
+    def names(self) -> Names:
+        """Return what the RSMs are called."""
+        return names_of(self.rsms)
+
+    @property
     def title(self) -> str:
-        """Return the title asked for, or none."""
-        return self.options.title or ""
+        """Return the title of the figure: the one asked for, and what all RSMs have in common."""
+        common = self.names.common if self.rsms else ""
+        return "\n".join(filter(None, (self.options.title, common)))
 
     @cached_property
     def panels(self) -> list[Panel]:
         """Return the RSMs as panels, read whole."""
-        return [
-            Panel(rsm.values(), name, quantity_of(rsm), rsm.kernel == "linear")
-            for rsm, name in zip(self.rsms, names_of(self.rsms), strict=True)
-        ]
+        return [self.panel(index, rsm.values()) for index, rsm in enumerate(self.rsms)]
+
+    def panel(self, index: int, values: NDArray[np.floating], **means: Any) -> Panel:
+        """Return one of the RSMs as a panel, or its means.
+
+        Values of one kernel are compared. Those of the linear kernel have the size of the activations,
+        so of these only the ones of one layer are.
+        """
+        rsm = self.rsms[index]
+        unbounded = rsm.kernel in ("linear", None)
+        compared = f"{rsm.kernel} {rsm.layer if unbounded else ''}"
+        if self.options.own_scales:
+            compared = str(index)
+        quantity = f"{rsm.kernel} similarity" if rsm.kernel else "similarity"
+        title = self.names.titles[index]
+        return Panel(values, title, quantity, rsm.kernel == "linear", compared, **means)
 
 
-def names_of(rsms: Sequence[Rsm]) -> list[str]:
-    """Return what each RSM is called: layer and matching, and the file where those do not suffice."""
-    short = [
-        ", ".join([r.layer or file_name(r.path), *([kind_of(r)] if r.matcher else [])])
-        for r in rsms
-    ]
-    if len(set(short)) == len(short):
-        return short
-    return [f"{file_name(rsm.path)}: {name}" for rsm, name in zip(rsms, short, strict=True)]
+@dataclass(frozen=True)
+class Names:
+    """What some RSMs are called: file, layer, matcher and kernel, each said once.
+
+    Attributes:
+        common: What all of several RSMs have in common, for the title of their figure.
+        titles: The rest, for each: the layer in the first line, all else in the second.
+    """
+
+    common: str
+    titles: list[str]
+
+
+def names_of(rsms: Sequence[Rsm]) -> Names:
+    """Return what RSMs are called; files are named where nothing else tells two of them apart.
+
+    A single RSM has its layer, matcher and kernel in its own title.
+    """
+    parts = [[rsm.layer or file_name(rsm.path), *_made_by(rsm)] for rsm in rsms]
+    if len({tuple(part) for part in parts}) < len(parts):
+        files = [file_name(rsm.path) for rsm in rsms]
+        parts = [[f"{file}: {part[0]}", *part[1:]] for file, part in zip(files, parts, strict=True)]
+    same = [len(values) == 1 and len(rsms) > 1 for values in map(set, zip(*parts, strict=True))]
+    if all(same):
+        same[0] = False
+    common = ", ".join(part for part, of_all in zip(parts[0], same, strict=True) if of_all and part)
+    titles = []
+    for part in parts:
+        first, *rest = (p for p, of_all in zip(part, same, strict=True) if p and not of_all)
+        titles.append("\n".join(filter(None, (first, ", ".join(rest)))))
+    return Names(common, titles)
+
+
+def _made_by(rsm: Rsm) -> tuple[str, str]:
+    """Return matcher and kernel of an RSM in words; nothing of a plain matrix."""
+    return kind_of(rsm), f"{rsm.kernel} kernel" if rsm.kernel else ""
 
 
 def kind_of(rsm: Rsm) -> str:
-    """Return "semantic", "spatio-semantic", or the name of another matcher with "matching"."""
-    return RSM_KINDS.get(rsm.matcher, f"{rsm.matcher} matching") if rsm.matcher else "similarity"
+    """Return what an RSM was matched by: "semantic (optimal)", "greedy matcher"; nothing of a matrix."""
+    return matching(rsm.matcher) if rsm.matcher else ""
 
 
-def quantity_of(rsm: Rsm) -> str:
-    """Return what the entries of an RSM are: kernel and matcher."""
-    if rsm.kernel is None:
-        return "similarity"
-    return f"{rsm.kernel} similarity, {rsm.matcher} matching"
+def sides_of(rsms: Sequence[Rsm]) -> tuple[str, str]:
+    """Return what the rows and the columns of rectangular RSMs are: samples of which activation files."""
+    sides = {_sides_of(path) for path in {rsm.path for rsm in rsms}}
+    return sides.pop() if len(sides) == 1 else ROWS_AND_COLUMNS
+
+
+def _sides_of(path: Path) -> tuple[str, str]:
+    if not is_rsm_file(path):
+        return ROWS_AND_COLUMNS
+    with open_rsm(path) as file:
+        used = [file.metadata.get(name) for name in ("activations", "against")]
+    names = [Path(str(u["path"])).name if isinstance(u, dict) and "path" in u else "" for u in used]
+    if not all(names) or names[0] == names[1]:
+        return ROWS_AND_COLUMNS
+    rows, columns = shorten_all(names, 32)
+    return f"sample of {rows}", f"sample of {columns}"
 
 
 def read_inputs(

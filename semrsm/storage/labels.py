@@ -115,6 +115,18 @@ def read_views(address: str | Path, *, by_position: bool = False) -> Labels:
     return views
 
 
+def views_beside(address: str | Path) -> str | None:
+    """Return the address of the array `views` in the file of some labels; None where it holds none.
+
+    Raises SemrsmError if the file is missing or damaged.
+    """
+    path, _ = address_of(address)
+    if is_text_table(path):
+        return None
+    with open_activations(path) as file:
+        return f"{path}::views" if "views" in file.arrays else None
+
+
 def read_scores(address: str | Path, *, by_position: bool = False) -> Scores:
     """Read logits or probabilities, (n, classes), from an array or a text table of numbers.
 

@@ -6,7 +6,8 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from semrsm.errors import SemrsmError
 from semrsm.sample_numbers import spans
 from semrsm.storage.damage import DAMAGE, remedy_of
+
+T = TypeVar("T")
 
 MOST_GAPS = 3  # of the gaps of a layer, in one sentence
 
@@ -65,6 +68,7 @@ class Layer:
         loaded_whole: Reading any part loads all of it (a compressed .npz member).
         rows: Gives the samples of a slice as stored; `take` checks them.
         find_gaps: Gives the samples of which the file has no values, by their first one.
+        find_sources: Gives the other files that its values lie in.
         refuse_written: Raises OSError if the file was written to since it was opened.
     """
 
@@ -76,6 +80,7 @@ class Layer:
     bfloat16: bool = False
     loaded_whole: bool = False
     find_gaps: Callable[[], Sequence[Gap]] = tuple
+    find_sources: Callable[[], Sequence[Path]] = tuple
     refuse_written: Callable[[], None] = lambda: None
 
     @property
@@ -94,8 +99,19 @@ class Layer:
 
         Raises SemrsmError if that cannot be told.
         """
+        return self._looked_at(self.find_gaps)
+
+    @functools.cached_property
+    def sources(self) -> Sequence[Path]:
+        """The other files that its values lie in: parts of a virtual dataset, external files.
+
+        Raises SemrsmError if that cannot be told.
+        """
+        return self._looked_at(self.find_sources)
+
+    def _looked_at(self, find: Callable[[], Sequence[T]]) -> Sequence[T]:
         try:
-            return self.find_gaps()
+            return find()
         except DAMAGE as error:
             raise SemrsmError(
                 f"its parts cannot be looked at ({error}): {remedy_of(error)}"

@@ -6,7 +6,7 @@ from semrsm.errors import SemrsmError
 
 # What a layer's own group holds: below another layer these names mean something else.
 MEMBERS = {
-    *("matched", "upper_bound", "rsm"),
+    *("matched", "upper_bound", "value_sum", "rsm"),
     *("squared_norm", "row_squared_norm", "column_squared_norm"),
 }
 

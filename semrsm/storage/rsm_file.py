@@ -165,6 +165,11 @@ class RsmFile:
         rows, columns = NORMS[self._open(layer)[0].storage_mode]
         return matrices[rows][:], matrices[columns][:]
 
+    def value_sums(self, layer: str) -> NDArray[np.float64] | None:
+        """Return the sum of the values of each sample, (n,) float64; None in files of before."""
+        stored = self.matrices(layer).get("value_sum")
+        return None if stored is None else stored[:]
+
     def _open(self, layer: str) -> tuple[LayerInfo, dict[str, h5py.Dataset]]:
         """Return what is said of a layer and its datasets, checked once."""
         if layer not in self._opened:
@@ -230,6 +235,8 @@ def open_rsm(path: Path, stamp: Stamp | None = None) -> RsmFile:
     """
     if not path.exists():
         raise SemrsmError(f"{path} does not exist; check the path")
+    if path.is_dir():
+        raise SemrsmError(f"{path} is a folder; name an RSM file in it")
     refuse_irregular(path)
     try:
         file = h5py.File(path, "r")

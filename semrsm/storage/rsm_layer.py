@@ -136,6 +136,8 @@ def layer_of(
         datasets["upper_bound"] = numbers(group, "upper_bound", shape, double)
     for path, length in zip(NORMS[mode], shape, strict=True):
         datasets[path] = numbers(group, path, (length,), double)
+    if has(group, "value_sum"):
+        datasets["value_sum"] = numbers(group, "value_sum", (n,), double)
     sigmas = {}
     for kernel in member(group, "rsm", h5py.Group) if has(group, "rsm") else ():
         path = f"rsm/{kernel}"

@@ -39,7 +39,13 @@ NORMS = {  # storage mode -> the squared norms of rows and columns
     "symmetric": ("squared_norm", "squared_norm"),
     "rectangular": ("row_squared_norm", "column_squared_norm"),
 }
-MEMBERS = ("matched", "upper_bound", *sorted({*sum(NORMS.values(), ())}), "rsm")  # of a layer
+MEMBERS = (
+    "matched",
+    "upper_bound",
+    "value_sum",
+    *sorted({*sum(NORMS.values(), ())}),
+    "rsm",
+)  # of a layer
 
 H = TypeVar("H", h5py.Group, h5py.Dataset)
 

@@ -93,6 +93,11 @@ class LayerWriter:
             self._create(path, norms.shape, "float64")
             self._write(path, 0, norms)
 
+    def write_value_sums(self, sums: NDArray[np.float64]) -> None:
+        """Store the sum of the values of each map of a symmetric RSM, (n,)."""
+        self._create("value_sum", sums.shape, "float64")
+        self._write("value_sum", 0, sums)
+
     def write_matched(self, row: int, block: NDArray[np.float64]) -> None:
         """Store the matched inner products of the rows from `row` on."""
         self._write("matched", row, block)

@@ -168,8 +168,18 @@ class RunFolder:
             return None
 
     def remove_tile(self, layer: str, place: Place) -> None:
-        """Remove a tile, one that is damaged."""
-        self.tile_path(layer, place).unlink(missing_ok=True)
+        """Remove a tile, one that is damaged.
+
+        Raises SemrsmError if it cannot be removed, as a folder that stands in its place.
+        """
+        path = self.tile_path(layer, place)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise SemrsmError(
+                f"{path} is no tile and cannot be removed ({error.strerror}); remove it, and give the"
+                " command again"
+            ) from error
 
     def holds_tiles(self) -> bool:
         """Say whether any tile is there."""

@@ -36,6 +36,7 @@ NEAR_NAMES = (
     ),
     *("index", "stimulus", "stimuli", "uid", "uids"),
 )
+LONGEST_TEXT = 1 << 16  # bytes; a few compressed ones of a file may be as large as memory
 TEXT_BYTES = 500  # that an id or a label takes in memory, about
 
 
@@ -98,6 +99,11 @@ def texts_of(values: NDArray[Any]) -> list[str]:
 def whole(file: ActivationFile, array: Layer) -> NDArray[Any]:
     """Return a small array, whole, unless it and the texts made of it take too much memory."""
     address = f"{file.path}::{array.name}"
+    if array.dtype.kind in "SU" and array.dtype.itemsize > LONGEST_TEXT:
+        raise SemrsmError(
+            f"{address} holds texts of {array.dtype.itemsize} bytes each, and at most {LONGEST_TEXT} are"
+            " read; save shorter ones"
+        )
     n_bytes = array.n_bytes + TEXT_BYTES * math.prod(array.shape)
     refuse_more_than_memory(address, n_bytes, "save fewer or shorter ones")
     try:

@@ -10,7 +10,7 @@ import shutil
 import stat
 import time
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -60,6 +60,20 @@ def check_output(out: Path, overwrite: bool) -> None:
         raise SemrsmError(f"the folder {folder} does not exist; make it first or choose another -o")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise SemrsmError(f"the folder {folder} is not writable; choose another -o")
+
+
+def refuse_inputs(out: Path, inputs: Iterable[Path]) -> None:
+    """Refuse an output that is one of the files it is made from, also by another name or a link.
+
+    Raises SemrsmError naming both.
+    """
+    for path in inputs:
+        with contextlib.suppress(OSError, ValueError):  # one of them is missing: another error
+            if out.samefile(path):
+                same = "" if out == path else f" (as {path})"
+                raise SemrsmError(
+                    f"{out} is an input of this command{same}; choose another name for what it writes"
+                )
 
 
 def check_name(path: Path) -> None:

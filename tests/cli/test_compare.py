@@ -231,8 +231,6 @@ def test_too_few_samples_for_the_estimator(tmp_path: Path, rng: np.random.Genera
         (["--align"], "holds no sample ids"),
         (["--memory", "lots"], "memory must be a size"),
         (["--memory", "50MiB"], "--memory grants 50 MiB"),
-        (["--minibatch", "5", "--memory", "50MiB"], "--memory grants 50 MiB"),
-        (["--minibatch", "5", "--measure", "cka"], "--minibatch estimates cka-debiased"),
     ],
 )
 def test_wrong_options_get_one_sentence(args: list[str], says: str, a: Path, b: Path) -> None:

@@ -68,6 +68,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         short=views[:9],
         views=views,
         unique=np.arange(10),
+        same=np.zeros(10, int),
         logits=rng.standard_normal((5, 3))[views],
         nan_logits=np.full((10, 3), np.nan),
         sums=np.full((10, 3), 0.4),
@@ -97,7 +98,7 @@ def test_retrieval_has_a_row_for_each_file_layer_and_kernel(folder: Path) -> Non
         ("a", "layer2", "optimal", "rbf"),
     ]
     assert list(rows[-1])[4:] == [
-        *("f1@2", "precision@2", "recall@2", "map", "mrr", "r-precision", "queries", "excluded")
+        *("f1@2", "recall@2", "map", "mrr", "r-precision", "queries", "excluded")
     ]
     assert all(0 < float(row["map"]) <= 1 for row in rows)
 
@@ -115,12 +116,13 @@ def test_json_is_the_table_in_long_form(folder: Path) -> None:
         else:
             assert float(cell) == pytest.approx(record["value"], rel=1e-9)
             assert set(record) == {"rsm", "layer", "matcher", "kernel", "metric", "value"}
-    assert "no f1@10, precision@10, recall@10: k = 10 with 9 candidates" in result.stderr
+    assert "no f1@10, recall@10: k = 10 with 9 candidates" in result.stderr
 
 
 def test_values_of_each_query_are_written(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "queries.csv"
-    args = ("retrieval", folder / "a.rsm.h5", "--labels", f"{folder}/known.npz::labels", "-o", out)
+    args = ("retrieval", folder / "a.rsm.h5", "--labels", f"{folder}/known.npz::labels")
+    args = (*args, "--details", out)
     rows = table(*args)
     with out.open(newline="") as stream:
         queries = list(csv.DictReader(stream))
@@ -132,12 +134,55 @@ def test_values_of_each_query_are_written(folder: Path, tmp_path: Path) -> None:
     assert table(*args, "--overwrite") == rows
 
 
+@pytest.mark.parametrize(
+    ("kind", "known"),
+    [
+        ("retrieval", ("--labels", "known.npz::labels", "--views", "known.npz::views")),
+        ("predictions", ("--logits", "known.npz::logits", "--bootstrap", "9")),
+        ("views", ("--views", "known.npz::views")),
+    ],
+)
+def test_the_table_that_is_printed_is_written(
+    kind: str, known: tuple[str, ...], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    out = tmp_path / "table.csv"
+    args = (kind, "a.rsm.h5", "b.rsm.h5", *known, "-o", out)
+    printed = table(*args)
+    with out.open(newline="") as stream:
+        written = list(csv.DictReader(stream))
+    assert [list(row) for row in written] == [list(row) for row in printed]
+    for row, cells in zip(written, printed, strict=True):
+        names = list(row)
+        assert [row[name] for name in names[:4]] == [cells[name] for name in names[:4]]
+        found = [float(row[name] or "nan") for name in names[4:]]
+        expected = [float(cells[name] or "nan") for name in names[4:]]
+        assert found == pytest.approx(expected, rel=1e-9, nan_ok=True)
+    assert "exists; replace it with --overwrite" in sentence(*args)
+    assert table(*args, "--overwrite") == printed
+    assert run(*args, "--overwrite", "--details", out).exit_code == 2
+
+
+def test_views_of_a_query_are_left_out_and_it_is_said(folder: Path) -> None:
+    args = ("retrieval", folder / "a.rsm.h5", "--labels", f"{folder}/known.npz::views", "--at", 1)
+    other = ("retrieval", folder / "a.rsm.h5", "--labels", f"{folder}/known.npz::labels")
+    views = ("--views", f"{folder}/known.npz::views")
+    assert "none of 10 queries shares a label with a candidate" in sentence(*args, *views)
+    result = run(*other, *views)
+    assert f"views of a query, by {folder}/known.npz::views, are no candidates" in result.stderr
+    assert {row["excluded-views"] for row in table(*other, *views)} == {"10"}
+    kept = run(*other, *views, "--include-views")
+    assert kept.stdout == run(*other).stdout
+    assert "views" not in kept.stderr
+    assert f"leave them out with --views {folder}/known.npz::views" in run(*other).stderr
+
+
 def test_a_rectangular_file_is_queries_by_gallery(folder: Path) -> None:
     np.save(folder / "four.npy", np.arange(4) // 2)
     args = ("retrieval", folder / "rect.rsm.h5", "--labels", folder / "four.npy", "--at", 1)
     [row] = table(*args, "--gallery-labels", f"{folder}/known.npz::views")
     # Every query stands in the gallery too, and nothing is more alike than itself.
-    assert row["precision@1"] == row["mrr"] == "1"
+    assert row["f1@1"] == row["mrr"] == "1"
     assert "is rectangular (4 x 10), queries x gallery; give the labels of its columns" in sentence(
         *args
     )
@@ -156,7 +201,7 @@ def test_predictions_with_intervals(folder: Path) -> None:
 def test_views_of_a_plain_matrix(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "pairs.csv"
     [row] = table(
-        *("views", folder / "plain.npy", "--views", f"{folder}/known.npz::views", "-o", out)
+        *("views", folder / "plain.npy", "--views", f"{folder}/known.npz::views", "--details", out)
     )
     assert row["layer"] == row["matcher"] == row["kernel"] == ""
     with out.open(newline="") as stream:
@@ -173,7 +218,12 @@ def test_bad_input_gets_one_sentence(folder: Path) -> None:
         ("retrieval", a, "--labels", f"{known}::short"): "has 9 rows and",
         ("retrieval", a, "--labels", f"{known}::label"): "did you mean 'labels'?",
         ("retrieval", a, "--labels", folder / "no.csv"): "check the path",
-        ("retrieval", a, "--labels", f"{known}::unique"): "none of 10 queries shares a label",
+        (
+            "retrieval",
+            a,
+            "--labels",
+            f"{known}::unique",
+        ): "none of 10 queries shares a label with a candidate",
         ("retrieval", a, "--labels", folder / "other.csv"): "lacks the sample 'img0.png'",
         ("retrieval", folder / "no.h5", "--labels", f"{known}::labels"): "does not exist",
         ("retrieval", f"{a}::layer3", "--labels", f"{known}::labels"): "did you mean 'layer",
@@ -184,6 +234,14 @@ def test_bad_input_gets_one_sentence(folder: Path) -> None:
             *("retrieval", a, "--labels", f"{known}::labels"),
             *("--gallery-labels", f"{known}::labels"),
         ): "leave --gallery-labels out",
+        (
+            *("retrieval", folder / "rect.rsm.h5", "--labels", f"{known}::labels"),
+            *("--gallery-labels", f"{known}::labels", "--views", f"{known}::views"),
+        ): "leave --views out",
+        (
+            *("retrieval", a, "--labels", f"{known}::labels"),
+            *("--views", f"{known}::same"),
+        ): "nothing to retrieve; all its samples are views of one thing",
         ("predictions", a, "--logits", f"{known}::nan_logits"): "logits that are not finite",
         ("predictions", a, "--probabilities", f"{known}::sums"): "do not sum to 1 but to 1.2",
         ("predictions", a, "--probabilities", f"{known}::logits"): "probabilities below 0",

@@ -8,7 +8,9 @@ from typer.testing import CliRunner
 
 import semrsm
 from semrsm.cli import app
-from semrsm.plot.kinds import PLOTS
+from semrsm.plot.kinds import PLOTS, draw_plot
+from semrsm.plot.request import PlotOptions
+from tests.helpers import write_rsm
 
 MAGIC = {".png": b"\x89PNG\r\n", ".pdf": b"%PDF-", ".svg": b"<?xml"}
 N = 8
@@ -90,13 +92,85 @@ def test_the_text_of_an_svg_says_layer_kernel_matcher_and_labels(folder, tmp_pat
     out = tmp_path / "a.svg"
     run(folder, f"@optimal.rsm.h5::l1 -o {out} -k rbf --labels @dump.h5")
     for text in (
-        "l1, semantic",
-        "rbf similarity, optimal matching",
+        ">l1<",
+        "semantic (optimal), rbf kernel",
+        "rbf similarity",
         "ordered by label",
         "cat",
         "dog",
     ):
         assert text in out.read_text()
+
+
+def svg(folder: Path, out: Path, arguments: str) -> str:
+    code, said = run(folder, f"{arguments} -o {out} --overwrite")
+    assert code == 0, said
+    return out.read_text()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "@optimal.rsm.h5 -k rbf",
+        "@optimal.rsm.h5 -k rbf -l l2",
+        "@optimal.rsm.h5 -k rbf --kind mds",
+        "@optimal.rsm.h5 -k rbf --kind dendrogram --title top",
+        "@identity.rsm.h5 @optimal.rsm.h5 -k rbf",
+        "@identity.rsm.h5 @optimal.rsm.h5 -k rbf -l l1 --kind side-by-side",
+        "@optimal.rsm.h5 -k rbf -l l1 --kind retrieved --images @dump.h5 --queries 1 --k 2",
+    ],
+)
+def test_every_title_names_kernel_and_matcher(folder, tmp_path, arguments):
+    text = svg(folder, tmp_path / "o.svg", arguments)
+    assert "rbf kernel" in text
+    assert "semantic (optimal)" in text
+    assert ("spatio-semantic (identity)" in text) == ("@identity" in arguments)
+
+
+def drawn(folder: Path, *addresses: str, **options) -> list:
+    return draw_plot("heatmap", [str(folder / a) for a in addresses], PlotOptions(**options)).axes
+
+
+def test_heat_maps_of_one_kernel_share_their_colours_unless_asked_not_to(folder):
+    def ends(count: int, **options) -> list[tuple[float, float]]:
+        axes = drawn(folder, "identity.rsm.h5", "optimal.rsm.h5", **options)
+        return [a.images[0].get_clim() for a in axes[:count]]
+
+    assert len(set(ends(4, kernel="cosine"))) == 1
+    assert len(set(ends(4, kernel="cosine", own_scales=True))) == 4
+    first, second, third, fourth = ends(4, kernel="linear")  # l1, l2 of either file
+    assert (first, second) == (third, fourth)
+    assert first != second
+    assert set(ends(4, kernel="linear", vmin=-1.0, vmax=2.0)) == {(-1, 2)}
+
+
+def test_limits_are_options_of_the_command(folder, tmp_path):
+    plain = svg(folder, tmp_path / "o.svg", "@optimal.rsm.h5")
+    assert plain != svg(folder, tmp_path / "o.svg", "@optimal.rsm.h5 --vmin -0.5 --vmax 0.5")
+    assert plain != svg(folder, tmp_path / "o.svg", "@optimal.rsm.h5 --own-scales")
+    code, said = run(folder, f"@optimal.rsm.h5 -o {tmp_path}/p.png --vmin 1 --vmax 0")
+    assert code == 1
+    assert "from 1 to 0 holds nothing" in said
+    code, said = run(folder, f"@optimal.rsm.h5 -o {tmp_path}/p.png --kind mds --vmin 1")
+    assert "--vmin is not for mds but for: heatmap, side-by-side, compare" in said
+
+
+def test_a_rectangular_map_names_the_files_of_both_axes(folder, tmp_path):
+    with h5py.File(tmp_path / "few.h5", "w") as file:
+        file["l1"] = np.random.default_rng(3).normal(size=(3, 3, 2, 2)).astype(np.float32)
+    out = tmp_path / "r.rsm.h5"
+    semrsm.compute(tmp_path / "few.h5", out, layer="l1", against=folder / "dump.h5")
+    axes = drawn(tmp_path, "r.rsm.h5")[0]
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("sample of few.h5", "sample of dump.h5")
+    axes = drawn(folder, "matrix.npy")[0]
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("row sample", "column sample")
+
+
+def test_many_layers_are_drawn_without_a_warning(tmp_path, rng):
+    x = rng.normal(size=(20, 4))
+    layers = {f"vit.encoder.layer.{i}.attention.output.dense": x @ x.T for i in range(49)}
+    rsm = write_rsm(tmp_path / "many.rsm.h5", layers, kernels=("cosine",))
+    assert run(tmp_path, f"{rsm} -o {tmp_path}/o.png") == (0, f"wrote {tmp_path}/o.png\n")
 
 
 def test_csv_and_json_tables_make_the_same_picture(folder, tmp_path):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -209,3 +210,26 @@ def test_warnings_of_libraries_are_lines(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert done.stderr.decode().replace("\n", "").isprintable()
     assert b"canvas.py" not in done.stderr
+
+
+def test_names_that_are_no_utf8_are_written_escaped(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    x = rng.normal(size=(6, 5))
+    name = os.fsdecode(b"r\xff.rsm.h5")
+    write_rsm(tmp_path / "r", {"layer": x @ x.T}).rename(name)
+    write_h5(tmp_path / "a.h5", views=np.arange(6) // 2)
+    succeed("compare", name, name, "-o", "c.csv")
+    succeed("evaluate", "views", name, "--views", "a.h5::views", "-o", "e.csv")
+    succeed("report", name, "-o", "r.html", "--title", name)
+    for written in ("c.csv", "e.csv", "r.html"):
+        assert r"r\udcff.rsm.h5" in (tmp_path / written).read_text(encoding="utf-8")
+
+
+def test_info_names_an_array_whose_name_is_no_utf8(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file[b"la\xffyer"] = np.zeros((3, 2))
+    assert r"la\udcffyer" in succeed("info", tmp_path / "a.h5").stdout
+    message = fail("compute", tmp_path / "a.h5", "-o", tmp_path / "o.rsm.h5")
+    assert r"the layer 'la\udcffyer' cannot be stored, as its name is not UTF-8" in message

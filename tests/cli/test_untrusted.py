@@ -62,10 +62,13 @@ def commands(dump: object, other: object, rsm: object, labels: object) -> list[l
         ["evaluate", "predictions", rsm, "--logits", f"{labels}::logits"],
         ["evaluate", "views", rsm, "--views", f"{labels}::labels"],
         ["plot", rsm, "-o", "OUT.png", "--labels", f"{labels}::labels"],
+        ["report", rsm, "-o", "OUT.html", "--labels", f"{labels}::labels"],
+        ["pair", dump, 0, 1, "-l", "layer", "--matching", "OUT.npy"],
+        ["methods", "--on", f"{dump}::layer", "--pairs", 2, "-m", "identity", "-o", "OUT.csv"],
     ]
 
 
-@pytest.mark.parametrize("which", range(8))
+@pytest.mark.parametrize("which", range(11))
 def test_each_command_reads_its_files_in_a_child_first(
     which: int, dump: Path, rsm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,7 +79,7 @@ def test_each_command_reads_its_files_in_a_child_first(
         path.unlink()
     hostile = tmp_path / f"{HOSTILE}.h5"
     hostile.write_bytes(other.read_bytes())
-    place = [0, 1, 0, 1, 3, 3, 3, 3][which]
+    place = [0, 1, 0, 1, 3, 3, 3, 3, 3, 0, 0][which]
     files: list[object] = [dump, other, rsm, dump]
     files[place] = hostile
     message = fail(*commands(*files)[which], "--untrusted")

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from semrsm.compare import ComparisonTable, Inference, compare
 from semrsm.compare.plan import ComparisonPlan, plan_comparison
-from semrsm.compare.samples import as_compared
+from semrsm.compare.samples import ComparedRsm, as_compared
 from semrsm.errors import SemrsmError
 from semrsm.measures import MEASURES, Measure, matrices
 from semrsm.measures.inference import bootstrap, permutation_test
-from semrsm.measures.minibatch import aligned_batches, minibatch_cka
 from semrsm.rsms import Rsm, open_rsms
 from tests.helpers import write_rsm
+from tests.measures.slow_measures import SLOW
 
 GIB = 2**30
 
@@ -247,24 +247,6 @@ def test_constant_rsms_are_left_empty_with_the_reason(
         compare([a, f"{b}::layer3"])
 
 
-def test_minibatches_estimate_what_the_sums_over_batches_give(
-    tmp_path: Path, rng: np.random.Generator
-) -> None:
-    K, L = gram(rng, 23), gram(rng, 23)
-    files = [save(tmp_path / "K.npy", K), save(tmp_path / "L.npy", L)]
-    [record] = compare(files, minibatch=6).records()
-    assert record["measure"] == "cka-debiased@6"
-    assert record["value"] == minibatch_cka(aligned_batches(K, L, 6))
-    [whole] = compare(files, minibatch=23).records()
-    assert whole["value"] == pytest.approx(MEASURES["cka-debiased"](K, L))
-    table = values(compare([*files, save(tmp_path / "M.npy", gram(rng, 23))], minibatch=6))
-    assert len(table) == 9
-    with pytest.raises(SemrsmError, match="not cka: only its sums"):
-        compare(files, minibatch=6, measures=["cka-debiased", "cka"])
-    with pytest.raises(SemrsmError, match="no intervals"):
-        compare(files, minibatch=6, inference=Inference(n_resamples=9))
-
-
 class Counting:
     """A measure's `prepare` that counts how often each RSM is prepared, and reads as that one does."""
 
@@ -319,16 +301,82 @@ def test_the_plan_holds_less_where_less_memory_is_granted() -> None:
     n = 4000
     rsms = as_compared([rsm_in_memory(np.zeros((n, n), np.float32), None)] * 6)
     prepare = MEASURES["rsa-spearman"].prepare
-    roomy = plan_comparison(rsms, [prepare], memory=8 * GIB)
-    tight = plan_comparison(rsms, [prepare], memory=GIB)
+    spearman, cka = ({MEASURES[name].prepare: [MEASURES[name]]} for name in ("rsa-spearman", "cka"))
+    roomy = plan_comparison(rsms, spearman, memory=8 * GIB)
+    tight = plan_comparison(rsms, spearman, memory=GIB)
     assert roomy.loaded
     assert not tight.loaded
     assert roomy.rows[prepare] > tight.rows[prepare] >= 1
     with pytest.raises(
-        SemrsmError, match=r"4000 samples like this needs 602 MiB and --memory grants"
+        SemrsmError, match=r"4000 samples like this needs 586 MiB and --memory grants"
     ):
-        plan_comparison(rsms, [prepare], memory=GIB // 2)
+        plan_comparison(rsms, spearman, memory=GIB // 2)
     with pytest.raises(SemrsmError, match="--memory"):
-        plan_comparison(rsms, [prepare], resample=True, memory=GIB * 7 // 8)
-    plan_comparison(rsms, [prepare], memory=GIB * 7 // 8)
-    plan_comparison(rsms, [MEASURES["cka"].prepare], memory=GIB // 4)
+        plan_comparison(rsms, spearman, resample=True, memory=GIB * 7 // 8)
+    plan_comparison(rsms, spearman, memory=GIB * 7 // 8)
+    plan_comparison(rsms, cka, memory=GIB // 4)
+
+
+def test_as_many_neighbours_count_as_are_asked_for(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    K, L = gram(rng, 23), gram(rng, 23)
+    files = [save(tmp_path / "K.npy", K), save(tmp_path / "L.npy", L)]
+    names = ["mutual-knn", "jaccard-knn", "cknna", "cka"]
+    records = compare(files, measures=names, neighbours=4).records()
+    expected = [SLOW[name](K, L, 4) for name in names[:3]] + [SLOW["cka"](K, L)]
+    assert [r["value"] for r in records] == pytest.approx(expected, abs=1e-9)
+    assert [r["neighbours"] for r in records] == [4, 4, 4, None]
+    assert "neighbours" not in compare(files, measures=names).records()[0]
+    with pytest.raises(SemrsmError, match=r"at least 24 samples, got 23, for 22 nearest"):
+        compare(files, measures=["mutual-knn"], neighbours=22)
+    with pytest.raises(SemrsmError, match="neighbours must be at least 1"):
+        compare(files, measures=["mutual-knn"], neighbours=0)
+    with pytest.raises(SemrsmError, match="--neighbours is for mutual-knn, jaccard-knn, cknna"):
+        compare(files, neighbours=3)
+
+
+@pytest.mark.parametrize(("at_once", "most"), [(99, 2), (4, 5), (2, 8)])
+def test_a_table_of_the_cka_family_reads_each_rsm_once_beside_preparing_it(
+    at_once: int,
+    most: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rng: np.random.Generator,
+) -> None:
+    rsms = [gram(rng) for _ in range(7)]
+    files = [save(tmp_path / f"{k}.npy", rsm) for k, rsm in enumerate(rsms)]
+    names = ["cka", "cosine-whitened"]
+    plan = ComparisonPlan(False, {MEASURES["cka"].prepare: 2}, at_once)
+    monkeypatch.setattr("semrsm.compare.pairs.plan_comparison", lambda *_, **__: plan)
+    read: dict[str, int] = {}
+
+    def counted(self: ComparedRsm, rows: slice) -> np.ndarray:
+        block = self.read(rows)
+        read[self.name] = read.get(self.name, 0) + len(block)
+        return block
+
+    monkeypatch.setattr(ComparedRsm, "__getitem__", counted)
+    records = compare(files, measures=names).records()
+    assert len(records) == 2 * 49
+    for record in records:
+        K, L = (rsms[int(Path(record[side]).stem)] for side in "ab")
+        assert record["value"] == pytest.approx(MEASURES[record["measure"]](K, L), abs=1e-12)
+    assert len(read) == 7
+    assert max(read.values()) <= most * len(rsms[0])
+
+
+@pytest.mark.parametrize("name", [m.name for m in MEASURES.values() if m.compare_many])
+def test_many_at_once_are_what_they_are_one_by_one(
+    name: str, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    measure, n = MEASURES[name], 17
+    monkeypatch.setattr(matrices, "BLOCK_BYTES", 8 * n * 5)
+    rsms = [gram(rng, n) * scale for scale in (1e-200, 1.0, 1e150, 3.0)]
+    prepared = [measure.prepare(rsm) for rsm in rsms]
+    pairs = [(0, 1), (3, 0), (2, 2), (1, 3)]
+    assert measure.compare_many is not None
+    values = measure.compare_many(prepared, pairs)
+    expected = [measure.compare(prepared[i], prepared[j]) for i, j in pairs]
+    # An angle near 0 has half the digits of its cosine.
+    assert values == pytest.approx(expected, abs=1e-6 if measure.range[0] == 0 else 1e-12)

@@ -173,7 +173,7 @@ def test_a_pair_whose_file_changes_between_its_samples(name: str, tmp_path: Path
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_matchers_that_are_tried_on_a_file_that_changes(name: str, tmp_path: Path) -> None:
-    path, read_block = tmp_path / name, trial._read
+    path, read_block = tmp_path / name, trial.read
     WRITERS[name](path, X)
     blocks: list[object] = []
 
@@ -184,7 +184,7 @@ def test_matchers_that_are_tried_on_a_file_that_changes(name: str, tmp_path: Pat
         return read_block(*args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trial, "_read", changed)
+        patch.setattr(trial, "read", changed)
         args = ("-m", "identity", "--pairs", 20)
         message = fail("methods", "--on", path, *args)
     assert f"{path}::a: samples " in message

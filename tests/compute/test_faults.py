@@ -274,6 +274,16 @@ def finish_but_for_the_folder(source: Path, out: Path) -> None:
     shutil.copytree(saved, run_folder_of(out))
 
 
+def test_a_folder_in_the_place_of_a_tile_is_told(source: Path, out: Path) -> None:
+    victim = kept_run(source, out)[4]
+    victim.unlink()
+    (victim / "keep").mkdir(parents=True)
+    done = run("compute", source, "-o", out, *OPTIONS)
+    assert done.exit_code == 1
+    assert f"semrsm: {victim} is no tile and cannot be removed (Is a directory)" in done.stderr
+    assert (victim / "keep").exists()
+
+
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "empty"])
 def test_a_damaged_tile_is_named_and_computed_again(
     damage: str, source: Path, out: Path, undisturbed: Arrays

@@ -11,7 +11,7 @@ import semrsm
 from semrsm.errors import SemrsmError
 from semrsm.rsms import open_rsms
 from semrsm.storage.rsm_file import open_rsm
-from tests.helpers import brute_force, fail, succeed, vectors, write_h5
+from tests.helpers import brute_force, fail, succeed, vectors, write_h5, write_rsm
 
 
 def computed(array: np.ndarray, folder: Path, *args: object) -> tuple[Path, str]:
@@ -115,6 +115,26 @@ def test_rbf_that_float64_cannot_tell_is_counted(tmp_path: Path, rng: np.random.
     unsure = semrsm.read_rsm(out, kernel="rbf")[1]["parameters"]["unsure"]
     assert unsure > 0
     assert f"layer: the rbf of {unsure} pairs may be off by more than 0.001" in said
+
+
+def test_rbf_that_is_finished_later_is_counted_too(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    maps = alike(1e-7, rng, np.float64)
+    out, _ = computed(maps, tmp_path, "-k", "rbf", "--sigma", 1e-7)
+    unsure = semrsm.read_rsm(out, kernel="rbf")[1]["parameters"]["unsure"]
+    note = f"the rbf of {unsure} pairs may be off by more than 0.001"
+    with pytest.warns(UserWarning, match=f"layer: {note}"):
+        semrsm.read_rsm(out, kernel="rbf", sigma=1e-7)
+    with pytest.warns(UserWarning, match=note):
+        semrsm.rsm(maps, kernel="rbf", sigma=1e-7)
+    semrsm.read_rsm(out, kernel="rbf", sigma=1.0)  # all is sure: no warning
+
+
+def test_a_file_of_before_alike_pairs_were_matched_again_is_not_trusted(tmp_path: Path) -> None:
+    m = np.full((3, 3), 1.0 - 1e-7) + 1e-7 * np.eye(3)
+    with pytest.warns(UserWarning, match="the rbf of 3 pairs may be off"):
+        semrsm.read_rsm(write_rsm(tmp_path / "o.rsm.h5", {"layer": m}), kernel="rbf")
 
 
 @pytest.mark.parametrize("matcher", ["optimal", "greedy", "topk-greedy", "sinkhorn", "coarse"])

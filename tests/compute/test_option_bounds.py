@@ -14,10 +14,12 @@ from semrsm.errors import SemrsmError
     ("text", "says"),
     [
         ("kernel = " + "[" * 100_000, "is nested too deeply"),
+        ("a." * 50_000 + "b = 1", "is nested too deeply"),  # took ten gigabytes
+        ("[" + "'a' . " * 5_000 + '"b"]', "is nested too deeply"),
         ("layer = " + "{a=" * 100_000, "is nested too deeply"),
         ("topk = " + "9" * 5000, "is no TOML"),
         ("# " + "x" * LONGEST_RUN_FILE, f"has more than {LONGEST_RUN_FILE} bytes"),
-        ("a." * 5000 + "b = 1", "no option 'a'"),
+        ("a." * 50 + "b = 1", "no option 'a'"),
         ("topk = 1000000001", "topk must be at most 1000000000, got 1000000001"),
         ("device = 'cuda:99999999999999999999'", "device must be auto, cpu, cuda or cuda:N"),
     ],

@@ -5,17 +5,26 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from semrsm import SemrsmError
-from semrsm.compute.trial import Trial, as_csv, blocks_of_pairs, try_matchers
+from semrsm.compute import trial_runs
+from semrsm.compute.run import compute
+from semrsm.compute.trial import Trial, as_csv, try_matchers
+from semrsm.compute.trial_pairs import band_of, chunks_of_pairs
 from semrsm.data import digits_path
+from semrsm.engine import pairs
+from semrsm.engine.blocks import Block
 from semrsm.engine.matchers import MATCHERS
+from semrsm.engine.pairs import Work
 from tests.helpers import scipy_matched, vectors, write_h5
 
 
@@ -58,9 +67,8 @@ def test_maps_that_are_alike_are_tried_like_others(tmp_path: Path, maps: np.ndar
 def test_the_numbers_are_those_of_the_pairs_that_were_drawn(dump: Path, maps: np.ndarray) -> None:
     x = vectors(maps)
     ratios, gaps = [], []
-    for samples, size in blocks_of_pairs(9, 12, 20, seed=5):
-        k = len(samples) // 2
-        for i, j in [(i, j) for i in samples[:k] for j in samples[k:]][:size]:
+    for chunk in chunks_of_pairs(9, 20, 2, seed=5):  # two pairs: 36 in all make 16 chunks of a run
+        for i, j in [(i, j) for i in chunk.rows for j in chunk.columns][: chunk.size]:
             best, same = scipy_matched(x[i], x[j]), (x[i] * x[j]).sum()
             ratios.append(same / best)
             gaps.append((best - same) / math.sqrt((x[i] ** 2).sum() * (x[j] ** 2).sum()))
@@ -100,8 +108,7 @@ def test_times_belong_together(dump: Path) -> None:
 
 def test_a_matcher_stops_when_its_time_is_up(dump: Path) -> None:
     trials = try_matchers(dump, layer=["grid"], matcher=["identity"], pairs=64, seconds=1e-9)
-    [block, *_] = blocks_of_pairs(9, 12, 64, seed=0)
-    assert trials[0].pairs == block[1] < 64
+    assert 1 <= trials[0].pairs < 64
     assert trials[0].reason == "stopped after 1e-09 s"
 
 
@@ -115,17 +122,67 @@ def test_activations_that_are_never_positive_have_no_relative_value(tmp_path: Pa
         assert trial.relative_mean == pytest.approx(1)
 
 
-@given(n=st.integers(2, 40), positions=st.integers(1, 4096), pairs=st.integers(1, 300))
-def test_blocks_hold_different_samples_and_so_many_pairs(
-    n: int, positions: int, pairs: int
+@given(n=st.integers(2, 90), chunk=st.integers(1, 300), pairs=st.integers(1, 300))
+def test_chunks_hold_different_samples_and_so_many_pairs(n: int, chunk: int, pairs: int) -> None:
+    chunks = list(chunks_of_pairs(n, pairs, chunk, seed=3))
+    assert sum(found.size for found in chunks) == pairs
+    for found in chunks:
+        samples = [*found.rows.tolist(), *found.columns.tolist()]
+        assert len(set(samples)) == len(samples)
+        assert 0 <= min(samples) <= max(samples) < n
+        assert found.pairs.shape == (found.size, 2)
+        assert found.size <= chunk
+
+
+@given(n=st.integers(2, 200))
+def test_a_band_holds_many_pairs(n: int) -> None:
+    band = band_of(n, seed=0)
+    assert band.size == len(band.rows) * len(band.columns) == len(band.pairs)
+    assert len({*band.rows, *band.columns}) == min(n, 128)
+
+
+def test_chunks_are_those_of_a_run(tmp_path: Path, rng: np.random.Generator) -> None:
+    path = write_h5(tmp_path / "many.h5", layer=rng.normal(size=(120, 2, 3, 3)).astype(np.float32))
+    sizes: dict[str, list[int]] = {"tried": [], "run": []}
+    match = pairs.match_pairs
+
+    def noted(key: str) -> Callable[..., pairs.MatchedPairs]:
+        def noting(rows: Block, columns: Block, which: Tensor, work: Work) -> pairs.MatchedPairs:
+            sizes[key].append(len(which))
+            return match(rows, columns, which, work)
+
+        return noting
+
+    for key in sizes:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pairs, "match_pairs", noted(key))
+            if key == "run":
+                compute(path, tmp_path / "o.rsm.h5", threads=1)
+            else:
+                try_matchers(path, matcher=["greedy"], pairs=600)
+    assert max(sizes["tried"]) == max(sizes["run"]) == 256
+
+
+@pytest.mark.parametrize("name", ["identity", "greedy"])
+def test_few_pairs_are_timed_several_times(
+    name: str, dump: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blocks = list(blocks_of_pairs(n, positions, pairs, seed=3))
-    assert sum(size for _, size in blocks) == pairs
-    for samples, size in blocks:
-        assert len(set(samples.tolist())) == len(samples)
-        assert len(samples) % 2 == 0
-        assert 0 <= samples.min() <= samples.max() < n
-        assert 1 <= size <= (len(samples) // 2) ** 2
+    timed = trial_runs.Runner._timed
+    times = []
+
+    def noted(runner: trial_runs.Runner, *given: Any) -> pairs.MatchedPairs:
+        times.append(given)
+        return timed(runner, *given)
+
+    monkeypatch.setattr(trial_runs.Runner, "_timed", noted)
+    [few] = try_matchers(dump, layer=["grid"], matcher=[name], pairs=1)
+    assert few.pairs == 1
+    assert len(times) == trial_runs.TIMES
+
+
+def test_what_bounds_is_said_to_bound(dump: Path) -> None:
+    trials = try_matchers(dump, layer=["grid"], pairs=2)
+    assert {t.matcher: t.bound for t in trials if t.bound} == {"maxsim": "upper", "pool": "lower"}
 
 
 def test_what_cannot_be_tried_is_refused_in_a_sentence(dump: Path, tmp_path: Path) -> None:

@@ -1,49 +1,83 @@
-"""Compiles the Triton programs down to the machine code of an H100/H200; needs no GPU, only ptxas.
+"""Compiles the Triton programs to the machine code of GPUs that are not there; needs ptxas only.
 
-python tests/engine/compile_triton.py S prints the name of every program that compiled.
+python tests/engine/compile_triton.py S ARCHITECTURE … prints, as TSV, what every program takes there:
+architecture, program, warps, registers a thread, spilled bytes a thread, shared bytes, barriers.
 """
 
+import re
+import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from semrsm.engine.assignment import triton_sap, triton_sinkhorn
+from semrsm.engine.assignment import triton_proof, triton_sap, triton_sinkhorn
 
-HOPPER = GPUTarget("cuda", 90, 32)
-FLOATS = {"first_eps": "fp32", "eps_factor": "fp32"}
-COUNTS = {"S": "i32", "iterations": "i32", "stride_s": "i32", "stride_j": "i32", "stride_i": "i64"}
+C = 256  # channels
+INTEGERS = {"S": "i32", "C": "i32", "iterations": "i32", "stride_s": "i64", "stride_j": "i64"}
+OTHERS = {"stride_i": "i64", "first_eps": "fp32", "eps_factor": "fp32", "lost": "fp32"}
 POINTERS = {
-    "affinity": "*fp32",
-    "pairs": "*i64",
-    "v_out": "*fp32",
-    "v_in": "*fp32",
-    "best_out": "*i32",
-    "v_memory": "*fp32",
-    "row_memory": "*i32",
-    "parent_memory": "*i32",
-    "permutation_out": "*i64",
-    "u_out": "*fp32",
-    "scans_out": "*i32",
+    **dict.fromkeys(("affinity", "v_in", "v_out", "v_memory", "u_out", "x", "y"), "*fp32"),
+    **dict.fromkeys(("best_out", "row_memory", "parent_memory", "scans_out"), "*i32"),
+    **dict.fromkeys(("pairs", "permutation", "permutation_out"), "*i64"),
+    **dict.fromkeys(
+        ("row_norms", "column_norms", "value_out", "bound_out", "scale_out", "out"), "*fp64"
+    ),
 }
+TYPES = INTEGERS | OTHERS | POINTERS
 
 
-def compile_one(program, layout: dict[str, int]) -> None:
+def programs(S: int) -> dict:
+    """Return every program with the constants that a launch gives it."""
+    of_rows, in_float64 = triton_sinkhorn.tile(S), triton_proof.proof_layout(S)
+    return {
+        triton_sinkhorn.sinkhorn_program: of_rows,
+        triton_sap.best_column_program: of_rows,
+        triton_sap.sap_program: triton_sap.layout(S),
+        triton_proof.proof_program: in_float64,
+        triton_proof.bound_program: in_float64 | {"CHANNELS": 64},
+        triton_proof.matched_program: triton_proof.matched_layout(C),
+    }
+
+
+def compile_one(program, layout: dict[str, int], S: int, architecture: int):
     """Compile as a launch with these constants would, for columns that lie side by side."""
-    warps = layout.pop("num_warps")
-    constants = layout | {"stride_t": 1}
-    types = FLOATS | COUNTS | POINTERS | dict.fromkeys(constants, "constexpr")
+    constants = {name: value for name, value in layout.items() if name != "num_warps"}
+    if "affinity" in program.arg_names:
+        constants |= {"stride_t": 1, "ALIGNED": S % 16 == 0}
+    types = TYPES | dict.fromkeys(constants, "constexpr")
     signature = {name: types[name] for name in program.arg_names}
     places = {(program.arg_names.index(name),): value for name, value in constants.items()}
-    source = ASTSource(program, signature, places)
-    compiled = triton.compile(source, target=HOPPER, options={"num_warps": warps})
-    assert compiled.asm["cubin"]
-    print(program.__name__)
+    # Memory that torch gives begins at a multiple of 16 bytes.
+    hints = {
+        (k,): [["tt.divisibility", 16]]
+        for k, name in enumerate(program.arg_names)
+        if name in POINTERS
+    }
+    source = ASTSource(program, signature, places, hints)
+    target = GPUTarget("cuda", architecture, 32)
+    return triton.compile(source, target=target, options={"num_warps": layout["num_warps"]})
+
+
+def resources(cubin: bytes) -> tuple[int, ...]:
+    """Return registers a thread, spilled bytes a thread and shared bytes, as cuobjdump says them."""
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        said = subprocess.run(
+            [tool, "--dump-resource-usage", file.name], capture_output=True, text=True, check=True
+        ).stdout
+    return tuple(int(re.search(rf"{name}:(\d+)", said)[1]) for name in ("REG", "STACK", "SHARED"))
 
 
 if __name__ == "__main__":
-    S = int(sys.argv[1])
-    compile_one(triton_sinkhorn.sinkhorn_program, triton_sinkhorn.tile(S))
-    compile_one(triton_sap.best_column_program, triton_sinkhorn.tile(S))
-    compile_one(triton_sap.sap_program, triton_sap.layout(S))
+    for architecture in map(int, sys.argv[2:]):
+        for program, layout in programs(int(sys.argv[1])).items():
+            compiled = compile_one(program, layout, int(sys.argv[1]), architecture)
+            barriers = compiled.asm["ptx"].count("bar.sync")
+            used = (layout["num_warps"], *resources(compiled.asm["cubin"]), barriers)
+            print(architecture, program.__name__, *used, sep="\t")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from semrsm.engine.alike import alike, distance
+from semrsm.engine.alike import alike, batches_of, distance
 from semrsm.engine.blocks import Block, ready
 from semrsm.engine.certificate import bounds_of_pairs
 from semrsm.engine.maps import prepare
@@ -88,6 +88,41 @@ def test_what_is_matched_again_is_certified_again(matcher: str) -> None:
         assert (found.upper_bound <= loose).all()
 
 
+@pytest.mark.parametrize("matcher", MATCHED)
+def test_pairs_that_are_alike_are_matched_together_as_they_would_be_alone(matcher: str) -> None:
+    # One at a time, every sample was read for every pair: thousands of equal frames took hours.
+    x, read = near(1e-5, 3.0, torch.float64), []
+    x[1:4] = x[0] + 1e-5 * x[1:4]
+
+    def source(samples: range) -> torch.Tensor:
+        read.extend(samples)
+        return x[samples.start : samples.stop]
+
+    how = Work(MATCHERS[matcher], settings=SMALL, grid=(3, 4), certify=True)
+    block = ready(source, range(len(x)), how)
+    read.clear()
+    together = match_pairs(block, block, PAIRS, how)
+    assert together.solved_again
+    assert len(read) <= 15 < 2 * len(PAIRS)
+    alone = [match_pairs(block, block, pair[None], how) for pair in PAIRS]
+    assert torch.equal(together.permutation, torch.cat([a.permutation for a in alone]))
+    for name in ("matched", "upper_bound"):
+        one_by_one = torch.cat([getattr(a, name) for a in alone])
+        torch.testing.assert_close(getattr(together, name), one_by_one, rtol=1e-14, atol=0.0)
+
+
+def test_few_pairs_are_taken_together_where_memory_is_scarce() -> None:
+    pairs = torch.cartesian_prod(torch.arange(9), torch.arange(50))
+    batches = list(batches_of(pairs, torch.arange(0, 450, 2), 1000, 10, 20_000))
+    assert torch.cat(batches).sort().values.tolist() == list(range(0, 450, 2))
+    columns = [set(pairs[batch][:, 1].tolist()) for batch in batches]
+    assert sum(map(len, columns)) <= 50 + len(batches)
+    for batch in batches:
+        samples = sum(len(side.unique()) for side in pairs[batch].unbind(1))
+        assert 1000 * samples + 10 * len(batch) <= 20_000
+    assert [len(b) for b in batches_of(pairs, torch.arange(3), 1000, 10, 0)] == [1, 1, 1]
+
+
 def test_ordinary_maps_are_matched_once(rng: np.random.Generator) -> None:
     x = torch.from_numpy(rng.normal(size=(6, 12, 3)).astype(np.float32)) + 1.0
     for matcher in MATCHED:
@@ -121,4 +156,4 @@ def test_a_distance_is_summed_from_differences(centred: bool, rng: np.random.Gen
     y[0, p] = y[0].clone()
     maps = [prepare(v * 1e-30, centred=centred, dtype=torch.float64) for v in (x, y)]
     expected = ((x[0] - y[0][p]) * 1e-30).square().sum().item()
-    assert distance(*maps, p).item() == pytest.approx(expected, rel=1e-5)
+    assert distance(*maps, (0, 0), p).item() == pytest.approx(expected, rel=1e-5)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from semrsm.engine import native
+from semrsm.engine import native, potentials
 from semrsm.engine.assignment import native_core
 from semrsm.engine.maps import prepare
 from semrsm.errors import SemrsmError
@@ -117,6 +117,23 @@ def test_equals_scipy_in_float64_and_proves_it(target, kind, dtype, S, C):
 def test_equals_scipy_for_larger_maps(target, kind, S, C):
     rng = np.random.default_rng(S)
     check(kind(rng, 1, S, C), kind(rng, 1, S, C), torch.float32)
+
+
+@pytest.mark.parametrize(("S", "C"), [(16, 1), (400, 3), (401, 17), (784, 40)])
+def test_groups_positions_as_the_readable_tree_does(target, S, C):
+    values = prepare(torch.from_numpy(gaussian(np.random.default_rng(S), 3, S, C)), centred=True)
+    wide = values.values.double()
+    expected = potentials.grow(wide, (16, 4)).means
+    for found, mean in zip(native_core.means_of_groups(wide, (16, 4)), expected, strict=True):
+        torch.testing.assert_close(found, mean, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_groups_hold_every_position_once_whatever_the_ties(target, kind):
+    values = torch.from_numpy(kind(np.random.default_rng(1), 2, 64, 5)).float()
+    for size, means in zip((16, 4), native_core.means_of_groups(values, (16, 4)), strict=True):
+        assert means.shape == (2, 64 // size, 5)
+        torch.testing.assert_close(means.sum(1) * size, values.sum(1), rtol=1e-5, atol=1e-4)
 
 
 def test_float64_of_large_maps_leaves_no_gap():

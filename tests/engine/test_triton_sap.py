@@ -195,9 +195,23 @@ def test_refusals(affinity: Tensor, words: str) -> None:
         triton_sap.solve(affinity, torch.tensor([[0, 0]]))
 
 
-@pytest.mark.parametrize("S", [49, *(pytest.param(S, marks=pytest.mark.slow) for S in (784, 4096))])
-def test_compiles_for_a_gpu_that_is_not_there(S: int, tmp_path: Path) -> None:
-    """The interpreter takes more than the compiler does; ptxas comes with Triton."""
+# S, most registers a thread and most spilled bytes, for every program: what was compiled, and a little.
+COMPILED = [
+    pytest.param(49, 255, 0),
+    pytest.param(196, 168, 64, marks=pytest.mark.slow),
+    pytest.param(784, 208, 0, marks=pytest.mark.slow),
+    pytest.param(4096, 128, 256, marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("S", "registers", "spilled"), COMPILED)
+def test_compiles_for_gpus_that_are_not_there(
+    S: int, registers: int, spilled: int, tmp_path: Path
+) -> None:
+    """The interpreter takes more than the compiler does; ptxas comes with Triton.
+
+    Every program runs: its registers fit a multiprocessor, and no warp waits where there is one only.
+    """
     script = Path(__file__).parent / "compile_triton.py"
     environment = os.environ | {
         "TRITON_CACHE_DIR": str(tmp_path),
@@ -205,7 +219,22 @@ def test_compiles_for_a_gpu_that_is_not_there(S: int, tmp_path: Path) -> None:
         "PYTHONPATH": str(script.parents[2]),
     }
     done = subprocess.run(
-        [sys.executable, script, str(S)], env=environment, capture_output=True, text=True
+        [sys.executable, script, str(S), "80", "90"],
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["sinkhorn_program", "best_column_program", "sap_program"]
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    names = [f"{name}_program" for name in ("sinkhorn", "best_column", "sap", "proof", "bound")]
+    assert [row[:2] for row in rows] == [
+        [architecture, name]
+        for architecture in ("80", "90")
+        for name in (*names, "matched_program")
+    ]
+    for _, name, *numbers in rows:
+        warps, used, spills, shared, _ = map(int, numbers)
+        assert used <= registers, name
+        assert used * warps * 32 <= 65536, name
+        assert spills <= spilled, name
+        assert shared <= 4096, name

@@ -50,14 +50,14 @@ def test_streamed_views_are_those_of_all_pairs(seed: int, n: int, block: int, dt
     sizes = rsms.BLOCK, selection.NEEDS
     rsms.BLOCK, selection.NEEDS = block, 0
     try:
-        whole, nearest = evaluations._compare_views(in_memory(K), codes, int(same.sum()), GIB)
+        whole, top1 = evaluations._compare_views(in_memory(K), codes, int(same.sum()), GIB)
         tight = 40 * int(same.sum()) + in_memory(K).row_need(64)
         streamed = evaluations._compare_views(in_memory(K), codes, int(same.sum()), tight)
     finally:
         rsms.BLOCK, selection.NEEDS = sizes
-    for found, near in ((whole, nearest), streamed):
+    for found, near in ((whole, top1), streamed):
         assert found == pytest.approx(expected, rel=1e-12, nan_ok=True)
-        np.testing.assert_array_equal(near, nearest)
+        np.testing.assert_array_equal(near, top1)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def evaluation(folder: Path, kind: str, **options: object) -> Iterable[Evaluatio
         ("views", "cosine", 135 << 20),
         ("views", "linear", 135 << 20),
         ("views", "cosine", 200 << 20),
-        ("predictions", "cosine", 350 << 20),
+        ("predictions", "cosine", 260 << 20),
     ],
 )
 def test_no_more_is_allocated_than_is_granted(

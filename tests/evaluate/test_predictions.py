@@ -7,17 +7,11 @@ from scipy.spatial.distance import jensenshannon, pdist
 from scipy.special import softmax as scipy_softmax
 
 from semrsm.errors import SemrsmError
-from semrsm.evaluate import predictions
-from semrsm.evaluate.predictions import (
-    bootstrap,
-    checked_probabilities,
-    correlations,
-    dense_ranks,
-    divergences,
-    mid_ranks,
-    pearson,
-    softmax,
-)
+from semrsm.evaluate import divergences as module
+from semrsm.evaluate import pair_correlations
+from semrsm.evaluate.divergences import checked_probabilities, divergences, softmax
+from semrsm.evaluate.pair_correlations import PairCorrelations, dense_ranks, pearson, spearman
+from semrsm.evaluate.predictions import bootstrap, correlations
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -53,13 +47,14 @@ def test_equal_predictions_have_divergence_0_and_disjoint_ones_1(rng: np.random.
     assert divergences(np.stack([first, last, first])).tolist() == [1.0, 0.0, 1.0]
 
 
-def test_divergences_do_not_depend_on_the_size_of_the_blocks(
+def test_divergences_do_not_depend_on_the_size_of_the_blocks_or_the_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     p = random_probabilities(3, 20, 7)
     whole = divergences(p)
-    monkeypatch.setattr(predictions, "CHUNK", 21)
+    monkeypatch.setattr(module, "CHUNK", 21)
     np.testing.assert_array_equal(divergences(p), whole)
+    np.testing.assert_array_equal(divergences(p, workers=3), whole)
 
 
 @given(SEEDS, st.sampled_from([1e-6, 1.0, 1e3, 1e300]))
@@ -104,16 +99,19 @@ def test_probabilities_of_float16_are_probabilities(rng: np.random.Generator) ->
     np.testing.assert_allclose(checked_probabilities(p).sum(axis=1), 1.0, rtol=1e-12)
 
 
-@given(st.lists(st.integers(-3, 3), min_size=1, max_size=20), SEEDS)
-def test_mid_ranks_are_those_of_scipy_and_weights_are_repetitions(
-    values: list[int], seed: int
-) -> None:
-    x = np.array(values, dtype=np.float64)
-    np.testing.assert_array_equal(mid_ranks(dense_ranks(x)), scipy.stats.rankdata(x))
-    weights = np.random.default_rng(seed).integers(1, 4, len(x))
-    repeated = scipy.stats.rankdata(np.repeat(x, weights))
-    weighted = mid_ranks(dense_ranks(x), weights.astype(np.float64))
-    np.testing.assert_allclose(np.repeat(weighted, weights), repeated)
+@given(st.lists(st.integers(-3, 3), min_size=2, max_size=20), SEEDS, st.sampled_from([1, 3, 99]))
+def test_ranks_and_spearman_are_those_of_scipy(values: list[int], seed: int, chunk: int) -> None:
+    x, y = np.array(values, np.float64), np.random.default_rng(seed).integers(0, 4, len(values))
+    whole = pair_correlations.CHUNK
+    pair_correlations.CHUNK = chunk
+    try:
+        ranks = dense_ranks(x), dense_ranks(y.astype(np.float64))
+        found = spearman(*ranks)
+    finally:
+        pair_correlations.CHUNK = whole
+    np.testing.assert_array_equal(ranks[0], scipy.stats.rankdata(x, "dense") - 1)
+    expected = pearson(scipy.stats.rankdata(x), scipy.stats.rankdata(y))
+    assert found == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
 
 @given(SEEDS, st.sampled_from([1e-200, 1.0, 1e200]), st.sampled_from([0.0, 1e3]))
@@ -179,6 +177,45 @@ def test_the_bootstrap_is_that_of_resampled_matrices(rng: np.random.Generator) -
     found = bootstrap(K[upper], D[upper], dense_ranks(D[upper]), n, 40, seed=5)
     for name, ends in slow_bootstrap(K, D, 40, seed=5).items():
         assert [found[name].low, found[name].high] == pytest.approx(ends, abs=1e-12)
+
+
+@given(SEEDS, st.integers(2, 9), st.sampled_from([1, 5, 99]), st.sampled_from([1, 8]))
+def test_resampled_correlations_are_those_of_repeated_pairs(
+    seed: int, n: int, chunk: int, block: int
+) -> None:
+    """Weights are repetitions, with ties, constant resamples, and counts of any kind."""
+    rng = np.random.default_rng(seed)
+    m = n * (n - 1) // 2
+    x, y = rng.integers(0, 3, (2, m)) * rng.choice([1e-200, 1.0, 1e200])
+    counts = rng.integers(0, 4, (5, n))
+    sizes = {"CHUNK": chunk, "BLOCK": block, "BATCH": 2}
+    before = {name: getattr(pair_correlations, name) for name in sizes}
+    try:
+        for name, size in sizes.items():
+            setattr(pair_correlations, name, size)
+        prepared = PairCorrelations.of(x, y, dense_ranks(y), n)
+        found = prepared(counts)
+        for name, values in prepared(counts, workers=2).items():
+            np.testing.assert_array_equal(values, found[name])
+    finally:
+        for name, size in before.items():
+            setattr(pair_correlations, name, size)
+    i, j = np.triu_indices(n, 1)
+    for k, c in enumerate(counts):
+        repeated = [np.repeat(v, c[i] * c[j]) for v in (x, y)]
+        ranks = [scipy.stats.rankdata(v) for v in repeated]
+        assert found["pearson"][k] == pytest.approx(pearson(*repeated), abs=1e-9, nan_ok=True)
+        assert found["spearman"][k] == pytest.approx(pearson(*ranks), abs=1e-12, nan_ok=True)
+
+
+def test_a_resample_without_the_outlier_keeps_its_digits(rng: np.random.Generator) -> None:
+    x, y = rng.standard_normal((2, 45))
+    x[0] = 1e12  # the pair (0, 1)
+    counts = np.ones((1, 10), int)
+    counts[0, 0] = 0
+    found = PairCorrelations.of(x, y, dense_ranks(y), 10)(counts)["pearson"][0]
+    kept = np.triu_indices(10, 1)[0] > 0
+    assert found == pytest.approx(scipy.stats.pearsonr(x[kept], y[kept])[0], abs=1e-9)
 
 
 def test_the_bootstrap_is_seeded(rng: np.random.Generator) -> None:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from semrsm.evaluate.views import auroc, codes_of, medians, nearest, same_view_pairs, top1
+from semrsm.evaluate.views import auroc, codes_of, medians, same_view_pairs, top1
 
 NUMBERS = st.lists(st.integers(-4, 4), min_size=1, max_size=30)
 
@@ -42,12 +42,14 @@ def test_medians_by_hand() -> None:
     assert np.isnan(medians(np.ones(1), np.ones(0))["median-other"])
 
 
-def test_the_nearest_is_another_sample_and_the_first_of_equals() -> None:
+def test_the_nearest_is_another_sample_and_of_equals_each_counts_its_share() -> None:
     similarity = np.array([[9.0, -2.0, -1.0, -1.0], [-1.0, 9.0, -1.0, -3.0]])
-    assert nearest(similarity, np.array([0, 1])).tolist() == [2, 0]
+    codes = codes_of(["x", "y", "x", "y"])
+    assert top1(similarity, np.array([0, 1]), codes).tolist() == [0.5, 0.0]
     assert similarity[0, 0] == 9.0
 
 
 def test_a_sample_without_another_view_is_left_out() -> None:
-    found = top1(np.array([1, 2, 1]), codes_of(["x", "x", "y"]))
+    similarity = np.array([[9.0, 1.0, 0.0], [0.0, 9.0, 1.0], [0.0, 1.0, 9.0]])
+    found = top1(similarity, np.arange(3), codes_of(["x", "x", "y"]))
     np.testing.assert_array_equal(found, [1.0, 0.0, np.nan])

@@ -1,9 +1,6 @@
 """The three run files on a quarter of the embedded example; tables against values of another path."""
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import h5py
@@ -12,11 +9,16 @@ import pytest
 
 from semrsm.data import digits_path
 from semrsm.errors import SemrsmError
-from semrsm.evaluate.predictions import correlations, dense_ranks, divergences, softmax
-from semrsm.experiments.run import EXPERIMENTS, Outcome, run_experiments
+from semrsm.evaluate.divergences import divergences, softmax
+from semrsm.evaluate.pair_correlations import dense_ranks
+from semrsm.evaluate.predictions import correlations
+from semrsm.experiments.run import EXPERIMENTS, PAGE, Outcome, run_experiments, run_file_of
 from semrsm.experiments.tables import count_changes
 from semrsm.rsms import read_rsm
 from tests.conftest import ROOT
+from tests.helpers import fail, run
+
+REPRODUCED = ROOT / "docs" / "reproduce.md"
 
 ARRAYS = (
     *("labels", "views", "resnet/logits", "vit/logits"),
@@ -28,14 +30,14 @@ MATCHERS = ("identity", "optimal")
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the run files of configs/experiments, for two views of twelve digits."""
+    """A folder with the run files of the experiments, for two views of twelve digits."""
     folder = tmp_path_factory.mktemp("small")
     with h5py.File(digits_path()) as whole, h5py.File(folder / "small.h5", "w") as part:
         kept = np.flatnonzero(whole["views"][:] < 12)
         for name in ARRAYS:
             part[name] = whole[name][:][kept]
     for name in EXPERIMENTS:
-        text = (ROOT / "configs" / "experiments" / f"{name}.toml").read_text()
+        text = run_file_of(name).read_text()
         text = text.replace('"digits"', f'"{folder / "small.h5"}"').replace("500", "20")
         (folder / f"{name}.toml").write_text(text)
     return folder
@@ -51,9 +53,12 @@ def test_every_run_file_is_run_and_writes_what_it_says(outcomes, small: Path) ->
     assert list(outcomes) == list(EXPERIMENTS)
     written = {file for outcome in outcomes.values() for file in outcome.files}
     rsms = {small / f"new/out/{n}.{m}.rsm.h5" for n in ("resnet", "vit") for m in MATCHERS}
-    assert set((small / "new" / "out").iterdir()) == written | rsms
-    for outcome in outcomes.values():
-        assert {file.suffix for file in outcome.files} == {".csv", ".png"}
+    page = small / "new" / "out" / PAGE
+    assert set((small / "new" / "out").iterdir()) == written | rsms | {page}
+    for name, outcome in outcomes.items():
+        assert {file.suffix for file in outcome.files} == {".csv", ".png", ".toml"}
+        copy = small / "new" / "out" / f"{name}.toml"
+        assert copy.read_text() == (small / f"{name}.toml").read_text()
         for table in outcome.tables:
             with (small / "new" / "out" / f"{table.name}.csv").open() as stream:
                 head, *rows = csv.reader(stream)
@@ -88,13 +93,20 @@ def rsm_of(small: Path, layer: str, matcher: str) -> Path:
 
 def test_retrieval_at_1_is_the_share_of_nearest_neighbours_with_the_label(outcomes, small) -> None:
     with h5py.File(small / "small.h5") as file:
-        labels = file["labels"][:]
+        labels, views = file["labels"][:], file["views"][:]
+    has_another = np.array(
+        [
+            np.any((labels == label) & (views != view))
+            for label, view in zip(labels, views, strict=True)
+        ]
+    )
     for row in table_of(outcomes["retrieval"], "retrieval.f1@1"):
         layer = str(row["layer"])
         for matcher, head in zip(MATCHERS, ("cosine", "cosine PI"), strict=True):
             rsm, _ = read_rsm(rsm_of(small, layer, matcher), layer, "cosine")
-            np.fill_diagonal(rsm, -np.inf)
-            assert row[head] == pytest.approx(np.mean(labels[rsm.argmax(axis=1)] == labels))
+            rsm[views[:, None] == views] = -np.inf
+            hits = labels[rsm.argmax(axis=1)] == labels
+            assert row[head] == pytest.approx(np.mean(hits[has_another]))
 
 
 def test_predictions_takes_the_logits_of_the_network_and_its_last_layer(outcomes, small) -> None:
@@ -132,24 +144,54 @@ def test_one_name_for_two_ways_to_read_a_network_is_refused(small: Path, tmp_pat
         list(run_experiments([small / "retrieval.toml", other], tmp_path / "out"))
 
 
-def reproduce(*args: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / "reproduce.py"), *map(str, args)]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+def test_the_page_holds_every_table_and_marks_what_is_worse(outcomes, small: Path) -> None:
+    page = (small / "new" / "out" / PAGE).read_text()
+    assert page.count("\n|---") == 1 + sum(len(outcome.tables) for outcome in outcomes.values())
+    table = table_of(outcomes["retrieval"], "retrieval.f1@1")
+    section = page.split("Retrieval, F1@1")[1].split("\n\n")[1].splitlines()[2:]
+    for row, line in zip(table, section, strict=True):
+        cells = dict(zip(row, (cell.strip() for cell in line.strip("|").split("|")), strict=True))
+        for kernel in ("cosine", "linear", "rbf"):
+            before, after = row[kernel], row[f"{kernel} PI"]
+            assert (cells[f"{kernel} PI"][0] == "*") == (after < before - 1e-12)
+            assert cells[f"{kernel} PI"].strip("*") == f"{after:.3f}"
 
 
-def test_the_script_prints_the_tables_tab_separated(small: Path, tmp_path: Path) -> None:
-    done = reproduce(small / "retrieval.toml", "-o", tmp_path / "out")
-    assert done.returncode == 0, done.stderr
+def test_the_command_prints_the_tables_tab_separated(small: Path, tmp_path: Path) -> None:
+    done = run("reproduce", small / "retrieval.toml", "-o", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
     blocks = done.stdout.strip().split("\n\n")
     titles = [block.splitlines()[0].partition(";")[0] for block in blocks[:3]]
     assert titles == [f"# Retrieval, F1@{k}" for k in (1, 3, 5)]
     assert blocks[0].splitlines()[1].split("\t")[:4] == ["model", "layer", "cosine", "cosine PI"]
-    assert "wrote" in done.stderr
+    assert f"wrote {tmp_path / 'out' / PAGE}" in done.stderr
 
 
-def test_the_script_fails_with_one_sentence(tmp_path: Path) -> None:
-    failed = reproduce(tmp_path / "gone.toml", "-o", tmp_path / "out")
-    assert failed.returncode == 1
-    assert failed.stderr.startswith("semrsm: the run file")
-    assert failed.stderr.count("\n") == 1
+def test_the_command_fails_with_one_sentence(tmp_path: Path) -> None:
+    said = fail("reproduce", tmp_path / "gone.toml", "-o", tmp_path / "out")
+    assert "the run file" in said
+    assert "did you mean 'retrieval'?" in fail("reproduce", "retreival", "-o", tmp_path / "out")
+
+
+def numbers(page: str) -> list[list[str]]:
+    """Return the cells of all tables of a page."""
+    rows = [line for line in page.splitlines() if line.startswith("|")]
+    return [[cell.strip(" *") for cell in row.strip("|").split("|")] for row in rows]
+
+
+@pytest.mark.slow
+def test_the_page_in_docs_is_what_the_command_writes(tmp_path: Path) -> None:
+    for _ in run_experiments([run_file_of(name) for name in EXPERIMENTS], tmp_path):
+        pass
+    made, kept = (numbers(page.read_text()) for page in (tmp_path / PAGE, REPRODUCED))
+    assert len(made) == len(kept)
+    for row, other in zip(made, kept, strict=True):
+        for cell, expected in zip(row, other, strict=True):
+            try:
+                value = float(expected)
+            except ValueError:
+                assert cell == expected
+            else:  # another machine rounds otherwise, and a neighbour may change places
+                assert (
+                    float(cell) == pytest.approx(value, abs=0.03, rel=0.01) or "." not in expected
+                )

@@ -81,26 +81,26 @@ def neighbours(K, i, k=K_NEAREST):
     return set(sorted(others, key=lambda j: (-K[i, j], j))[:k])
 
 
-def mutual_knn(K, L):
-    return np.mean([len(neighbours(K, i) & neighbours(L, i)) / K_NEAREST for i in range(len(K))])
+def mutual_knn(K, L, k=K_NEAREST):
+    return np.mean([len(neighbours(K, i, k) & neighbours(L, i, k)) / k for i in range(len(K))])
 
 
-def jaccard_knn(K, L):
-    sets = [(neighbours(K, i), neighbours(L, i)) for i in range(len(K))]
+def jaccard_knn(K, L, k=K_NEAREST):
+    sets = [(neighbours(K, i, k), neighbours(L, i, k)) for i in range(len(K))]
     return np.mean([len(a & b) / len(a | b) for a, b in sets])
 
 
-def masked(K, *masks):
+def masked(K, *masks, k):
     out = np.zeros(K.shape)
     for i in range(len(K)):
-        for j in set.intersection(*(neighbours(M, i) for M in masks)):
+        for j in set.intersection(*(neighbours(M, i, k) for M in masks)):
             out[i, j] = K[i, j]
     return out
 
 
-def cknna(K, L):
-    squares = hsic_1(masked(K, K), masked(K, K)), hsic_1(masked(L, L), masked(L, L))
-    return hsic_1(masked(K, K, L), masked(L, K, L)) / np.sqrt(squares[0] * squares[1])
+def cknna(K, L, k=K_NEAREST):
+    squares = [hsic_1(masked(M, M, k=k), masked(M, M, k=k)) for M in (K, L)]
+    return hsic_1(masked(K, K, L, k=k), masked(L, K, L, k=k)) / np.sqrt(squares[0] * squares[1])
 
 
 def nbs(K, L):

@@ -7,12 +7,13 @@ import pytest
 
 from semrsm.errors import SemrsmError
 from semrsm.measures import MEASURES
-from semrsm.measures.inference import bootstrap, permutation_test
-from semrsm.measures.neighbours import K_NEAREST
-from tests.measures.slow_measures import hsic_1
-from tests.measures.slow_measures import neighbours as slow_neighbours
+from semrsm.measures.inference import bootstrap, permutation_test, replicate_measure
+from semrsm.measures.intervals import INTERVALS, Replicates, difference_of, interval_of
+from semrsm.measures.resamples import Resamples, pair_weights
 
 each_measure = pytest.mark.parametrize("name", MEASURES)
+RESAMPLED = [row.name for row in MEASURES.values() if row.resample]
+each_resampled = pytest.mark.parametrize("name", RESAMPLED)
 
 
 def related(seed: int, n: int, noise: float = 1.0):
@@ -27,53 +28,53 @@ def repeated(n: int, distinct: int, seed: int = 0):
     return np.random.default_rng(seed).permutation(np.arange(n) % distinct)
 
 
-@each_measure
+def value_of(name: str, K, L, index, clusters=None):
+    """The measure of the samples of `index`, which may repeat."""
+    clusters = np.arange(len(K)) if clusters is None else clusters
+    counts = np.bincount(index, minlength=len(K)).astype(np.float64)
+    [value] = MEASURES[name].resample(K, L, clusters)(counts[None])
+    return value
+
+
+@each_resampled
 def test_without_repeats_a_resample_is_the_measure_of_those_samples(name, rng) -> None:
     K, L = related(0, 30)
     for n in (30, 19):
         index = rng.permutation(30)[:n]
         at = np.ix_(index, index)
-        value = MEASURES[name].resample(K, L, index)
+        value = value_of(name, K, L, index)
         assert value == pytest.approx(MEASURES[name](K[at], L[at]), abs=1e-9)
 
 
-@each_measure
-def test_the_order_of_the_draws_does_not_matter(name, rng) -> None:
-    K, L = related(1, 30)
-    index = rng.integers(0, 30, 30)
-    again = MEASURES[name].resample(K, L, np.sort(index))
-    assert MEASURES[name].resample(K, L, index) == pytest.approx(again, abs=1e-9)
-
-
 @pytest.mark.parametrize(
-    "name", [row.name for row in MEASURES.values() if "diagonal" in row.invariances]
+    "name", [name for name in RESAMPLED if "diagonal" in MEASURES[name].invariances]
 )
 def test_pairs_of_own_copies_are_dropped_where_the_diagonal_is_not_used(name, rng) -> None:
     K, L = related(2, 30)
     index = rng.integers(0, 30, 30)
     spoilt = K + np.diag(rng.uniform(-1e3, 1e3, 30))
-    value = MEASURES[name].resample(K, L, index)
-    assert MEASURES[name].resample(spoilt, L, index) == pytest.approx(value, abs=1e-9)
+    value = value_of(name, K, L, index)
+    assert value_of(name, spoilt, L, index) == pytest.approx(value, abs=1e-9)
 
 
 @pytest.mark.parametrize("scale", [2.0**-600, 2.0**600])
-@each_measure
+@each_resampled
 def test_a_resample_of_tiny_or_huge_rsms_is_the_same(name, scale, rng) -> None:
     K, L = related(1, 30)
     index = rng.integers(0, 30, 30)
-    value = MEASURES[name].resample(scale * K, scale * L, index)
-    assert value == pytest.approx(MEASURES[name].resample(K, L, index), abs=1e-9)
+    value = value_of(name, scale * K, scale * L, index)
+    assert value == pytest.approx(value_of(name, K, L, index), abs=1e-9)
 
 
 @pytest.mark.parametrize(
-    "name", [row.name for row in MEASURES.values() if "shift" in row.invariances]
+    "name", [name for name in RESAMPLED if "shift" in MEASURES[name].invariances]
 )
 def test_an_offset_costs_a_resample_no_digits(name, rng) -> None:
     K, L = (np.round(8 * M) / 8 for M in related(1, 30))
     index = rng.integers(0, 30, 30)
     assert (K + 1e13 - 1e13 == K).all()
-    value = MEASURES[name].resample(K + 1e13, L, index)
-    assert value == pytest.approx(MEASURES[name].resample(K, L, index), abs=1e-12)
+    value = value_of(name, K + 1e13, L, index)
+    assert value == pytest.approx(value_of(name, K, L, index), abs=1e-12)
 
 
 def least_squares_residuals(K, index, diagonal, identity):
@@ -109,7 +110,7 @@ def test_a_resampled_cka_is_the_cosine_of_least_squares_residuals(
     index = repeated(14, distinct)
     a, b = (least_squares_residuals(M, index, diagonal, identity) for M in (K, L))
     expected = a @ b / np.sqrt((a @ a) * (b @ b))
-    assert MEASURES[name].resample(K, L, index) == pytest.approx(expected, abs=1e-9)
+    assert value_of(name, K, L, index) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", ["rsa-pearson", "rsa-spearman", "rsa-kendall-tau-a", "cosine"])
@@ -126,69 +127,173 @@ def test_a_resampled_rsa_counts_every_pair_of_different_samples(name) -> None:
             [np.sign((x[p] - x[q]) * (y[p] - y[q])) for p, q in combinations(range(len(x)), 2)]
         ),
     }.get(name, lambda: np.corrcoef(x, y)[0, 1])()
-    assert MEASURES[name].resample(K, L, index) == pytest.approx(expected, abs=1e-9)
+    assert value_of(name, K, L, index) == pytest.approx(expected, abs=1e-9)
 
 
 def _average_ranks(values):
     return np.array([(values < v).sum() + ((values == v).sum() + 1) / 2 for v in values])
 
 
-@pytest.mark.parametrize("name", ["mutual-knn", "jaccard-knn", "cknna"])
-def test_a_samples_own_copies_are_no_neighbours_of_it(name) -> None:
-    K, L = related(5, 24)
-    index = np.sort(repeated(24, 20))
-    copies = index[:, None] == index
-    at = np.ix_(index, index)
-    K2, L2 = (np.where(copies, M.min() - 1, M[at]) for M in (K, L))
-    sets = [(slow_neighbours(K2, i), slow_neighbours(L2, i)) for i in range(24)]
-    masks = np.zeros((2, 24, 24))
-    for i, both in enumerate(sets):
-        for mask, near in zip(masks, both, strict=True):
-            mask[i, list(near)] = 1
-    kl = hsic_1(masks[0] * masks[1] * K2, masks[0] * masks[1] * L2)
-    squares = hsic_1(masks[0] * K2, masks[0] * K2), hsic_1(masks[1] * L2, masks[1] * L2)
-    expected = {
-        "mutual-knn": np.mean([len(a & b) / K_NEAREST for a, b in sets]),
-        "jaccard-knn": np.mean([len(a & b) / len(a | b) for a, b in sets]),
-        "cknna": kl / np.sqrt(squares[0] * squares[1]),
-    }[name]
-    assert MEASURES[name].resample(K, L, index) == pytest.approx(expected, abs=1e-9)
+@each_resampled
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_leaving_clusters_out_is_the_measure_of_the_others(name, size) -> None:
+    K, L = related(6, 24)
+    clusters = np.random.default_rng(0).permutation(np.arange(24) // size)
+    [counts] = Resamples.of(24, clusters=clusters).left_out()
+    for c, value in zip(counts, MEASURES[name].resample(K, L, clusters)(counts), strict=True):
+        at = np.ix_(c > 0, c > 0)
+        assert value == pytest.approx(MEASURES[name](K[at], L[at]), abs=1e-9)
 
 
-def test_a_resampled_nbs_is_that_of_the_repeated_rsm() -> None:
-    K, L = related(6, 12)
-    index = repeated(12, 8)
-    at = np.ix_(index, index)
-    value = MEASURES["nbs"].resample(K, L, index)
-    assert value == pytest.approx(MEASURES["nbs"](K[at], L[at]), abs=1e-12)
+def test_pairs_of_two_copies_of_a_cluster_are_dropped() -> None:
+    counts, clusters = np.array([2.0, 2.0, 1.0, 0.0]), np.array([0, 0, 1, 2])
+    copies = [(0, 0), (1, 0), (0, 1), (1, 1), (2, 2)]  # (sample, copy)
+    cluster_of = {0: 0, 1: 0, 2: 1}
+    expected = np.zeros((4, 4))
+    for (i, a), (j, b) in combinations(copies, 2):
+        if cluster_of[i] != cluster_of[j] or (a == b and i != j):
+            expected[i, j] += 1
+            expected[j, i] += 1
+    assert (pair_weights(counts, clusters, np.arange(4)) == expected).all()
 
 
-@each_measure
+@pytest.mark.parametrize(("name", "diagonal"), [("cka", True), ("cka-debiased", False)])
+def test_a_cka_of_drawn_clusters_is_the_cosine_of_least_squares_residuals(name, diagonal) -> None:
+    K, L = related(15, 12)
+    clusters = np.array([0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 5, 5])
+    counts = np.array([2, 0, 1, 3, 0, 1])[clusters].astype(np.float64)
+    chosen = np.flatnonzero(counts)
+    weights = pair_weights(counts, clusters, chosen)
+    np.fill_diagonal(weights, counts[chosen] if diagonal else 0)
+    k = len(chosen)
+    rows, columns = (i.ravel() for i in np.indices((k, k)))
+    design = np.zeros((k * k, k))
+    design[np.arange(k * k), rows] += 1
+    design[np.arange(k * k), columns] += 1
+    roots = np.sqrt(weights.ravel())
+    residuals = []
+    for M in (K, L):
+        entries = M[np.ix_(chosen, chosen)].ravel()
+        fit = np.linalg.lstsq(design * roots[:, None], entries * roots)[0]
+        residuals.append((entries - design @ fit) * roots)
+    a, b = residuals
+    expected = a @ b / np.sqrt((a @ a) * (b @ b))
+    index = np.repeat(np.arange(12), counts.astype(int))
+    assert value_of(name, K, L, index, clusters) == pytest.approx(expected, abs=1e-9)
+
+
+def test_many_clusters_are_left_out_in_parts() -> None:
+    resamples = Resamples(np.arange(1001), seed=3)
+    counts = np.concatenate(list(resamples.left_out()))
+    assert len(counts) == resamples.n_parts == 500
+    assert set((counts == 0).sum(axis=1)) == {2, 3}
+    assert ((counts == 0).sum(axis=0) == 1).all()
+
+
+@pytest.mark.parametrize("name", [name for name in MEASURES if name not in RESAMPLED])
+def test_where_repeats_break_a_measure_only_leaving_out_is_offered(name) -> None:
+    K, L = related(7, 30)
+    with pytest.raises(
+        SemrsmError, match=f"no corrected interval of {name}: .* --interval jackknife"
+    ):
+        bootstrap(MEASURES[name], K, L, n_resamples=20)
+    interval = bootstrap(MEASURES[name], K, L, method="jackknife")
+    assert interval.low < MEASURES[name](K, L) < interval.high
+
+
+@each_resampled
+def test_the_difference_to_itself_is_nothing(name) -> None:
+    K, L = related(16, 20)
+    made = replicates(name, K, L, "corrected")
+    found = difference_of(made, made, INTERVALS["corrected"])
+    assert (found.value, found.low, found.high, found.p) == (0.0, 0.0, 0.0, 1.0)
+
+
+def replicates(name: str, K, L, method: str, n_resamples: int = 40):
+    """The replicates of a measure."""
+    measure = MEASURES[name]
+    drawn = Resamples.of(len(K), n_resamples)
+    return replicate_measure(measure, measure(K, L), K, L, drawn, INTERVALS[method])
+
+
+@pytest.mark.parametrize("method", INTERVALS)
+def test_a_paired_difference_is_surer_than_two_intervals(method) -> None:
+    draws = np.random.default_rng(17)
+    x = draws.standard_normal((60, 20))
+    y = x + draws.standard_normal((60, 20))
+    K, L, M = (f @ f.T for f in (x, y, y + 0.3 * draws.standard_normal((60, 20))))
+    a, b = (replicates("rsa-pearson", K, other, method, 400) for other in (L, M))
+    low, high = INTERVALS[method].ends(a, (-1.0, 1.0))
+    found = difference_of(a, b, INTERVALS[method])
+    assert found.low < found.value < found.high
+    assert found.high - found.low < 0.6 * (high - low)
+    assert found.p < 0.05
+
+
+def test_the_p_of_equally_good_models_is_uniform() -> None:
+    p = []
+    for seed in range(150):
+        draws = np.random.default_rng([18, seed])
+        x = draws.standard_normal((30, 8))
+        others = (x + draws.standard_normal((30, 8)) for _ in range(2))
+        K, L, M = (f @ f.T for f in (x, *others))
+        a, b = (replicates("cka-debiased", K, other, "corrected", 100) for other in (L, M))
+        p.append(difference_of(a, b, INTERVALS["corrected"]).p)
+    for level in (0.1, 0.5):
+        assert np.mean(np.array(p) <= level) == pytest.approx(level, abs=0.1)
+
+
+def test_bca_of_a_mean_agrees_with_scipy(rng) -> None:
+    from scipy import stats
+
+    x = rng.exponential(size=40)
+    expected = stats.bootstrap((x,), np.mean, n_resamples=20000, method="BCa", rng=0)
+    counts = np.concatenate(list(Resamples.of(40, 20000).drawn()))
+    left_out = (x.sum() - x) / 39
+    made = Replicates(x.mean(), counts @ x / 40, left_out)
+    interval = interval_of(made, INTERVALS["bca"])
+    assert interval.low == pytest.approx(expected.confidence_interval.low, abs=0.01)
+    assert interval.high == pytest.approx(expected.confidence_interval.high, abs=0.01)
+
+
+def test_the_jackknife_of_a_mean_is_its_t_interval(rng) -> None:
+    from scipy import stats
+
+    x = rng.normal(size=20)
+    made = Replicates(x.mean(), np.empty(0), (x.sum() - x) / 19)
+    interval = interval_of(made, INTERVALS["jackknife"])
+    expected = stats.ttest_1samp(x, 0).confidence_interval()
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_one_cluster_is_refused() -> None:
+    with pytest.raises(SemrsmError, match="one cluster"):
+        Resamples.of(5, clusters=np.zeros(5))
+
+
+@each_resampled
 def test_an_interval_orders_its_ends_and_repeats_with_its_seed(name) -> None:
     K, L = related(7, 30)
     interval = bootstrap(MEASURES[name], K, L, n_resamples=40, seed=3)
     assert MEASURES[name].range[0] <= interval.low < interval.high <= MEASURES[name].range[1]
     assert interval == bootstrap(MEASURES[name], K, L, n_resamples=40, seed=3)
     assert interval != bootstrap(MEASURES[name], K, L, n_resamples=40, seed=4)
-    assert (interval.n_resamples, interval.level, interval.seed) == (40, 0.95, 3)
 
 
 @pytest.mark.parametrize("name", ["cka-debiased", "rsa-pearson", "rsa-spearman", "corr-whitened"])
-def test_an_interval_holds_the_value_and_narrows_with_n_and_level(name) -> None:
+def test_an_interval_holds_the_value_and_narrows_with_n(name) -> None:
     widths = []
-    for n, level in ((60, 0.5), (60, 0.95), (20, 0.95)):
+    for n in (60, 20):
         K, L = related(8, n)
-        interval = bootstrap(MEASURES[name], K, L, n_resamples=100, level=level)
+        interval = bootstrap(MEASURES[name], K, L, n_resamples=100)
         widths.append(interval.high - interval.low)
-    assert widths[0] < widths[1] < widths[2]
+    assert widths[0] < widths[1]
     assert interval.low < MEASURES[name](K, L) < interval.high
 
 
 def test_too_few_samples_for_a_bootstrap_are_refused(rng) -> None:
-    K, L = related(9, 4)
-    with pytest.raises(
-        SemrsmError, match=r"undefined for \d+ of 100 resamples of 4 samples; use more"
-    ):
+    K, L = related(9, 5)
+    with pytest.raises(SemrsmError, match=r"undefined for \d+ of 100 resamples of 5 samples"):
         bootstrap(MEASURES["cka-debiased"], K, L, n_resamples=100)
 
 

@@ -8,11 +8,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from semrsm.measures import MEASURES, matrices, rsa
-from semrsm.measures.memory import NEEDS
+from semrsm.measures import MEASURES, Measure, matrices, of_neighbours, rsa
 
 N = 600
-ROOM = 1600 * N  # indices of neighbours, sums of rows, blocks: they do not grow with n²
+ROOM = 1600 * N  # sums of rows, blocks: they do not grow with n²
 
 
 def peak_of(call: Callable[[], object]) -> tuple[object, int, int]:
@@ -32,20 +31,43 @@ def test_no_measure_takes_more_memory_than_planned(
 ) -> None:
     monkeypatch.setattr(matrices, "BLOCK_BYTES", 2**14)
     monkeypatch.setattr(rsa, "CHUNK", 2**12)
-    measure, need = MEASURES[name], NEEDS[MEASURES[name].prepare]
+    measure = MEASURES[name]
+    _check_need(measure, dtype, rng)
+
+
+@pytest.mark.parametrize("measure", of_neighbours(100), ids=lambda measure: measure.name)
+def test_many_neighbours_take_no_more_memory_than_planned(
+    measure: Measure, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    monkeypatch.setattr(matrices, "BLOCK_BYTES", 2**14)
+    _check_need(measure, np.float64, rng)
+
+
+def resampled(measure: Measure, K: np.ndarray, L: np.ndarray, counts: np.ndarray) -> object:
+    """What one resample takes, or one without some samples, where repeats are not for the measure."""
+    if measure.resample is not None:
+        return measure.resample(K, L, np.arange(N))(counts)
+    at = np.ix_(np.arange(N) > 0, np.arange(N) > 0)
+    return measure(K[at], L[at])
+
+
+def _check_need(measure: Measure, dtype: type, rng: np.random.Generator) -> None:
+    need = measure.need
     x, y = rng.normal(size=(2, N, N))
     K, L = (x @ x.T).astype(dtype), (y @ y.T).astype(dtype)
-    index = rng.integers(N, size=N)
-    measure(K[:20, :20], L[:20, :20])
+    counts = np.bincount(rng.integers(N, size=N), minlength=N).astype(np.float64)[None]
+    few = measure.min_samples + 8
+    measure(K[:few, :few], L[:few, :few])
     tracemalloc.start()
     try:
         a, prepare, held = peak_of(lambda: measure.prepare(K))
         b = measure.prepare(L)
         _, compare, _ = peak_of(lambda: measure.compare(a, b))
-        _, resample, _ = peak_of(lambda: measure.resample(K, L, index))
+        _, resample, _ = peak_of(lambda: resampled(measure, K, L, counts))
     finally:
         tracemalloc.stop()
-    assert need.prepare * N**2 / 3 <= prepare <= need.prepare * N**2 + ROOM
-    assert need.held * N**2 / 3 <= held <= need.held * N**2 + ROOM
-    assert compare <= need.compare * N**2 + ROOM
-    assert need.resample * N**2 / 2 <= resample <= need.resample * N**2 + ROOM
+    room = ROOM + need.sample * N
+    assert need.prepare * N**2 / 3 <= prepare <= need.prepare * N**2 + room
+    assert need.held * N**2 / 3 <= held <= need.held * N**2 + need.kept_sample * N + ROOM
+    assert compare <= need.compare * N**2 + room
+    assert need.resample * N**2 / 2 <= resample <= need.resample * N**2 + room

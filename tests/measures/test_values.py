@@ -182,6 +182,25 @@ def test_blocks_of_rows_give_the_same_value_as_the_whole(name, rng, monkeypatch)
     assert MEASURES[name](RowsOnly(K), RowsOnly(L)) == pytest.approx(whole, abs=1e-12)
 
 
+@pytest.mark.parametrize("name", ["cka", "cka-debiased", "corr-whitened"])
+def test_entries_that_grow_down_the_rows_lose_no_digits(name, rng, monkeypatch) -> None:
+    size = 2.0 ** np.arange(0, 38, 2)  # so that the scale found from the first rows is too small
+    K, L = gram(rng, 19) * size * size[:, None], gram(rng, 19)
+    whole = MEASURES[name](K, L)
+    assert whole == pytest.approx(SLOW[name](K, L), abs=1e-9)
+    monkeypatch.setattr(matrices, "BLOCK_BYTES", 8 * 19 * 2)
+    assert MEASURES[name](K, L) == pytest.approx(whole, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["cka", "cka-debiased", "corr-whitened"])
+def test_what_centring_leaves_is_known_without_reading_it_again(name, rng) -> None:
+    for rsm in (gram(rng, 19), gram(rng, 19) + 1e3, gram(rng, 19) + 30 * np.arange(19.0)):
+        rsm = (rsm + rsm.T) / 2
+        centred = MEASURES[name].prepare(rsm)
+        left = centred.centre(slice(0, 19), rsm.copy())
+        assert centred.norm == pytest.approx(np.linalg.norm(left), rel=1e-12)
+
+
 @pytest.mark.parametrize("name", MEASURES)
 def test_datasets_and_memory_maps_are_read(name, rng, tmp_path) -> None:
     K, L = (gram(rng, 15).astype(np.float32) for _ in range(2))

@@ -1,16 +1,20 @@
 """No picture has texts that lie on each other or leave the page, at few samples and at many."""
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
 from matplotlib.text import Text
 
 from semrsm.plot.figures.canvas import new_figure, style
-from semrsm.plot.figures.curves import COMPARED, EVALUATED, draw_comparison, draw_curves
-from semrsm.plot.figures.embedding import draw_dendrogram, draw_embedding
+from semrsm.plot.figures.comparison import draw_comparison
+from semrsm.plot.figures.curves import draw_curves
+from semrsm.plot.figures.dendrogram import draw_dendrogram
+from semrsm.plot.figures.embedding import draw_embedding
 from semrsm.plot.figures.geometry import order_samples
 from semrsm.plot.figures.heatmaps import Panel, draw_heatmaps
+from semrsm.plot.figures.records import COMPARED, EVALUATED
 from semrsm.plot.figures.retrieved import Retrieved, draw_retrieved
 from semrsm.plot.figures.side_by_side import draw_side_by_side, order_by_views
 
@@ -61,12 +65,15 @@ def rsm(n, seed=3):
     return x @ x.T
 
 
+def hugging_face(count):
+    parts = ["attention.attention.value", "attention.output.dense", "intermediate", "output.dense"]
+    return [f"vit.encoder.layer.{i // 4}.{parts[i % 4]}" for i in range(count)]
+
+
 def panels(n, count):
     return [
-        Panel(
-            rsm(n, i), f"resnet/layer{i}, spatio-semantic", "cosine similarity, identity matching"
-        )
-        for i in range(count)
+        Panel(rsm(n, i), f"{name}\nspatio-semantic (identity), cosine kernel", "cosine similarity")
+        for i, name in enumerate(hugging_face(count))
     ]
 
 
@@ -82,15 +89,15 @@ def heatmaps(n, count, by, classes):
 
 
 def comparison(a, b):
-    keys = [(f"resnet/layer{i}", f"vit/block{j}") for i in range(a) for j in range(b)]
+    keys = [(i, j) for i in hugging_face(a) for j in hugging_face(b)]
     rows = [("a.h5", i, "b.h5", j, "rbf", m, -0.12) for m in ("cka", "rsa-rho-a") for i, j in keys]
     return draw_comparison([dict(zip(COMPARED, row, strict=True)) for row in rows], "a title")
 
 
 def curves(layers, lines):
     rows = [
-        (f"f{j}", f"net/layer{i}", f"matcher{j}", "rbf", metric, i / 7 + j)
-        for i in range(layers)
+        (f"f{j}", layer, f"matcher{j}", "rbf", metric, i / 7 + j)
+        for i, layer in enumerate(hugging_face(layers))
         for j in range(lines)
         for metric in ("f1@1", "map")
     ]
@@ -100,7 +107,16 @@ def curves(layers, lines):
 def side_by_side(n):
     views = np.arange(n) // 2
     order = order_by_views(views, views % 5)
-    return draw_side_by_side(rsm(n), rsm(n, 4), "resnet/layer3", views, order=order)
+    return draw_side_by_side(
+        rsm(n),
+        rsm(n, 4),
+        "resnet/layer3, cosine kernel",
+        views,
+        order=order,
+        ordered_by="view",
+        labels=views % 5,
+        samples=[f"ILSVRC2012_val_{i:08d}.JPEG" for i in range(n)],
+    )
 
 
 def embedding(n, count, classes):
@@ -133,6 +149,14 @@ FIGURES = {
     "dendrogram, 20": lambda: draw_dendrogram(panels(20, 2), "a title", labels=np.arange(20) % 3),
     "dendrogram, 2000": lambda: draw_dendrogram(panels(2000, 1), labels=np.arange(2000) % 12),
     "dendrogram, names": lambda: draw_dendrogram(panels(24, 1), samples=[f"im{i}.JPEG" for i in range(24)]),
+    "grid, 49 of 20": lambda: heatmaps(20, 49, "label", 5),
+    "grid, 13 of 80": lambda: heatmaps(80, 13, "cluster", 10),
+    "grid, 4 of 2000": lambda: heatmaps(2000, 4, "given", 0),
+    "side by side, 80": lambda: side_by_side(80),
+    "embedding, 49 of 20": lambda: embedding(20, 49, 5),
+    "dendrograms, 13 of 20": lambda: draw_dendrogram(panels(20, 13), labels=np.arange(20) % 3),
+    "comparison, 49 x 49": lambda: comparison(49, 49),
+    "curves, 49 x 10": lambda: curves(49, 10),
     "comparison, 7 x 4": lambda: comparison(7, 4),
     "comparison, 1 x 1": lambda: comparison(1, 1),
     "comparison, 30 x 50": lambda: comparison(30, 50),
@@ -145,8 +169,12 @@ FIGURES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
-def test_texts_neither_overlap_nor_leave_the_page(name):
-    assert collisions(FIGURES[name]()) == []
+def test_texts_are_readable_and_neither_overlap_nor_leave_the_page(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = FIGURES[name]()
+        assert collisions(figure) == []
+    assert min(text.get_fontsize() for text in drawn_texts(figure)) >= 7
 
 
 def test_texts_that_overlap_or_leave_the_page_are_found():

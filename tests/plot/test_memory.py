@@ -18,6 +18,8 @@ from semrsm.errors import SemrsmError
 from semrsm.plot import reduced
 from semrsm.plot.figures import canvas
 from semrsm.plot.figures.canvas import block_means, render
+from semrsm.plot.figures.heatmaps import Panel, scales_of
+from semrsm.plot.figures.scales import colour_scale
 from semrsm.plot.kinds import draw_plot
 from semrsm.plot.reduced import quartiles, reduce_rsm
 from semrsm.plot.report import build_report
@@ -51,7 +53,7 @@ def test_cells_read_by_blocks_are_the_means_of_the_whole(
     before = canvas.CELLS, rsms.BLOCK
     canvas.CELLS, rsms.BLOCK = cells, block
     try:
-        found, _ = reduce_rsm(in_memory(K), order, False, 10**9)
+        found, _ = reduce_rsm(in_memory(K), order, 10**9)
         expected = block_means(whole, canvas.cell_side((n, m)))
     finally:
         canvas.CELLS, rsms.BLOCK = before
@@ -67,8 +69,9 @@ def test_the_colours_span_the_entries_and_not_their_means(
     monkeypatch.setattr(reduced, "SPREAD", spread)
     monkeypatch.setattr(rsms, "BLOCK", 700)
     K = rng.standard_normal((300, 300)) + 50 * np.eye(300)
-    _, scale = reduce_rsm(in_memory(K), None, True, 10**9)
-    expected = canvas.colour_scale([K], True)
+    means, spread = reduce_rsm(in_memory(K), None, 10**9)
+    [scale] = scales_of([Panel(means, zero_counts=True, whole=K.shape, spread=spread)])
+    expected = colour_scale([K], True)
     assert (scale.colours, scale.extend) == (expected.colours, expected.extend)
     assert scale.high == pytest.approx(expected.high, rel=0.15)
 

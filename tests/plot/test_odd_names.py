@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -24,3 +25,20 @@ def test_any_name_is_drawn(name: str, kind: str, tmp_path: Path, rng: np.random.
     texts = ["".join(t.itertext()) for t in ET.parse(out).iter("{http://www.w3.org/2000/svg}text")]
     if name.isprintable():
         assert name in texts
+
+
+LONG = "m" * 5000
+
+
+@pytest.mark.parametrize("kind", ["compare", "curves"])
+@pytest.mark.parametrize(("layer", "measure"), [("W" * 40, "cka"), ("\0" * 40 + "\ud800", LONG)])
+def test_a_table_of_any_names_is_drawn(kind: str, layer: str, measure: str, tmp_path: Path) -> None:
+    # A half of a surrogate pair ended the drawing; long names left no room for the axes.
+    keys = ("a", "layer_a", "b", "layer_b", "kernel", "measure", "value")
+    rows = [("a", layer + i, "b", layer + j, "linear", measure, 0.5) for i in "12" for j in "12"]
+    table, out = tmp_path / "table.json", tmp_path / "o.png"
+    table.write_text(json.dumps([dict(zip(keys, row, strict=True)) for row in rows]))
+    done = run("plot", table, "-o", out, "--kind", kind, "--title", f"{layer} and {measure}")
+    assert done.exit_code == 0, done.exception
+    assert out.exists()
+    assert "constrained_layout" not in done.stderr

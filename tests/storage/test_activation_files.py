@@ -14,7 +14,7 @@ import torch
 from semrsm.errors import SemrsmError
 from semrsm.storage.activations import open_activations
 from semrsm.storage.formats import npz
-from semrsm.storage.labels import read_sample_ids
+from semrsm.storage.sample_ids import read_sample_ids
 from tests.helpers import to_stream, write_h5
 
 X = np.random.default_rng(7).normal(size=(7, 3, 4, 5)).astype(np.float32)

@@ -18,8 +18,9 @@ import pytest
 from semrsm.errors import SemrsmError
 from semrsm.storage.activations import open_activations
 from semrsm.storage.formats.npz import read_arrays
-from semrsm.storage.labels import read_labels, read_sample_ids, read_scores
+from semrsm.storage.labels import read_labels, read_scores
 from semrsm.storage.matrices import read_matrices
+from semrsm.storage.sample_ids import read_sample_ids
 from tests.helpers import fail, write_h5
 
 LITTLE = 20 << 20  # bytes; what is refused would take much more
@@ -186,12 +187,22 @@ def test_many_texts_are_read_in_several_steps(tmp_path: Path) -> None:
         ]
 
 
-def test_ids_that_are_wider_than_memory(tmp_path: Path) -> None:
+def test_ids_that_are_wider_than_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grant(10**6, monkeypatch)
     with h5py.File(tmp_path / "a.h5", "w") as file:
-        width = h5py.string_dtype(length=10**9)
+        width = h5py.string_dtype(length=10**4)
         file.create_dataset("samples", (500,), width, chunks=(1,), compression="gzip")
     with open_activations(tmp_path / "a.h5") as file, pytest.raises(SemrsmError, match="takes 5"):
         read_sample_ids(file, 500)
+
+
+def test_a_few_ids_that_are_wider_than_any_name(tmp_path: Path) -> None:
+    # Two megabytes of file took three gigabytes, whatever --memory granted.
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["layer"] = np.zeros((4, 2), np.float32)
+        file.create_dataset("samples", (4,), "S100000", chunks=(1,), compression="gzip")[:] = b"a"
+    message = fail("compute", tmp_path / "a.h5", "-o", tmp_path / "o.rsm.h5", "-m", "identity")
+    assert "a.h5::samples holds texts of 100000 bytes each, and at most 65536 are read" in message
 
 
 def test_references_are_no_texts(tmp_path: Path) -> None:

@@ -104,6 +104,33 @@ def test_the_diagonal_is_exactly_the_squared_norm_in_any_tiling(
                 assert (stored[:].diagonal() == 1).all()
 
 
+@pytest.mark.parametrize(
+    ("matcher", "certify"), [("pool", False), ("pool", True), ("maxsim", False)]
+)
+def test_the_diagonal_of_a_bound_is_its_own_in_any_tiling(
+    matcher: str, certify: bool, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    x = rng.normal(size=(9, 61, 5, 7)).astype(np.float32)
+    source = write_h5(tmp_path / "a.h5", layer=x)
+    for memory in ("1GB", "300kB"):
+        out = tmp_path / f"{memory}.rsm.h5"
+        options = {"kernel": ["linear"], "threads": 1, "matcher": matcher, "memory": memory}
+        semrsm.compute(source, out, certify=certify, **options)
+        with open_rsm(out) as file:
+            m, norms = file.matched("layer")[:], file.squared_norms("layer")[0]
+            affinity = np.einsum("ics,ict->ist", *(x.reshape(9, 61, 35).astype(np.float64),) * 2)
+            own = {"pool": affinity.mean((1, 2)) * 35, "maxsim": affinity.max(2).sum(1)}[matcher]
+            np.testing.assert_allclose(m.diagonal(), own, rtol=1e-4)
+            np.testing.assert_allclose(norms, (x.astype(np.float64) ** 2).sum((1, 2, 3)))
+            kept = file.kernel("layer", "linear")
+            assert kept is not None
+            np.testing.assert_allclose(kept[:].diagonal(), own, rtol=1e-4)
+            if certify:
+                bound = file.matrices("layer")["upper_bound"][:]
+                assert (bound >= m).all()
+                np.testing.assert_array_equal(bound.diagonal(), norms)
+
+
 def test_a_fingerprint_names_the_content(tmp_path: Path, rng: np.random.Generator) -> None:
     x = rng.normal(size=(5, 3, 2, 2)).astype(np.float32)
 
@@ -149,6 +176,12 @@ def test_names_that_are_not_there(files: tuple[Path, Path], tmp_path: Path) -> N
         semrsm.read_rsm(tmp_path / "a.h5")
     with pytest.raises(SemrsmError, match="does not exist"):
         semrsm.read_rsm(tmp_path / "no.h5")
+
+
+def test_a_folder_is_no_rsm_file(tmp_path: Path) -> None:
+    # The library's own words for it take two lines, and name an address in memory.
+    with pytest.raises(SemrsmError, match=r"^\S+ is a folder; name an RSM file in it$"):
+        semrsm.read_rsm(tmp_path, "layer")
 
 
 def test_a_file_of_a_newer_version_is_refused(

@@ -27,7 +27,7 @@ def _solve_with_triton(affinity: Tensor) -> Tensor:
 def _match_with_triton(rows: Maps, columns: Maps, pairs: Tensor, bounded: bool) -> Solved:
     from semrsm.engine.assignment.triton_products import solve_products
 
-    return Solved(*solve_products(rows, columns, pairs))
+    return solve_products(rows, columns, pairs, bounded)
 
 
 JONKER_VOLGENANT = "Jonker & Volgenant 1987, doi:10.1007/BF02278710"
@@ -81,7 +81,9 @@ SOLVERS: dict[str, Solver] = {
                 prepare=lambda maps: maps,
                 match=_match_with_triton,
                 prepared_bytes=lambda s, c, size: 0,
-                workspace_bytes=lambda s, c, size: s * (s * 4 * size + 64),
+                # The affinities, once more in float32 if they are not, and a few numbers a position.
+                workspace_bytes=lambda s, c, size: s * (s * (size if size == 4 else size + 4) + 64),
+                warps=lambda s: max(1, (1 << (s - 1).bit_length()) // 256),
             ),
             most_positions=4096,
         ),

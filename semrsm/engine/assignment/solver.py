@@ -18,15 +18,19 @@ class Solved:
     Attributes:
         sums: (P,) float64, sum_s <v_s, w_p(s)> of the stored values.
         permutation: (P, S) int64.
-        again: How many pairs were not proved optimal at first and were solved again in float64.
+        solved_again: How many pairs were not proved optimal at first and were solved again in float64.
         bounds: (P,) float64, what no matching of the samples exceeds; None where not asked for, or where
             the solver has no potentials.
+        unproven: (P,) bool, which pairs are left to be solved again, as they were not proved optimal.
+        potentials: (P, S) column potentials, to solve them again from.
     """
 
     sums: Tensor
     permutation: Tensor
-    again: int
+    solved_again: int = 0
     bounds: Tensor | None = None
+    unproven: Tensor | None = None
+    potentials: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class PairSolver:
     Attributes:
         prepare: Maps -> what it needs of a block, made once for all pairs of the block.
         match: (rows, columns, pairs (P, 2), whether bounds are wanted) -> Solved.
+        warps: S -> warps of the GPU program that solves a pair; 1 where there is none.
         prepared_bytes: (S, C, bytes of a number) -> memory for each sample beside its map.
         workspace_bytes: (S, C, bytes of a number) -> memory for each pair in work.
     """
@@ -44,6 +49,7 @@ class PairSolver:
     match: Callable[[Any, Any, Tensor, bool], Solved]
     prepared_bytes: Callable[[int, int, int], int]
     workspace_bytes: Callable[[int, int, int], int]
+    warps: Callable[[int], int] = lambda s: 1
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,22 @@
-"""From maps to exact matchings on the GPU: one large product, the Triton solver, a proof for each pair."""
+"""From maps to exact matchings on the GPU: one large product, the Triton solver, a proof for each pair.
+
+Nothing here waits for the GPU: what is not proved is marked, and left to who fetches the results.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from semrsm.engine import certificate
-from semrsm.engine.assignment import scipy_lsa, triton_sap
+from semrsm.engine.assignment import triton_proof, triton_sap, triton_sinkhorn
+from semrsm.engine.assignment.solver import Solved
 from semrsm.engine.maps import Maps
+
+LOST = {"highest": 0.0, "high": 2.0**-9, "medium": 2.0**-6}
+"""What torch's precision of products loses of one, of the product of the norms: both factors are rounded."""
 
 
 def solve(affinity: Tensor) -> Tensor:
@@ -20,44 +29,76 @@ def solve(affinity: Tensor) -> Tensor:
     return triton_sap.solve(affinity[:, :, None].float(), pairs).permutation
 
 
-def solve_products(rows: Maps, columns: Maps, pairs: Tensor) -> tuple[Tensor, Tensor, int]:
+def product(rows: Maps, columns: Maps) -> Tensor:
+    """Return the affinities of all rows with all columns, (a, S, b, S), as one product."""
+    x, y = rows.values, columns.values
+    return (x.flatten(0, 1) @ y.flatten(0, 1).T).view(*x.shape[:2], *y.shape[:2])
+
+
+def solve_products(rows: Maps, columns: Maps, pairs: Tensor, bounded: bool = False) -> Solved:
     """Match pairs of samples optimally and prove it.
 
     The potentials of the solver bound every pair from above, in float64; a pair whose gap is larger
-    than `certificate.ACCEPTED_GAP` is solved again by SciPy in float64.
+    than `certificate.ACCEPTED_GAP` is marked as unproven.
 
     Args:
-        rows: The block that `pairs[:, 0]` counts in, centred, float32 or float64.
-        columns: The block that `pairs[:, 1]` counts in.
-        pairs: (P, 2) int64; best those of a few rows, as their samples are multiplied as one block.
-
-    Returns:
-        sums: (P,) float64, sum_s <v_s, w_p(s)> of the stored values.
-        permutation: (P, S) int64.
-        again: How many pairs were solved again.
+        rows: The samples that `pairs[:, 0]` counts in, centred, float32 or float64. All of them are
+            multiplied with all columns, so there should be none that no pair names.
+        columns: The samples that `pairs[:, 1]` counts in.
+        pairs: (P, 2) int64.
+        bounded: Also bound the inner products of all matchings from above.
     """
-    i, row = pairs[:, 0].unique(return_inverse=True)
-    j, column = pairs[:, 1].unique(return_inverse=True)
-    local = torch.stack([row, column], 1)
-    S, C = rows.n_positions, rows.n_channels
-    x, y = rows.values[i], columns.values[j]
-    affinity = (x.reshape(-1, C) @ y.reshape(-1, C).T).view(len(i), S, len(j), S)
-    # The solver reads float32; the sums and the proof are of the products as they are.
-    found = triton_sap.solve(affinity.float(), local)
-    sums = certificate.value(affinity, local, found.permutation)
-    bound = certificate.upper_bound(affinity, local, found.v)
-    row_norms, column_norms = (torch.linalg.vector_norm(maps, dim=2) for maps in (x, y))
-    scale = certificate.scale(row_norms, column_norms, local, found.permutation)
-    gap = certificate.relative_gap(bound, sums, scale)
-    permutation = found.permutation
-    again = certificate.unproven(gap).nonzero()[:, 0]
-    for pair in again.tolist():
-        a, b = (m.values[k].double() for m, k in zip((rows, columns), pairs[pair], strict=True))
-        exact = a @ b.T
-        permutation[pair] = scipy_lsa.solve(exact[None].cpu())[0].to(permutation.device)
-        sums[pair] = certificate.value(
-            exact[None, :, None],
-            torch.zeros(1, 2, dtype=torch.int64, device=exact.device),
-            permutation[pair : pair + 1],
-        )[0]
-    return sums, permutation, len(again)
+    affinity = product(rows, columns)
+    # The solver reads float32; the proof is of the products as they are, the sums are exact.
+    found = triton_sap.solve(affinity.float(), pairs)
+    norms = norms_of(rows), norms_of(columns)
+    value, bound, scale = triton_proof.prove(affinity, pairs, found.v, found.permutation, norms)
+    unproven = certificate.unproven(certificate.relative_gap(bound, value, scale))
+    sums = triton_proof.matched_sums(rows.values, columns.values, pairs, found.permutation)
+    bounds = bounds_from(affinity, rows, columns, pairs, found.v) if bounded else None
+    return Solved(
+        sums,
+        found.permutation,
+        bounds=bounds,
+        unproven=unproven | (found.scans < 0),
+        potentials=found.v,
+    )
+
+
+def norms_of(maps: Maps) -> Tensor:
+    """Return the norms of the stored positions, (b, S) float64."""
+    return torch.linalg.vector_norm(maps.values, dim=2, dtype=torch.float64)
+
+
+def bounds_from(affinity: Tensor, rows: Maps, columns: Maps, pairs: Tensor, v: Tensor) -> Tensor:
+    """Bound the inner product of every matching of the samples themselves from above: (P,) float64.
+
+    Args:
+        affinity: (a, S, b, S), the products of the stored values, in whatever precision.
+        rows: The samples that `pairs[:, 0]` counts in.
+        columns: The samples that `pairs[:, 1]` counts in.
+        pairs: (P, 2) int64.
+        v: (P, S) column potentials of the stored values.
+    """
+    norms = norms_of(rows), norms_of(columns)
+    lost = LOST[torch.get_float32_matmul_precision()]
+    values = rows.values, columns.values
+    bounds = triton_proof.bounds(affinity, *values, pairs, v, norms, lost)
+    of_samples = (torch.linalg.vector_norm(of_positions, dim=1) for of_positions in norms)
+    return certificate.bounds_of_samples(rows, columns, pairs, bounds, *of_samples)
+
+
+def bounds_without_matching(rows: Maps, columns: Maps, pairs: Tensor) -> Tensor:
+    """Do the same from the potentials of Sinkhorn sweeps alone, where no optimal matching is known.
+
+    The sweeps see centred maps: a mean that all positions share would drown what differs. What it adds
+    to the product with a column belongs to the potential of that column.
+    """
+    x, y = (maps.values - maps.values.mean(1, keepdim=True) for maps in (rows, columns))
+    centred = product(replace(rows, values=x), replace(columns, values=y))
+    v = triton_sinkhorn.sinkhorn_start(centred.float(), pairs)
+    del centred
+    i, j = pairs.unbind(1)
+    shared = rows.values.mean(1) @ columns.values.flatten(0, 1).T
+    v = v + shared.view(len(rows), len(columns), -1)[i, j]
+    return bounds_from(product(rows, columns), rows, columns, pairs, v)

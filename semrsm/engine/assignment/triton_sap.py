@@ -15,7 +15,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from semrsm.engine.assignment.triton_sinkhorn import sinkhorn_start, tile
+from semrsm.engine.assignment.triton_sinkhorn import (
+    NOT_SPECIALIZED,
+    places_of,
+    sinkhorn_start,
+    tile,
+)
 from semrsm.errors import SemrsmError
 
 LARGEST = 4096
@@ -30,7 +35,8 @@ class Assigned:
         permutation: (P, S) int64, row s belongs with column permutation[s].
         u: (P, S) float32, row potentials: A[s, p(s)] - v[p(s)].
         v: (P, S) float32, column potentials.
-        scans: (P,) int32, rows of A that the search read; divided by S it is the K of the notes.
+        scans: (P,) int32, rows of A that the search read; divided by S it is the K of the notes. Less
+            than 0 where the state of a program broke, so that the result is no permutation.
     """
 
     permutation: Tensor
@@ -39,21 +45,24 @@ class Assigned:
     scans: Tensor
 
 
-@triton.jit
+@triton.jit(do_not_specialize=NOT_SPECIALIZED)
 def best_column_program(
     affinity,
     pairs,
     v_in,
     best_out,
-    S,
-    stride_i,
-    stride_s,
-    stride_j,
+    S: tl.int32,
+    stride_i: tl.int64,
+    stride_s: tl.int64,
+    stride_j: tl.int64,
     stride_t,
+    ALIGNED: tl.constexpr,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Each row's best column, argmax_t A[s,t] - v_t, ROWS rows at a time."""
+    if ALIGNED:
+        stride_i, stride_s, stride_j = stride_i * 16, stride_s * 16, stride_j * 16
     pair = tl.program_id(0).to(tl.int64)
     i = tl.load(pairs + 2 * pair)
     j = tl.load(pairs + 2 * pair + 1)
@@ -96,7 +105,7 @@ def nearest(distance, is_open, code, ONE_WARP: tl.constexpr):
     return least.to(tl.float32, bitcast=True), which
 
 
-@triton.jit
+@triton.jit(do_not_specialize=NOT_SPECIALIZED)
 def sap_program(
     affinity,
     pairs,
@@ -106,15 +115,18 @@ def sap_program(
     permutation_out,
     u_out,
     scans_out,
-    S,
-    stride_i,
-    stride_s,
-    stride_j,
+    S: tl.int32,
+    stride_i: tl.int64,
+    stride_s: tl.int64,
+    stride_j: tl.int64,
     stride_t,
+    ALIGNED: tl.constexpr,
     ONE_WARP: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Match every row of one pair; parent_memory comes in holding each row's best column."""
+    if ALIGNED:
+        stride_i, stride_s, stride_j = stride_i * 16, stride_s * 16, stride_j * 16
     pair = tl.program_id(0).to(tl.int64)
     i = tl.load(pairs + 2 * pair)
     j = tl.load(pairs + 2 * pair + 1)
@@ -179,11 +191,16 @@ def sap_program(
         tl.debug_barrier()
         row = tl.min(tl.where(is_free & (columns > row), columns, BLOCK), 0)
 
+    # Every column has a row by now. Where not, nothing is written elsewhere, and the pair is marked.
+    has_row = real & (row_of >= 0)
     line_offsets = row_of.to(tl.int64) * stride_s
-    matched = tl.load(base + line_offsets + column_offsets, mask=real, other=0.0)
-    tl.store(permutation_out + pair * S + row_of, columns, mask=real)
-    tl.store(u_out + pair * S + row_of, matched - v, mask=real)
-    tl.store(scans_out + pair, scans)
+    matched = tl.load(base + line_offsets + column_offsets, mask=has_row, other=0.0)
+    tl.store(permutation_out + pair * S + row_of, columns, mask=has_row)
+    tl.store(u_out + pair * S + row_of, matched - v, mask=has_row)
+    tl.debug_barrier()
+    back = tl.load(permutation_out + pair * S + row_of, mask=has_row, other=-1)
+    wrong = tl.max(tl.where(real & (back != columns), 1, 0), 0)
+    tl.store(scans_out + pair, tl.where(wrong > 0, -1, scans))
 
 
 def layout(S: int) -> dict[str, int]:
@@ -234,9 +251,10 @@ def solve(affinity: Tensor, pairs: Tensor, *, start: Tensor | None = None) -> As
     pairs = pairs.contiguous()
     v = sinkhorn_start(affinity, pairs) if start is None else start.float().contiguous().clone()
     rows, parents = (torch.empty_like(v, dtype=torch.int32) for _ in range(2))
-    permutation = torch.empty_like(v, dtype=torch.int64)
+    permutation = torch.zeros_like(v, dtype=torch.int64)
     u, scans = torch.empty_like(v), torch.empty(len(v), dtype=torch.int32, device=v.device)
-    place = (S, *affinity.stride())
+    places, aligned = places_of(affinity)
+    place = (S, *places, aligned)
     with torch.cuda.device_of(affinity):
         best_column_program[(len(pairs),)](affinity, pairs, v, parents, *place, **tile(S))
         outputs = (permutation, u, scans)

@@ -8,24 +8,30 @@ from torch import Tensor
 
 from semrsm.engine.assignment.sap_reference import FIRST_EPS, annealing
 
+NOT_SPECIALIZED = ("S", "stride_i", "stride_s", "stride_j")
+"""Arguments that differ from chunk to chunk: no program is compiled anew for another number."""
 
-@triton.jit
+
+@triton.jit(do_not_specialize=(*NOT_SPECIALIZED, "iterations", "first_eps", "eps_factor"))
 def sinkhorn_program(
     affinity,
     pairs,
     v_out,
-    S,
-    stride_i,
-    stride_s,
-    stride_j,
+    S: tl.int32,
+    stride_i: tl.int64,
+    stride_s: tl.int64,
+    stride_j: tl.int64,
     stride_t,
-    iterations,
-    first_eps,
-    eps_factor,
+    iterations: tl.int32,
+    first_eps: tl.float32,
+    eps_factor: tl.float32,
+    ALIGNED: tl.constexpr,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Sinkhorn scaling of one pair: one pass over A per iteration, ROWS rows at a time."""
+    if ALIGNED:
+        stride_i, stride_s, stride_j = stride_i * 16, stride_s * 16, stride_j * 16
     pair = tl.program_id(0).to(tl.int64)
     i = tl.load(pairs + 2 * pair)
     j = tl.load(pairs + 2 * pair + 1)
@@ -69,6 +75,18 @@ def sinkhorn_program(
     tl.store(v_out + pair * S + columns, tl.where(flat, 0.0, v), mask=real)
 
 
+def places_of(affinity: Tensor) -> tuple[tuple[int, int, int, int], bool]:
+    """Return the strides of (B_i, S, B_j, S) affinities, and whether they are in units of 16.
+
+    Programs read rows that begin at multiples of 16 numbers in wider steps. In a product that is so for
+    every chunk, or for none: it depends on S alone.
+    """
+    i, s, j, t = affinity.stride()
+    if i % 16 or s % 16 or j % 16:
+        return (i, s, j, t), False
+    return (i // 16, s // 16, j // 16, t), True
+
+
 def tile(S: int) -> dict[str, int]:
     """Return how a program that passes over all rows is laid out: 32 values a lane, few warps."""
     block = max(16, triton.next_power_of_2(S))
@@ -99,15 +117,17 @@ def sinkhorn_start(affinity: Tensor, pairs: Tensor) -> Tensor:
     iterations, eps_factor = annealing(S)
     v = torch.empty((len(pairs), S), dtype=torch.float32, device=affinity.device)
     with torch.cuda.device_of(affinity):
+        places, aligned = places_of(affinity)
         sinkhorn_program[(len(pairs),)](
             affinity,
             pairs,
             v,
             S,
-            *affinity.stride(),
+            *places,
             iterations,
             FIRST_EPS,
             eps_factor,
+            ALIGNED=aligned,
             **tile(S),
         )
     return v

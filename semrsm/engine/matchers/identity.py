@@ -24,17 +24,14 @@ def match_same_positions(rows: Maps, columns: Maps, pairs: Tensor, settings: Set
         Sums in float64 of float64 products; the permutation is the identity.
 
     The readable form is `torch.einsum("asc,bsc->ab", x, y)`; here it is one product per slab of
-    channels and positions, so that float64 copies stay small, and of those samples only that lie
-    between the first and the last that some pair names.
+    channels and positions, so that float64 copies stay small.
     """
-    first, last = pairs.amin(0).tolist(), pairs.amax(0).tolist()
-    x = rows.values[first[0] : last[0] + 1].flatten(1)
-    y = columns.values[first[1] : last[1] + 1].flatten(1)
+    x, y = rows.values.flatten(1), columns.values.flatten(1)
     products = torch.zeros(len(x), len(y), dtype=torch.float64, device=x.device)
     width = max(1, SLAB // max(len(x), len(y)))
     for start in range(0, x.shape[1], width):
         slab = slice(start, start + width)
         products += x[:, slab].double() @ y[:, slab].double().T
-    i, j = (pairs - pairs.new_tensor(first)).unbind(1)
+    i, j = pairs.unbind(1)
     identity = torch.arange(rows.n_positions, device=x.device).expand(len(pairs), -1)
     return Matches(products[i, j], identity)

@@ -26,12 +26,17 @@ class Matches:
         solved_again: How many of the pairs a solver could not prove optimal, so that they were
             solved again in float64.
         bounds: (P,) float64, what no matching of the samples themselves exceeds, if the solver says it.
+        unproven: (P,) bool, which of the pairs a solver could not prove optimal and left to be solved
+            again; None where it leaves none.
+        potentials: (P, S) column potentials of the stored values, to solve them again from.
     """
 
     sums: Tensor
     permutation: Tensor | None = None
     solved_again: int = 0
     bounds: Tensor | None = None
+    unproven: Tensor | None = None
+    potentials: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,8 @@ class Matcher:
         both_ways: One sample would choose and the other be chosen, so each pair is matched both ways
             and the larger value taken. Swapping the two samples leaves the value of any matcher as it
             is, where ties decide nothing.
-        permutation: It matches every position with exactly one.
+        permutation: It matches every position with exactly one. A sample with itself then has |x|²;
+            without, what `match` gives it.
         position_free: Permuting the positions of a sample leaves the value as it is, where ties
             decide nothing.
         centred: It may be given centred maps: the same result from easier problems.
@@ -60,6 +66,7 @@ class Matcher:
         needs_grid: It moves whole grids, so tokens are refused.
         prepared_bytes: (S, C, bytes of a number, settings) -> memory for each sample that `prepare`
             takes on top of the maps.
+        problem: (S, settings) -> positions of the largest assignment problem that it solves.
         pair_seconds: S -> about what a pair takes one core, to the order of magnitude; by this tiles
             are cut. 0 where it hardly takes anything.
     """
@@ -80,4 +87,5 @@ class Matcher:
     parameters: tuple[str, ...] = ()
     needs_grid: bool = False
     prepared_bytes: Callable[[int, int, int, Settings], int] = lambda s, c, size, settings: 0
+    problem: Callable[[int, Settings], int] = lambda s, settings: s
     pair_seconds: Callable[[int], float] = lambda s: 0.0

@@ -85,7 +85,7 @@ def match_optimally(rows: Any, columns: Any, pairs: Tensor, settings: Settings) 
     solver = SOLVERS[settings.solver]
     if solver.pairs is not None:
         solved = solver.pairs.match(rows, columns, pairs, settings.bounded)
-        return Matches(solved.sums, solved.permutation, solved.again, solved.bounds)
+        return Matches(**vars(solved))
     return match_from_start(rows, columns, pairs, start_for(rows.maps.n_positions), solver.minimise)
 
 

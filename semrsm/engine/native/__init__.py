@@ -1,8 +1,8 @@
 """The native core: exact matching in C++, loaded where it was built and the processor can run it.
 
 Each call takes a chunk of pairs, runs in the calling thread and releases the GIL. The algorithms are
-in src/, each with a readable twin: engine/potentials.py for the start, assignment/sap_reference.py for
-augmenting paths, assignment/scaling_reference.py for cost scaling.
+in src/, each with a readable twin: engine/bisection.py and engine/potentials.py for the start,
+assignment/sap_reference.py for augmenting paths, assignment/scaling_reference.py for cost scaling.
 """
 
 from __future__ import annotations

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
+from semrsm.plot.figures.scales import Scale
 from semrsm.storage.whole_files import write_aside
 from semrsm.version import __version__
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-STYLE = {
+STYLE = {  # no text is smaller than 7 points at the figure's own size
     "font.family": ["DejaVu Sans"],
     "font.size": 8,
     "axes.titlesize": 9,
@@ -37,12 +37,16 @@ STYLE = {
     "legend.fontsize": 7,
     "legend.frameon": False,
     "figure.titlesize": 10,
+    "legend.title_fontsize": 8,
     "text.parse_math": False,  # names are not formulas: one dollar sign too many would end the drawing
     "svg.fonttype": "none",  # text stays text: it can be searched and edited
     "svg.hashsalt": "semrsm",  # the same ids in every run
     "pdf.fonttype": 42,
 }
 DPI = 200
+LONGEST_TEXT = 250  # letters of any line in a picture
+MOST_LINES = 12  # of any text
+ENLARGED = 6  # times that a figure may grow for the sake of its texts
 NOT_IN_XML = bytes(set(range(32)) - set(b"\t\n\r"))  # characters that make an SVG no XML
 
 # Nothing that differs between two runs goes into a picture: the same input gives the same bytes.
@@ -64,12 +68,14 @@ CATEGORIES = (
     "#000000",
     "#BBBB33",
 )
+# Ten marks, each with a colour of its own, for lines and points that are told apart.
+MARK_COLOURS = (*CATEGORIES, "#882255", "#888888")
+MARK_SHAPES = "osD^vP*Xdh"
+LINE_STYLES = ("-", "--", "-.", ":")
 
-SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
-CLIPPED = 0.005  # of the entries at either end lie outside the colour scale
-ENOUGH = 4_000_000  # entries to find those ends among
 CELLS = 2000  # rows and columns of a matrix that are drawn; of more, means over blocks
-BOTH_SIGNS = 0.1  # the smaller sign must reach this share of the larger one for a diverging scale
+CELLS_IN_GRID = 600  # the same for each of several matrices: a small panel has no more dots
+MOST_DOTS = 60_000  # on a side of a picture; the drawing library takes 65 535
 
 
 @contextlib.contextmanager
@@ -80,15 +86,22 @@ def style() -> Iterator[None]:
     with styles.context(["default", STYLE]), warnings.catch_warnings():
         # A letter that the font lacks is drawn as a box, which says enough.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
+        # What finds no room in a figure that has grown is drawn over something else.
+        warnings.filterwarnings("ignore", "constrained_layout not applied")
         yield
 
 
-def new_figure(width: float, height: float, title: str = "") -> Figure:
+def new_figure(
+    width: float,
+    height: float,
+    title: str = "",
+    layout: Literal["constrained"] | None = "constrained",
+) -> Figure:
     """Return an empty figure of a size in inches, outside of pyplot, laid out without overlaps."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
     if title:
         figure.suptitle(title)
@@ -114,14 +127,52 @@ def render(figure: Figure, suffix: str, dpi: int = DPI) -> bytes:
         dpi: Dots per inch, of images inside a PDF or SVG as well.
     """
     content = io.BytesIO()
+    _tame(figure)
     with style():
-        figure.draw_without_rendering()  # titles find their height only once axes have their places
+        _make_room(figure)
+        dpi = min(dpi, int(MOST_DOTS / max(figure.get_size_inches())))
         figure.savefig(
             content, format=suffix[1:], dpi=dpi, metadata=dict(SUFFIXES[suffix]), facecolor="white"
         )
     return (
         content.getvalue() if suffix != ".svg" else content.getvalue().translate(None, NOT_IN_XML)
     )
+
+
+def drawable(text: str) -> str:
+    r"""Return a text that can be drawn: half of a surrogate pair, which is no character, is escaped.
+
+    Names come from files and command lines, and so may hold anything.
+
+    >>> drawable("block\ud8001")
+    'block\\ud8001'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _tame(figure: Figure) -> None:
+    """Make the texts of a figure drawable, and shorten lines that no figure has room for."""
+    from matplotlib.text import Text
+
+    half = LONGEST_TEXT // 2
+    for artist in figure.findobj(Text):
+        lines = drawable(artist.get_text()).split("\n")[:MOST_LINES]
+        short = [x if len(x) <= LONGEST_TEXT else f"{x[: half - 1]}…{x[-half:]}" for x in lines]
+        artist.set_text("\n".join(short))
+
+
+def _make_room(figure: Figure) -> None:
+    """Lay a figure out; enlarge it while its texts leave no room for its axes."""
+    for _ in range(ENLARGED):
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", "constrained_layout not applied")
+                # Titles find their height only once axes have their places.
+                figure.draw_without_rendering()
+                return
+        except UserWarning:
+            width, height = figure.get_size_inches()
+            figure.set_size_inches(1.4 * width, 1.4 * height)
 
 
 def save_figure(figure: Figure, path: str | Path, overwrite: bool = True) -> None:
@@ -143,76 +194,13 @@ def save_figure(figure: Figure, path: str | Path, overwrite: bool = True) -> Non
     write_aside(path, render(figure, suffix), overwrite)
 
 
-@dataclass(frozen=True)
-class Scale:
-    """A colour map and the values at its two ends.
-
-    Attributes:
-        colours: Name of the colour map.
-        low: Value of the first colour.
-        high: Value of the last colour.
-        extend: Which ends some values lie beyond: "neither", "min", "max" or "both".
-    """
-
-    colours: str
-    low: float
-    high: float
-    extend: str
-
-
-def colour_scale(
-    matrices: Sequence[NDArray[np.floating]], zero_counts: bool = False, diagonal: bool = False
-) -> Scale:
-    """Return one colour scale for some matrices.
-
-    It spans the entries but for the outermost 0.5 % at either end. It is diverging around zero where
-    zero means something and both signs matter (the smaller reaches a tenth of the larger).
-
-    Args:
-        matrices: Any shapes; entries that are not finite do not count.
-        zero_counts: Zero means something, as in inner products and correlations.
-        diagonal: Count the diagonal of square matrices, too; self-similarity would hide the rest.
-
-    Example:
-        >>> colour_scale([np.array([[9.0, 0.2], [0.4, 9.0]])]).extend
-        'max'
-    """
-    parts = [_entries(m, diagonal or m.shape[0] != m.shape[1]) for m in matrices]
-    values = np.concatenate(parts)
-    if not values.size:
-        values = np.concatenate([_entries(m, True) for m in matrices])
-    if not values.size:
-        values = np.zeros(1)
-    low = float(np.quantile(values, CLIPPED, method="lower"))
-    high = float(np.quantile(values, 1 - CLIPPED, method="higher"))
-    colours = SEQUENTIAL
-    if zero_counts and low < 0 < high and min(-low, high) >= BOTH_SIGNS * max(-low, high):
-        colours, high = DIVERGING, max(-low, high)
-        low = -high
-    if low == high:
-        low, high = low - 0.5, high + 0.5
-    below = any(bool((m < low).any()) for m in matrices)
-    above = any(bool((m > high).any()) for m in matrices)
-    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}
-    return Scale(colours, low, high, extend.get((below, above), "neither"))
-
-
-def _entries(matrix: NDArray[np.floating], diagonal: bool) -> NDArray[np.float64]:
-    """Return finite entries of a matrix, with or without its diagonal: all, or evenly spread ones."""
-    kept = np.isfinite(matrix)
-    if not diagonal:
-        np.fill_diagonal(kept, False)
-    entries = matrix[kept]
-    return entries[:: 1 + entries.size // ENOUGH].astype(np.float64)
-
-
-def cell_side(shape: tuple[int, ...]) -> int:
+def cell_side(shape: tuple[int, ...], panels: int = 1) -> int:
     """Return how many rows and columns of a matrix are drawn as one, so that not too many are left.
 
-    >>> cell_side((2000, 3)), cell_side((50_000, 50_000))
-    (1, 25)
+    >>> cell_side((2000, 3)), cell_side((50_000, 50_000)), cell_side((2000, 2000), panels=4)
+    (1, 25, 4)
     """
-    return 1 + (max(shape) - 1) // CELLS
+    return 1 + (max(shape) - 1) // (CELLS if panels == 1 else CELLS_IN_GRID)
 
 
 def show_matrix(
@@ -220,6 +208,7 @@ def show_matrix(
     matrix: NDArray[np.floating],
     scale: Scale,
     shape: tuple[int, ...] | None = None,
+    side: int | None = None,
 ) -> AxesImage:
     """Draw a matrix (n, m) as an image on a scale; a very large one by its means over square blocks.
 
@@ -230,10 +219,11 @@ def show_matrix(
         matrix: The matrix, or its means.
         scale: Colours.
         shape: (n, m) of the matrix where only its means are given.
+        side: Rows and columns of a block; None is as `cell_side` has it.
     """
     rows, columns = shape or matrix.shape
     image = axes.imshow(
-        matrix if shape else block_means(matrix, cell_side(matrix.shape)),
+        matrix if shape else block_means(matrix, side or cell_side(matrix.shape)),
         cmap=scale.colours,
         vmin=scale.low,
         vmax=scale.high,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,30 +10,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
-from semrsm.plot.figures.canvas import (
-    Scale,
-    cell_side,
-    colour_scale,
-    new_figure,
-    show_matrix,
-    style,
-)
-from semrsm.plot.figures.texts import (
+from semrsm.plot.figures.canvas import cell_side, show_matrix, style
+from semrsm.plot.figures.classes import (
+    BAR,
+    GAP,
     Classes,
+    blocks_of_classes,
     classes_of,
     draw_label_bar,
-    draw_legend,
-    name_blocks,
-    names_fit,
-    shorten,
+    legend_of,
 )
+from semrsm.plot.figures.grids import (
+    LINE,
+    Around,
+    Grid,
+    columns_of,
+    letters_in,
+    new_grid,
+    text_inches,
+)
+from semrsm.plot.figures.scales import NO_LIMITS, Limits, Scale, colour_scale
+from semrsm.plot.figures.short_names import shorten_all
+from semrsm.plot.figures.ticks import Ticks, sample_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
-ONE, SEVERAL = 4.2, 2.5  # inches of a heat map, alone and in a grid
-COLUMNS = 4
+ONE, SEVERAL = 4.2, 2.2  # inches of a heat map, alone and in a grid
+ALONE, IN_GRID = 20, 12  # letters of the id of a sample
+COLOURS = 0.75  # inches that a colour bar takes with its numbers and its name
+TALLEST = 3.2  # inches of the colour bar of a whole grid
 
 
 @dataclass(frozen=True)
@@ -44,19 +51,21 @@ class Panel:
     Attributes:
         values: (n, m) the RSM; or, of one too large for memory, its means over square cells of the
             samples as they are to be drawn.
-        title: What it is: layer, matcher.
+        title: What it is: layer, matcher, kernel. The first line is shortened where it is too long.
         quantity: What its entries are, for the colour bar: "cosine similarity".
         zero_counts: Zero means something, as in inner products.
+        compared: Panels with the same word here share a colour scale.
         whole: (n, m) where `values` are means; else None.
-        scale: Its colours where `values` are means; else None.
+        spread: (k,) entries that tell the colour scale where `values` are means; else None.
     """
 
     values: NDArray[np.floating]
     title: str = ""
     quantity: str = "similarity"
     zero_counts: bool = False
+    compared: str = ""
     whole: tuple[int, int] | None = None
-    scale: Scale | None = None
+    spread: NDArray[np.floating] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -72,12 +81,15 @@ def draw_heatmaps(
     ordered_by: str = "",
     labels: NDArray[np.generic] | None = None,
     samples: Sequence[str] | None = None,
+    sides: tuple[str, str] = ("sample", "sample"),
+    limits: Limits = NO_LIMITS,
 ) -> Figure:
-    """Draw RSMs as heat maps, each with a colour bar of its own, samples in one order.
+    """Draw RSMs as heat maps, samples in one order; panels that are compared share a colour scale.
 
-    The scale spans the entries off the diagonal, but for the outermost 0.5 % at either end. Names of
-    samples, or of the labels' blocks, are written where they fit. A cell of a large RSM is the mean of
-    several entries, which is said below the figure.
+    The scale spans the entries off the diagonal, but for the outermost 0.5 % at either end. The ticks
+    say which sample stands there, by its number or its id; names of labels are written beside their
+    blocks where they fit. A cell of a large RSM is the mean of several entries, which is said below the
+    figure.
 
     Args:
         panels: The RSMs, all of one shape; a rectangular one has no order and no labels.
@@ -85,47 +97,70 @@ def draw_heatmaps(
         order: (n,) the samples in the order to show; None is as given.
         ordered_by: Said below the figure: "label", "clustering of layer4".
         labels: (n,) drawn as coloured bars at the left and the top.
-        samples: (n,) names.
+        samples: (n,) ids; of a rectangular RSM those of its rows.
+        sides: What the rows and the columns are.
+        limits: The values of the first and of the last colour, for all panels; None where it is found.
 
     Raises:
         SemrsmError: There is no panel, or shapes, labels and order do not fit together.
 
     Example:
         >>> figure = draw_heatmaps([Panel(np.eye(3), "layer4")], order=np.array([2, 0, 1]))
-        >>> figure.axes[0].get_title(loc="left"), figure.axes[0].images[0].get_array().shape
-        ('layer4', (3, 3))
+        >>> [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+        ['2', '0', '1']
     """
     n, m = _shape(panels, order, labels)
-    symmetric = n == m
+    symmetric = n == m and sides[0] == sides[1]
     shown = np.arange(n) if order is None else np.asarray(order)
     classes = None if labels is None else classes_of(np.asarray(labels))
-    size = ONE if len(panels) == 1 else SEVERAL
-    columns = min(COLUMNS, math.ceil(math.sqrt(len(panels))), len(panels))
-    rows = math.ceil(len(panels) / columns)
+    size, letters = (ONE, ALONE) if len(panels) == 1 else (SEVERAL, IN_GRID)
+    high, wide = _sides(size, n, m)
+    scales = scales_of(panels, limits)
+    shared = len(set(scales)) == 1 and len({panel.quantity for panel in panels}) == 1
+    side = cell_side((n, m), len(panels))
+    notes = [f"samples ordered by {ordered_by}"] if ordered_by else []
+    notes += [f"each cell is the mean of {side} x {side} entries"] if side > 1 else []
     with style():
-        figure = new_figure(columns * (size + 1.15), rows * (size + 0.65) + 0.3, title)
-        notes = [f"samples ordered by {ordered_by}"] if ordered_by else []
-        if (side := cell_side((n, m))) > 1:
-            notes.append(f"each cell is the mean of {side} x {side} entries")
-        below = "; ".join(notes)
-        named = True
-        for index, panel in enumerate(panels):
-            axes = figure.add_subplot(rows, columns, index + 1)
-            ordered = symmetric and panel.whole is None
+        down = sample_ticks(shown, samples, high, letters)
+        across = down
+        if not symmetric or high != wide:
+            across = sample_ticks(np.arange(m), samples if symmetric else None, wide, letters)
+        blocks = None if classes is None else blocks_of_classes(classes, shown, high)
+        legend = legend_of(None if blocks else classes, ["; ".join(notes)])
+        titles = fitting([panel.title for panel in panels], wide + COLOURS * (not shared))
+        around = room_around(down, across, blocks, classes, titles, not shared)
+        columns = columns_of(len(panels), wide / high)
+        width = columns * (wide + around.left + around.right) + COLOURS * shared
+        grid = new_grid(
+            len(panels), (wide, high), around, title,
+            columns=columns, right=COLOURS * shared, below=legend.inches(width),
+        )  # fmt: skip
+        images = []
+        for panel, axes, scale, text in zip(panels, grid.panels, scales, titles, strict=True):
+            ordered = order is not None and panel.whole is None
             matrix = panel.values[np.ix_(shown, shown)] if ordered else panel.values
-            _draw_matrix(figure, axes, panel, matrix)
-            if index + columns >= len(panels):
-                axes.set_xlabel("sample" if symmetric else "column sample")
-            if index % columns == 0:
-                axes.set_ylabel("sample" if symmetric else "row sample")
-            _write_names(axes, shown, samples, size, symmetric)
+            images.append(show_matrix(axes, matrix, scale, panel.whole, side))
+            axes.set_aspect("auto")
+            draw_axes(axes, down, across, sides)
+            above = 4.0
             if classes is not None:
-                named &= _draw_bars(axes, classes, shown, size)
-        if classes is not None and not named:
-            draw_legend(figure, classes, title=below)
-        elif below:
-            figure.supxlabel(below, fontsize=8)
-    return figure
+                draw_bars(axes, classes, shown, (high, wide), blocks, down)
+                above += 72 * (BAR + GAP)
+            axes.set_title(text, loc="left", pad=above, fontsize=8)
+        _draw_colours(grid, panels, images, scales, shared)
+        legend.draw(grid.figure)
+    return grid.figure
+
+
+def scales_of(panels: Sequence[Panel], limits: Limits = NO_LIMITS) -> list[Scale]:
+    """Return the colour scale of each panel; those that are compared have the same."""
+    found: dict[str, Scale] = {}
+    for name in dict.fromkeys(panel.compared for panel in panels):
+        group = [panel for panel in panels if panel.compared == name]
+        parts = [p.values if p.spread is None else p.spread[None, :] for p in group]
+        zero_counts = any(panel.zero_counts for panel in group)
+        found[name] = colour_scale(parts, zero_counts, limits=limits)
+    return [found[panel.compared] for panel in panels]
 
 
 def _shape(
@@ -148,42 +183,89 @@ def _shape(
     return n, m
 
 
-def _draw_matrix(figure: Figure, axes: Axes, panel: Panel, matrix: NDArray[np.floating]) -> None:
-    scale = panel.scale or colour_scale([matrix], panel.zero_counts)
-    image = show_matrix(axes, matrix, scale, panel.whole)
-    axes.set_title(panel.title, loc="left")
-    bar = figure.colorbar(image, ax=axes, extend=scale.extend, shrink=0.9, pad=0.03, aspect=25)
-    bar.set_label(panel.quantity)
+def _sides(size: float, n: int, m: int) -> tuple[float, float]:
+    """Return (height, width) in inches of a heat map; the shorter side is a fourth at least.
+
+    >>> _sides(2.0, 50, 100)
+    (1.0, 2.0)
+    """
+    longest = max(n, m)
+    return size * max(0.25, n / longest), size * max(0.25, m / longest)
 
 
-def _write_names(
+def fitting(titles: Sequence[str], inches: float) -> list[str]:
+    """Return titles whose first lines, the names of layers, fit a width and stay different."""
+    firsts, rests = zip(*(title.partition("\n")[::2] for title in titles), strict=True)
+    short = shorten_all(firsts, letters_in(inches))
+    return [f"{first}\n{rest}" if rest else first for first, rest in zip(short, rests, strict=True)]
+
+
+def lines_of(titles: Sequence[str]) -> int:
+    """Return how many lines the longest of some titles has."""
+    return max(1 + title.count("\n") for title in titles)
+
+
+def room_around(
+    down: Ticks,
+    across: Ticks,
+    blocks: tuple[list[float], list[str]] | None,
+    classes: Classes | None,
+    titles: Sequence[str],
+    own_colours: bool,
+) -> Around:
+    """Return the inches that ticks, names, label bars, titles and colour bars take around a panel."""
+    bar = (BAR + GAP) if classes is not None else 0.0
+    left = (text_inches(blocks[1]) if blocks else down.inches) + bar
+    return Around(
+        left=left + LINE + 0.14,
+        right=COLOURS + 0.1 if own_colours else 0.22,
+        bottom=(across.inches if across.turned else 0.12) + LINE + 0.16,
+        top=lines_of(titles) * LINE + bar + 0.1,
+    )
+
+
+def draw_axes(axes: Axes, down: Ticks, across: Ticks, sides: tuple[str, str]) -> None:
+    """Write the ticks of the samples at the left and below, and what the rows and the columns are."""
+    across.write_across(axes)
+    down.write_down(axes)
+    axes.set_ylabel(sides[0])
+    axes.set_xlabel(sides[1])
+
+
+def draw_bars(
     axes: Axes,
+    classes: Classes,
     order: NDArray[np.integer],
-    samples: Sequence[str] | None,
-    size: float,
-    symmetric: bool,
+    inches: tuple[float, float],
+    blocks: tuple[list[float], list[str]] | None,
+    down: Ticks,
 ) -> None:
-    """Write the samples' names at the ticks where they fit; else whole numbers are counted."""
-    from matplotlib.ticker import MaxNLocator
-
-    if samples is not None and symmetric and names_fit(len(samples), size):
-        names = [shorten(str(samples[index])) for index in order]
-        axes.set_xticks(np.arange(len(names)), names, rotation=90, fontsize=6)
-        axes.set_yticks(np.arange(len(names)), names, fontsize=6)
-        return
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(5, integer=True))
-
-
-def _draw_bars(axes: Axes, classes: Classes, order: NDArray[np.integer], size: float) -> bool:
-    """Draw the label bars at the left and the top; say whether the blocks are named there."""
-    title = axes.get_title(loc="left")
-    left, top = (draw_label_bar(axes, classes, order, side) for side in ("left", "top"))
-    axes.tick_params(left=False)
+    """Draw the label bars at the left and the top; the left one has the names of the blocks."""
+    left, _ = (draw_label_bar(axes, classes, order, side, inches) for side in ("left", "top"))
     axes.set_yticks([])
-    named = name_blocks(left, classes, order, size, "left")
-    left.set_ylabel(axes.get_ylabel())
+    left.set_ylabel("label" if blocks else axes.get_ylabel())
     axes.set_ylabel("")
-    axes.set_title("", loc="left")
-    top.set_title(title, loc="left")
-    return named
+    if blocks:
+        left.set_yticks(*blocks)
+        left.tick_params(length=0)
+    else:
+        down.write_down(left)
+
+
+def _draw_colours(
+    grid: Grid,
+    panels: Sequence[Panel],
+    images: Sequence[AxesImage],
+    scales: Sequence[Scale],
+    shared: bool,
+) -> None:
+    """Draw a colour bar at the right of each panel, or of all where they share one."""
+    last = grid.panels[min(grid.columns, len(panels)) - 1]
+    places = [last] if shared else grid.panels
+    for axes, panel, image, scale in zip(places, panels, images, scales, strict=False):
+        bar = grid.figure.colorbar(
+            image,
+            cax=grid.beside(axes, 0.12, 0.1, TALLEST if shared and len(panels) > 2 else None),
+            extend=scale.extend,
+        )
+        bar.set_label(panel.quantity)

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from semrsm.errors import SemrsmError
-from semrsm.plot.figures.canvas import CATEGORIES, new_figure, style
-from semrsm.plot.figures.texts import shorten
+from semrsm.plot.figures.canvas import MARK_COLOURS, MARK_SHAPES, new_figure, style
+from semrsm.plot.figures.short_names import shorten_all
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox
 
-MARKERS = "osD^vP*X<>"
+# A bound is a line that the value lies below, or above, with an arrow to that side.
+BOUNDS = {"upper": (11, "upper bound"), "lower": (10, "lower bound")}  # carets under, over a line
+BOUND_COLOUR = "0.35"
 ABOVE = 0.15  # of the range below 1 is left above it; what lies higher stands at the top edge
 AROUND = 16  # directions in which a label is tried at each distance
 NEAR, FARTHEST = 6, 90  # points between a label and its point; those beyond NEAR get a line
@@ -38,6 +40,10 @@ class Measured(Protocol):
         """Name of the matcher."""
 
     @property
+    def bound(self) -> str | None:
+        """ "upper" or "lower", where the matcher only bounds the value; None where it matches."""
+
+    @property
     def ms_median(self) -> float | None:
         """Milliseconds for a pair."""
 
@@ -53,14 +59,21 @@ class _Point:
     layer: str
     n_positions: int
     matcher: str
+    bound: str | None
     ms: float
     relative: float
+
+    def name(self, top: float) -> str:
+        """Return what is written beside it; what lies too high to be drawn in its place has its value."""
+        bound = f" ({BOUNDS[self.bound][1]})" if self.bound else ""
+        return f"{self.matcher}{bound}" + (f" {self.relative:.2f} ↑" if self.relative > top else "")
 
 
 def draw_quality(trials: Sequence[Measured], title: str = "") -> Figure:
     """Draw milliseconds per pair against the value relative to the optimum, a panel for each layer.
 
-    A matcher has the same marker and colour in every panel; what was not measured is left out. Upper
+    A matcher has a mark of its own, the same in every panel; what was not measured is left out. What
+    only bounds the value is drawn as a line with an arrow to the side on which the value lies. Upper
     bounds far above 1 stand at the top edge with their value, so that the others can be told apart.
 
     Args:
@@ -71,7 +84,7 @@ def draw_quality(trials: Sequence[Measured], title: str = "") -> Figure:
         SemrsmError: No matcher has both a time and a value.
     """
     shown = [
-        _Point(t.layer, t.n_positions, t.matcher, t.ms_median, t.relative_mean)
+        _Point(t.layer, t.n_positions, t.matcher, t.bound, t.ms_median, t.relative_mean)
         for t in trials
         if t.ms_median and t.relative_mean is not None
     ]
@@ -81,17 +94,18 @@ def draw_quality(trials: Sequence[Measured], title: str = "") -> Figure:
             " choose another --layer"
         )
     layers = {t.layer: t.n_positions for t in shown}
-    matchers = list(dict.fromkeys(t.matcher for t in trials))
+    matchers = list(dict.fromkeys(t.matcher for t in trials if not t.bound))
+    names = shorten_all(list(layers), 40)
     top = 1 + ABOVE * max(0.01, 1 - min(p.relative for p in shown))
     across = min(2, len(layers))
     down = math.ceil(len(layers) / across)
     with style():
         figure = new_figure(4.2 * across, 3.1 * down, title)
-        for index, (layer, positions) in enumerate(layers.items()):
+        for index, ((layer, positions), name) in enumerate(zip(layers.items(), names, strict=True)):
             share = figure.axes[0] if index else None
             axes = figure.add_subplot(down, across, index + 1, sharey=share)
             _draw_layer(axes, [p for p in shown if p.layer == layer], matchers, top)
-            axes.set_title(f"{shorten(layer, 40)}, S = {positions}", loc="left")
+            axes.set_title(f"{name}, S = {positions}", loc="left")
             axes.set_xlabel("milliseconds per pair, one thread")
         for axes in figure.axes[::across]:
             axes.set_ylabel("m relative to the optimum")
@@ -110,12 +124,26 @@ def _draw_layer(axes: Axes, points: Sequence[_Point], matchers: Sequence[str], t
     axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
     axes.axhline(1, color="0.6", linewidth=0.8, linestyle="--", zorder=0)
     for point in points:
+        place = [point.ms], [min(point.relative, top)]
+        if point.bound:
+            arrow, _ = BOUNDS[point.bound]
+            axes.plot(*place, "_", color=BOUND_COLOUR, markersize=11, markeredgewidth=1.4, zorder=2)
+            axes.plot(
+                *place,
+                marker=arrow,
+                markersize=6,
+                linestyle="",
+                color=BOUND_COLOUR,
+                label=point.matcher,
+            )
+            continue
         index = matchers.index(point.matcher)
+        mark = index % len(MARK_SHAPES)
         axes.plot(
-            [point.ms],
-            [min(point.relative, top)],
-            MARKERS[index % len(MARKERS)],
-            color=CATEGORIES[index % len(CATEGORIES)],
+            *place,
+            MARK_SHAPES[mark],
+            color=MARK_COLOURS[mark],
+            fillstyle="none" if index // len(MARK_SHAPES) % 2 else "full",
             markersize=5,
             label=point.matcher,
             zorder=3 - index / 100,
@@ -130,12 +158,16 @@ def _name_points(axes: Axes, points: Sequence[_Point], top: float) -> None:
     dot = axes.figure.dpi / 72
     data = [(p.ms, min(p.relative, top)) for p in points]
     places = axes.transData.transform(data)
-    taken = [Bbox.from_bounds(x - 4 * dot, y - 4 * dot, 8 * dot, 8 * dot) for x, y in places]
+    halves = [dot * (8 if point.bound else 4) for point in points]
+    taken = [
+        Bbox.from_bounds(x - half, y - half, 2 * half, 2 * half)
+        for (x, y), half in zip(places, halves, strict=True)
+    ]
     _, line = axes.transData.transform((points[0].ms, 1))
     taken.append(Bbox.from_bounds(axes.bbox.x0, line - dot / 2, axes.bbox.width, dot))
     for point, place, (x, y) in zip(points, data, places, strict=True):
         text = axes.annotate(
-            point.matcher if point.relative <= top else f"{point.matcher} {point.relative:.2f} ↑",
+            point.name(top),
             place,
             (0, 0),
             textcoords="offset points",

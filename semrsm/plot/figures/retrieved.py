@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.plot.figures.canvas import OTHER, SAME, new_figure, style
+from semrsm.plot.figures.grids import letters_in
+from semrsm.plot.figures.short_names import shorten, shorten_all
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+TALL = 1.72  # inches of a row
 
 
 @dataclass(frozen=True)
@@ -64,14 +68,15 @@ def draw_retrieved(
     lowest = min(float(np.nanmin(image)) for image in shown.values())
     highest = max(float(np.nanmax(image)) for image in shown.values())
     k = max(len(row.found) for row in rows)
+    titles = _short_titles([row.title for row in rows])
     with style():
-        figure = new_figure(1.25 * (k + 1) + 0.5, 1.62 * len(rows) + 0.35, title)
+        figure = new_figure(1.25 * (k + 1) + 0.6, TALL * len(rows) + 0.35, title)
         grid = figure.add_gridspec(len(rows), k + 1)
         for down, row in enumerate(rows):
             axes = figure.add_subplot(grid[down, 0])
             draw_image(axes, shown[row.query], lowest, highest)
             axes.set_title(f"query: {_called(row.query, labels)}", fontsize=7)
-            axes.set_ylabel(row.title, fontsize=7)
+            axes.set_ylabel(titles[row.title], fontsize=7)
             pairs = zip(row.found, row.similarities, strict=True)
             for rank, (index, similarity) in enumerate(pairs, start=1):
                 axes = figure.add_subplot(grid[down, rank])
@@ -81,6 +86,13 @@ def draw_retrieved(
                 if labels is not None:
                     _mark(axes, bool(labels[index] == labels[row.query]))
     return figure
+
+
+def _short_titles(titles: Sequence[str]) -> dict[str, str]:
+    """Return titles whose lines fit the height of an image; layers that differ stay different."""
+    lines = list(dict.fromkeys(line for title in titles for line in title.split("\n")))
+    short = dict(zip(lines, shorten_all(lines, letters_in(TALL, 7)), strict=True))
+    return {title: "\n".join(short[line] for line in title.split("\n")) for title in titles}
 
 
 def as_picture(image: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -114,7 +126,7 @@ def draw_image(axes: Axes, image: NDArray[np.generic], low: float, high: float) 
 
 
 def _called(index: int, labels: NDArray[np.generic] | None) -> str:
-    return f"sample {index}" if labels is None else f"{index} ({labels[index]})"
+    return f"sample {index}" if labels is None else f"{index} ({shorten(str(labels[index]), 12)})"
 
 
 def _mark(axes: Axes, right: bool) -> None:

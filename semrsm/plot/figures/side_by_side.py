@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
-from semrsm.plot.figures.canvas import OTHER, SAME, colour_scale, new_figure, show_matrix, style
+from semrsm.plot.figures.canvas import OTHER, SAME, show_matrix, style
+from semrsm.plot.figures.classes import BAR, GAP, blocks_of_classes, classes_of, legend_of
+from semrsm.plot.figures.grids import Grid, new_grid
+from semrsm.plot.figures.heatmaps import COLOURS, draw_axes, draw_bars, room_around
+from semrsm.plot.figures.scales import NO_LIMITS, Limits, colour_scale
+from semrsm.plot.figures.ticks import sample_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 BINS = 40
+SIDE = 2.5  # inches of a heat map
+HISTOGRAM, BEFORE, BETWEEN = 2.8, 0.55, 0.4  # inches: how wide, before it, between the two
 HEADROOM = 0.28  # of the height of the bars, above them, for each line of the legend
 
 
@@ -53,8 +61,12 @@ def draw_side_by_side(
     same_view: NDArray[np.generic] | None = None,
     *,
     order: NDArray[np.integer] | None = None,
+    ordered_by: str = "",
+    labels: NDArray[np.generic] | None = None,
+    samples: Sequence[str] | None = None,
     kernel: str | None = "cosine",
-    names: tuple[str, str] = ("spatio-semantic", "semantic"),
+    names: tuple[str, str] = ("spatio-semantic (identity)", "semantic (optimal)"),
+    limits: Limits = NO_LIMITS,
 ) -> Figure:
     """Draw two RSMs as heat maps on one colour scale and the histograms of their similarities.
 
@@ -69,8 +81,12 @@ def draw_side_by_side(
             the same thing.
         order: (n,) the samples in the order in which the heat maps show them, such as
             `order_by_views`; None is as given.
+        ordered_by: Said below the figure: "view, then label".
+        labels: (n,) drawn as coloured bars at the left and the top of the heat maps.
+        samples: (n,) ids.
         kernel: Named at the colour bar; None where it is not known.
         names: What the two are called.
+        limits: The values of the first and of the last colour; None where it is found.
 
     Raises:
         SemrsmError: The shapes do not fit together, or there are fewer than two samples.
@@ -80,33 +96,58 @@ def draw_side_by_side(
     Example:
         >>> figure = draw_side_by_side(np.eye(4), np.ones((4, 4)), "two", np.array([0, 0, 1, 1]))
         >>> [axes.get_title(loc="left") for axes in figure.axes[:2]]
-        ['spatio-semantic', 'semantic']
+        ['spatio-semantic (identity)', 'semantic (optimal)']
     """
     pairs = _groups_of_pairs(identity, optimal, same_view)
-    shown = np.arange(len(identity)) if order is None else np.asarray(order)
+    n = len(identity)
+    shown = np.arange(n) if order is None else np.asarray(order)
+    classes = None if labels is None else classes_of(np.asarray(labels))
     what = f"{kernel} similarity" if kernel else "similarity"
+    scale = colour_scale([identity, optimal], zero_counts=kernel == "linear", limits=limits)
     with style():
-        figure = new_figure(10.4, 3.5, title)
-        grid = figure.add_gridspec(2, 3, width_ratios=[1, 1, 1.12])
-        maps = [figure.add_subplot(grid[:, column]) for column in (0, 1)]
-        top = figure.add_subplot(grid[0, 2])
-        histograms = [top, figure.add_subplot(grid[1, 2], sharex=top)]
-        scale = colour_scale([identity, optimal], zero_counts=kernel == "linear")
-        for axes, rsm, name in zip(maps, (identity, optimal), names, strict=True):
+        ticks = sample_ticks(shown, samples, SIDE)
+        blocks = None if classes is None else blocks_of_classes(classes, shown, SIDE)
+        note = f"samples ordered by {ordered_by}" if ordered_by else ""
+        legend = legend_of(None if blocks else classes, [note])
+        around = room_around(ticks, ticks, blocks, classes, names, own_colours=False)
+        width = 2 * (SIDE + around.left + around.right) + COLOURS + HISTOGRAM + BEFORE
+        grid = new_grid(
+            2, (SIDE, SIDE), around, title,
+            columns=2, right=COLOURS + HISTOGRAM + BEFORE, below=legend.inches(width),
+        )  # fmt: skip
+        for axes, rsm, name in zip(grid.panels, (identity, optimal), names, strict=True):
             image = show_matrix(axes, rsm[np.ix_(shown, shown)], scale)
-            axes.set_title(name, loc="left")
-            axes.set_xlabel("sample" if order is None else "sample, ordered")
-        maps[0].set_ylabel(maps[0].get_xlabel())
-        bar = figure.colorbar(image, ax=maps, extend=scale.extend, shrink=0.86, pad=0.015)
-        bar.set_label(what)
+            draw_axes(axes, ticks, ticks, ("sample", "sample"))
+            above = 4.0
+            if classes is not None:
+                draw_bars(axes, classes, shown, (SIDE, SIDE), blocks, ticks)
+                above += 72 * (BAR + GAP)
+            axes.set_title(name, loc="left", pad=above)
         edges = _edges([rsm[mask] for rsm in (identity, optimal) for mask in pairs.values()])
+        histograms = _histogram_axes(grid)
         for axes, rsm, name in zip(histograms, (identity, optimal), names, strict=True):
             _draw_histograms(axes, {k: rsm[mask] for k, mask in pairs.items()}, edges)
             axes.set_title(name, loc="left")
             axes.set_ylabel("density of pairs")
         histograms[0].tick_params(labelbottom=False)
         histograms[1].set_xlabel(what)
-    return figure
+        bar = grid.figure.colorbar(
+            image, cax=grid.beside(grid.panels[1], 0.12, 0.1), extend=scale.extend
+        )
+        bar.set_label(what)
+        legend.draw(grid.figure)
+    return grid.figure
+
+
+def _histogram_axes(grid: Grid) -> list[Axes]:
+    """Return two axes below each other, right of the colour bar, together as high as the heat maps."""
+    box = grid.panels[1].get_position()
+    width, height = grid.figure.get_size_inches()
+    x = box.x1 + (COLOURS + BEFORE) / width
+    half = (box.height * height - BETWEEN) / 2 / height
+    upper = grid.figure.add_axes((x, box.y1 - half, HISTOGRAM / width, half))
+    lower = grid.figure.add_axes((x, box.y0, HISTOGRAM / width, half), sharex=upper)
+    return [upper, lower]
 
 
 def _groups_of_pairs(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.names import natural_key
-from semrsm.storage.formats.gaps import parts_of
+from semrsm.storage.formats.gaps import Parts, parts_of
 from semrsm.storage.input_files import (
     Stamp,
     refuse_more_than_memory,
     refuse_written,
     stamp_of,
 )
-from semrsm.storage.layer import Gap, Layer
+from semrsm.storage.layer import Layer
 
 LONGEST_ATTRIBUTE = 4096  # bytes of text
 TEXT_BYTES = 64  # that a text takes besides its characters
@@ -35,9 +36,10 @@ def open_hdf5(path: Path) -> tuple[dict[str, Layer], Callable[[], None]]:
         descriptor = file.id.get_vfd_handle()
         opened = descriptor, stamp_of(descriptor)
 
-        def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
+        def visit(name: str | bytes, item: h5py.Dataset | h5py.Group) -> None:
             # Scalars and empty dataspaces hold no samples.
             if isinstance(item, h5py.Dataset) and item.shape:
+                name = os.fsdecode(name)  # bytes that are no UTF-8 come as such
                 arrays[name] = _layer_of(name, item, opened)
 
         file.visititems(visit)
@@ -57,8 +59,8 @@ def _places(file: h5py.File) -> Callable[[str], tuple[Any, ...]]:
 
     @functools.cache
     def made(group: str, name: str) -> int:
-        holder = file[group]  # kept while its links are asked
-        link = holder.id.links.get_info(name.encode(errors="surrogateescape"))
+        holder = file[os.fsencode(group)]  # kept while its links are asked
+        link = holder.id.links.get_info(os.fsencode(name))
         return link.corder if link.corder_valid else 0
 
     def place(name: str) -> tuple[Any, ...]:
@@ -72,10 +74,11 @@ def _places(file: h5py.File) -> Callable[[str], tuple[Any, ...]]:
 def _layer_of(name: str, item: h5py.Dataset, opened: tuple[int, Stamp]) -> Layer:
     files: list[tuple[int | Path, Stamp]] = [opened]
 
-    def find_gaps() -> Sequence[Gap]:
-        parts = parts_of(item)
-        files.extend((part, stamp_of(part)) for part in parts.files)
-        return parts.gaps
+    @functools.cache
+    def parts() -> Parts:
+        found = parts_of(item)
+        files.extend((part, stamp_of(part)) for part in found.files)
+        return found
 
     return Layer(
         name=name,
@@ -84,7 +87,8 @@ def _layer_of(name: str, item: h5py.Dataset, opened: tuple[int, Stamp]) -> Layer
         rows=lambda wanted: _read(item, wanted),
         layout=_text(item, "layout"),
         bfloat16=_text(item, "dtype") == "bfloat16",
-        find_gaps=find_gaps,
+        find_gaps=lambda: parts().gaps,
+        find_sources=lambda: parts().files,
         refuse_written=lambda: refuse_written(files),
     )
 

@@ -58,7 +58,11 @@ template <class T> bool check(Random& random, long S, bool brute) {
     const long C = 1 + long(random() % 40), levels = S >= 16 && random() % 2 ? 2 : 1;
     const auto x = positions<T>(random, kind, S, C), y = positions<T>(random, other, S, C);
     const long G = S / 4;
-    const std::vector<T> x0(x.begin(), x.begin() + G * C), y0(y.begin(), y.begin() + G * C);
+    std::vector<T> x0(G * C), y0(G * C);
+    if (const int64_t group = 4; G) {
+        semrsm::grow(x.data(), 1, S, C, &group, 1, x0.data());
+        semrsm::grow(y.data(), 1, S, C, &group, 1, y0.data());
+    }
     std::vector<T> packed(semrsm::packed_size<T>(S, C) + 1), packed0(semrsm::packed_size<T>(G, C) + 1);
     semrsm::pack(y.data(), S, C, packed.data());
     semrsm::pack(y0.data(), G, C, packed0.data());

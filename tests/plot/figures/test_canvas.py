@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from semrsm import SemrsmError
-from semrsm.plot.figures.canvas import block_means, colour_scale, new_figure, save_figure, style
+from semrsm.plot.figures.canvas import block_means, new_figure, save_figure, style
+from semrsm.plot.figures.scales import colour_scale
 
 
 def figure_with_text(title="the title"):

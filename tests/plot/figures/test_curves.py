@@ -5,7 +5,9 @@ import pytest
 
 from semrsm import SemrsmError
 from semrsm.plot.figures.canvas import render
-from semrsm.plot.figures.curves import COMPARED, EVALUATED, draw_comparison, draw_curves
+from semrsm.plot.figures.comparison import draw_comparison
+from semrsm.plot.figures.curves import draw_curves
+from semrsm.plot.figures.records import COMPARED, EVALUATED
 
 
 def compared(rows):
@@ -22,13 +24,78 @@ def layer_table(na=3, nb=2, measures=("cka",)):
 
 def test_a_comparison_has_layers_of_a_down_and_of_b_across():
     figure = draw_comparison(layer_table(measures=("cka", "rsa-pearson")))
-    first, _, second, _ = figure.axes
+    first, second, *_ = figure.axes
     np.testing.assert_array_equal(first.images[0].get_array(), [[0, -0.25], [1, 0.75], [2, 1.75]])
     assert [t.get_text() for t in first.get_yticklabels()] == ["l0", "l1", "l2"]
     assert [t.get_text() for t in first.get_xticklabels()] == ["l0", "l1"]
     assert (first.get_ylabel(), first.get_xlabel()) == ("layer of x", "layer of y")
     assert second.get_title(loc="left") == "rsa-pearson, linear kernel"
     assert [t.get_text() for t in first.texts[:2]] == ["0.00", "-0.25"]
+
+
+@pytest.mark.parametrize(
+    ("measure", "values", "expected"),
+    [
+        ("cka", (0.4, 0.8), (0, 1)),
+        ("cka", (-0.4, 0.8), (-1, 1)),
+        ("cka", (-0.01, 0.8), (0, 1)),
+        ("rsa-spearman", (-0.7, -0.2), (-1, 1)),
+        ("angular-cka", (1.0, 1.2), (0, np.pi)),
+        ("nobody-knows", (3.0, 7.0), (3, 7)),
+    ],
+)
+def test_colours_span_the_range_of_the_measure(measure, values, expected):
+    rows = [("x", str(i), "y", "l", k, measure, v) for i, v in enumerate(values) for k in "pq"]
+    figure = draw_comparison(compared(rows))
+    for axes in figure.axes[:2]:
+        assert axes.images[0].get_clim() == pytest.approx(expected)
+    limited = draw_comparison(compared(rows), limits=(-2, 8)).axes[0].images[0]
+    assert limited.get_clim() == (-2, 8)
+
+
+def test_a_measure_has_one_scale_for_all_kernels():
+    rows = [("x", "l", "y", "l", kernel, "m", v) for kernel, v in (("p", 1.0), ("q", 5.0))]
+    assert {a.images[0].get_clim() for a in draw_comparison(compared(rows)).axes[:2]} == {(1, 5)}
+
+
+def test_limits_that_leave_nothing_are_refused():
+    with pytest.raises(SemrsmError, match="from 2 to 1 holds nothing"):
+        draw_comparison(layer_table(), limits=(2.0, None))
+    with pytest.raises(SemrsmError, match="is a number, not nan"):
+        draw_comparison(layer_table(), limits=(float("nan"), 1.0))
+
+
+@pytest.mark.parametrize("count", [4, 49])
+def test_long_names_of_layers_stay_different(count):
+    layers = [f"vit.encoder.layer.{i}.attention.output.dense" for i in range(count)]
+    rows = compared([("x", a, "y", b, "rbf", "cka", 0.5) for a in layers for b in layers])
+    table, lines = draw_comparison(rows).axes[0], draw_curves(rows).axes[0]
+    for texts in (table.get_xticklabels(), table.get_yticklabels(), lines.get_xticklabels()):
+        names = [text.get_text() for text in texts]
+        assert len(set(names)) == count
+        assert max(map(len, names)) <= 28
+
+
+def test_the_matchers_of_a_comparison_are_named():
+    rows = [row | {"matcher_a": "identity", "matcher_b": "optimal"} for row in layer_table()]
+    axes = draw_comparison(rows).axes[0]
+    assert axes.get_ylabel() == "layer of x\nspatio-semantic (identity)"
+    assert axes.get_xlabel() == "layer of y\nsemantic (optimal)"
+
+
+def test_ten_lines_have_ten_marks_and_ten_colours():
+    figure = draw_curves(evaluated([f"m{i}" for i in range(10)]))
+    lines = figure.axes[0].lines
+    assert len({line.get_marker() for line in lines}) == 10
+    assert len({line.get_color() for line in lines}) == 10
+
+
+def test_what_all_lines_have_in_common_is_the_title():
+    assert draw_curves(evaluated(["optimal"])).get_suptitle() == "semantic (optimal), rbf kernel"
+    assert draw_curves(evaluated()).get_suptitle() == "rbf kernel"
+    rows = [row | {"matcher_a": "greedy", "matcher_b": "optimal"} for row in layer_table()]
+    expected = "greedy matcher against semantic (optimal), linear kernel"
+    assert draw_curves(rows).get_suptitle() == expected
 
 
 def test_values_above_ten_are_written_whole():

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import dendrogram
 
 from semrsm import SemrsmError
-from semrsm.plot.figures.embedding import dendrogram_lines
+from semrsm.plot.figures.dendrogram import dendrogram_lines
 from semrsm.plot.figures.geometry import cluster, distances, embed, order_samples, top_k
 
 seeds = st.integers(0, 2**16)

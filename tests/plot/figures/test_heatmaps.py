@@ -3,8 +3,11 @@ import pytest
 
 from semrsm import SemrsmError
 from semrsm.plot.figures.canvas import render
-from semrsm.plot.figures.embedding import draw_dendrogram, draw_embedding
-from semrsm.plot.figures.heatmaps import Panel, draw_heatmaps
+from semrsm.plot.figures.dendrogram import draw_dendrogram
+from semrsm.plot.figures.embedding import draw_embedding
+from semrsm.plot.figures.geometry import embed
+from semrsm.plot.figures.heatmaps import ONE, SEVERAL, Panel, draw_heatmaps
+from semrsm.plot.figures.ticks import names_fit
 
 
 def similarities(rng, n):
@@ -13,7 +16,7 @@ def similarities(rng, n):
 
 
 def heat_maps(figure):
-    return [axes for axes in figure.axes if axes.get_aspect() == 1 and axes.images]
+    return [axes for axes in figure.axes if axes.images]
 
 
 def test_a_heat_map_holds_the_rsm_in_the_order_asked(rng):
@@ -28,12 +31,74 @@ def test_a_heat_map_holds_the_rsm_in_the_order_asked(rng):
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("sample", "sample")
 
 
-def test_a_grid_has_a_heat_map_and_a_scale_of_its_own_for_each_rsm(rng):
+def test_panels_that_are_compared_share_one_scale_and_one_colour_bar(rng):
     panels = [Panel(similarities(rng, 5) * scale, str(scale)) for scale in (1, 10, 100)]
     figure = draw_heatmaps(panels)
     axes = heat_maps(figure)
     assert [a.get_title(loc="left") for a in axes] == ["1", "10", "100"]
-    assert len({a.images[0].get_clim() for a in axes}) == 3
+    assert {a.images[0].get_clim() for a in axes} == {axes[2].images[0].get_clim()}
+    assert len(figure.axes) == 4
+    assert axes[0].images[0].get_clim()[1] > panels[1].values.max()
+
+
+def test_panels_that_are_not_compared_have_scales_of_their_own(rng):
+    names = ("a", "b", "a")
+    panels = [Panel(similarities(rng, 5) * 10.0**i, compared=name) for i, name in enumerate(names)]
+    figure = draw_heatmaps(panels)
+    first, second, third = (axes.images[0].get_clim() for axes in heat_maps(figure))
+    assert first == third != second
+    assert len(figure.axes) == 6
+
+
+@pytest.mark.parametrize("limits", [(-0.5, 0.75), (None, 0.75), (-0.5, None)])
+def test_limits_are_the_ends_of_every_scale(rng, limits):
+    panels = [Panel(similarities(rng, 5) * 4, compared=str(i)) for i in range(2)]
+    without = [axes.images[0].get_clim() for axes in heat_maps(draw_heatmaps(panels))]
+    figure = draw_heatmaps(panels, limits=limits)
+    for axes, ends in zip(heat_maps(figure), without, strict=True):
+        expected = tuple(
+            e if given is None else given for e, given in zip(ends, limits, strict=True)
+        )
+        assert axes.images[0].get_clim() == expected
+
+
+@pytest.mark.parametrize("n", [5, 30, 80, 2000])
+@pytest.mark.parametrize("panels", [1, 4])
+def test_a_tick_says_which_sample_stands_there(rng, n, panels):
+    order = rng.permutation(n)
+    rsm = np.eye(n)
+    for names in (None, [f"im{i}" for i in range(n)]):
+        figure = draw_heatmaps([Panel(rsm)] * panels, order=order, samples=names)
+        axes = heat_maps(figure)[-1]
+        for axis in (axes.xaxis, axes.yaxis):
+            places = axis.get_ticklocs()
+            expected = [
+                str(order[int(p)]) if names is None else names[order[int(p)]] for p in places
+            ]
+            assert [text.get_text() for text in axis.get_ticklabels()] == expected
+            assert 2 <= len(places) <= max(12, n if names_fit(n, 4.2) else 0)
+
+
+def test_a_tick_without_an_order_counts_the_samples(rng):
+    [axes] = heat_maps(draw_heatmaps([Panel(similarities(rng, 80))]))
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["0", "20", "40", "60"]
+
+
+@pytest.mark.parametrize("count", [1, 4, 13, 49])
+@pytest.mark.parametrize("labelled", [False, True])
+def test_heat_maps_keep_their_size_however_many_there_are(count, labelled, recwarn):
+    names = [f"vit.encoder.layer.{i}.attention.output.dense" for i in range(count)]
+    labels = np.arange(20) % 4 if labelled else None
+    panels = [Panel(np.eye(20), f"{name}\nsemantic (optimal)") for name in names]
+    figure = draw_heatmaps(panels, labels=labels)
+    width, height = figure.get_size_inches()
+    size = ONE if count == 1 else SEVERAL
+    for axes in heat_maps(figure):
+        box = axes.get_position()
+        assert (box.width * width, box.height * height) == pytest.approx((size, size))
+    titles = [axes.get_title(loc="left") for axes in heat_maps(figure)]
+    assert len(set(titles)) == count
+    assert not recwarn.list
 
 
 def test_labels_are_bars_in_the_order_of_the_samples(rng):
@@ -44,11 +109,12 @@ def test_labels_are_bars_in_the_order_of_the_samples(rng):
     assert left.images[0].get_array().ravel().tolist() == [0, 0, 1, 2]
     assert top.images[0].get_array().ravel().tolist() == [0, 0, 1, 2]
     assert [t.get_text() for t in left.get_yticklabels()] == ["cat", "dog", "owl"]
+    assert left.get_ylabel() == "label"
     assert not figure.legends
 
 
 def test_labels_in_several_blocks_have_a_legend(rng):
-    figure = draw_heatmaps([Panel(similarities(rng, 4))], labels=np.array([1, 0, 1, 0]))
+    figure = draw_heatmaps([Panel(similarities(rng, 40))], labels=np.arange(40) % 2)
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["0", "1"]
 
 
@@ -69,9 +135,10 @@ def test_inner_products_of_both_signs_diverge_around_zero(rng, zero_counts, colo
 
 
 def test_a_rectangular_rsm_says_which_side_is_which(rng):
-    figure = draw_heatmaps([Panel(rng.normal(size=(3, 5)))])
-    [axes] = heat_maps(figure)
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("column sample", "row sample")
+    sides = ("sample of a.h5", "sample of b.h5")
+    figure = draw_heatmaps([Panel(rng.normal(size=(3, 5)))] * 4, sides=sides)
+    for axes in heat_maps(figure):
+        assert (axes.get_ylabel(), axes.get_xlabel()) == sides
 
 
 @pytest.mark.parametrize(
@@ -100,6 +167,17 @@ def test_an_embedding_joins_views_and_colours_labels(rng):
     assert len({tuple(c) for c in points.get_facecolors()}) == 3
     texts = [t.get_text() for t in figure.legends[0].get_texts()]
     assert texts == ["a", "b", "c", "views of one image"]
+
+
+def test_the_axes_of_an_embedding_say_what_share_of_what_they_hold(rng):
+    rsm = similarities(rng, 6)
+    figure = draw_embedding([Panel(rsm, "layer4")])
+    _, share = embed(rsm)
+    [axes] = figure.axes
+    assert axes.get_xlabel() == f"dimension 1: {100 * share[0]:.0f} % of the squares"
+    assert axes.get_ylabel() == f"dimension 2: {100 * share[1]:.0f} % of the squares"
+    said = " ".join(text.get_text() for text in reversed(figure.texts))
+    assert "share of the squares: of the sum of the squared entries of the centred RSM" in said
 
 
 def test_a_legend_of_too_many_labels_says_how_many(rng):

@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,3 +70,18 @@ def test_a_far_upper_bound_stands_at_the_top_edge_with_its_value():
 def test_nothing_measured_is_refused():
     with pytest.raises(SemrsmError, match="nothing to draw"):
         draw_quality([Trial("layer3", 196, 256, "shift", "")])
+
+
+def test_ten_matchers_have_ten_marks():
+    lines = draw_quality(trials(n=10)).axes[0].lines[1:]
+    assert len({line.get_marker() for line in lines}) == 10
+    assert len({line.get_color() for line in lines}) == 10
+
+
+@pytest.mark.parametrize(("bound", "caret"), [("upper", 11), ("lower", 10)])
+def test_a_bound_is_drawn_as_a_bound(bound, caret):
+    trial = replace(trials(n=1)[0], matcher="pool", bound=bound)
+    axes = draw_quality([*trials(n=3), trial]).axes[0]
+    line, arrow = axes.lines[-2:]
+    assert (line.get_marker(), arrow.get_marker()) == ("_", caret)
+    assert names(axes)[-1].get_text() == f"pool ({bound} bound)"

@@ -17,7 +17,6 @@ template <class T> struct Augmenting {
     void solve(const T* costs, long S, long ld) {
         v.assign(ld, 0);
         distance_.resize(ld);
-        from_.resize(ld);
         x.assign(S, -1);
         y.assign(ld, -1);
         free_.clear();
@@ -27,10 +26,11 @@ template <class T> struct Augmenting {
     }
 
   private:
-    std::vector<T> distance_;                           // of a column; -BIG once it is closed
-    std::vector<typename Lanes<T>::Integer> from_;      // the row before a column on its path
-    std::vector<int32_t> free_, closed_;
-    std::vector<T> closed_distance_;
+    static constexpr T CLOSED = std::numeric_limits<T>::quiet_NaN();  // neither shorter nor nearer than anything
+    std::vector<T> distance_;  // of a column; CLOSED once its row is scanned
+    std::vector<int32_t> free_;
+    std::vector<int32_t> scanned_, closed_;  // the rows of the tree, and the columns after them
+    std::vector<T> base_, reached_;          // what is added to the costs of a row; distances of the columns
 
     bool take_free_zero(const T* row, long s, long ld) {
         for (long k = 0; k < ld; k += WIDTH<T>) {
@@ -47,57 +47,55 @@ template <class T> struct Augmenting {
 
     // Dijkstra's algorithm from the free row s to the nearest free column.
     void augment(const T* costs, int32_t s, long ld) {
-        constexpr int L = WIDTH<T>;
-        for (long k = 0; k < ld; k += L) store(distance_.data() + k, all(BIG<T>));
+        for (long k = 0; k < ld; k += WIDTH<T>) store(distance_.data() + k, all(BIG<T>));
+        scanned_.clear();
         closed_.clear();
-        closed_distance_.clear();
-        int32_t i = s;
-        long sink;
-        T reached, base = 0;
-        for (;;) {
-            const long t = relax(costs + i * ld, i, base, ld, &reached);
-            if (y[t] < 0) {
-                sink = t;
-                break;
-            }
+        base_.clear();
+        reached_.clear();
+        T base = 0;
+        for (int32_t i = s;;) {
+            scanned_.push_back(i);
+            base_.push_back(base);
+            T nearest;
+            const long t = relax(costs + i * ld, base, ld, &nearest);
             closed_.push_back(int32_t(t));
-            closed_distance_.push_back(reached);
-            distance_[t] = -BIG<T>;
+            reached_.push_back(nearest);
+            if (y[t] < 0) break;
+            distance_[t] = CLOSED;
             i = y[t];
-            base = reached - (costs[i * ld + t] - v[t]);
+            base = nearest - (costs[i * ld + t] - v[t]);
         }
-        for (size_t k = 0; k < closed_.size(); k++)
-            v[closed_[k]] += std::min(T(0), closed_distance_[k] - reached);
-        for (long t = sink;;) {
-            const int32_t row = int32_t(from_[t]);
-            const int32_t before = x[row];
-            x[row] = int32_t(t);
+        flip(costs, s, ld);
+        for (size_t k = 0; k < closed_.size(); k++) v[closed_[k]] += std::min(T(0), reached_[k] - reached_.back());
+    }
+
+    // Match along the path that ends at the column reached last. The row before a column is the first
+    // whose costs gave the column its distance: to look for it takes less than to note it in every scan.
+    void flip(const T* costs, int32_t s, long ld) {
+        for (size_t at = closed_.size() - 1;;) {
+            const int32_t t = closed_[at];
+            size_t k = 0;
+            while (k < at && costs[scanned_[k] * ld + t] - v[t] + base_[k] != reached_[at]) k++;
+            const int32_t row = scanned_[k];
+            x[row] = t;
             y[t] = row;
             if (row == s) break;
-            t = before;
+            at = k - 1;  // the column by which the row was reached
         }
     }
 
-    // Shorten the distances of the open columns by way of row i; returns the nearest open column.
-    long relax(const T* row, int32_t i, T base, long ld, T* nearest) {
+    // Shorten the distances of the open columns by way of a row; returns the nearest open column.
+    long relax(const T* row, T base, long ld, T* nearest) {
         constexpr int L = WIDTH<T>;
         const Vector<T> b = all(base);
-        const Index<T> by = i - Index<T>{};
         Vector<T> smallest = all(BIG<T>);
         Index<T> where{};
         for (long k = 0; k < ld; k += L) {
             const Vector<T> through = load(row + k) - load(v.data() + k) + b;
-            Vector<T> d = load(distance_.data() + k);
-            Index<T> from;
-            std::memcpy(&from, from_.data() + k, sizeof from);
-            const Index<T> shorter = through < d;
-            d = shorter ? through : d;
-            from = shorter ? by : from;
+            const Vector<T> d = least(through, load(distance_.data() + k));
             store(distance_.data() + k, d);
-            std::memcpy(from_.data() + k, &from, sizeof from);
-            const Vector<T> open = d > all(-BIG<T>) ? d : all(BIG<T>);
-            const Index<T> nearer = open < smallest;
-            smallest = nearer ? open : smallest;
+            const Index<T> nearer = d < smallest;
+            smallest = nearer ? d : smallest;
             where = nearer ? (typename Lanes<T>::Integer)(k) - Index<T>{} : where;
         }
         *nearest = least_of(smallest);

@@ -10,13 +10,13 @@
 #include "product.hpp"
 #include "scaling.hpp"
 #include "sinkhorn.hpp"
+#include "tree.hpp"
 
 namespace semrsm {
 
-constexpr long MOST_AUGMENTED = 400;  // positions; above, cost scaling takes less
-constexpr long MOST_SWEPT = 1500;     // positions; above, plans are sparse
-constexpr int OPERATIONS = 32;         // at most, that round a cost after its product
-constexpr long ROWS_EXTENDED = 28;    // at a time: their products stay in the cache
+constexpr long MOST_DENSE = 400;         // positions; above, sparse plans and cost scaling take less
+constexpr int OPERATIONS = 32;           // at most, that round a cost after its product
+constexpr long CACHED = 200 << 10;       // bytes of costs that stay in the cache beside what they come from
 constexpr double COLD[] = {0.15, 0.04};  // entropies where no potentials are known
 
 // One level of a block of samples: the means of groups of positions, or at last the positions.
@@ -45,26 +45,29 @@ template <class T> void add_to_columns(Workspace<T>& w, long S, long ld) {
     for (long s = 0; s < S; s++)
         for (long t = 0; t < S; t++) w.costs[s * ld + t] -= w.start[t];
     for (long t = 0; t < S; t++) w.v[t] -= w.start[t];
-    tighten(w.costs.data(), S, ld, w.u.data());
+    tighten(w.costs.data(), S, S, ld, w.u.data());
 }
 
 // Solve the reduced costs in the workspace; returns how many were handed from solver to solver.
 template <class T> int solve(Workspace<T>& w, long S, long ld, double mean) {
-    int handed_over = 0;
-    if (S > MOST_AUGMENTED) {
-        if (w.scaling.solve(w.costs.data(), S, ld, mean, w.start.data())) {
-            w.permutation = w.scaling.x;
-            w.potentials.assign(ld, 0);
-            for (long t = 0; t < S; t++) w.potentials[t] = T(w.scaling.v[t]);
-            return 0;
-        }
-        handed_over = 1;
+    const bool large = S > MOST_DENSE;
+    if (large && w.scaling.solve(w.costs.data(), S, ld, mean, w.start.data())) {
+        w.permutation = w.scaling.x;
+        w.potentials.assign(ld, 0);
+        for (long t = 0; t < S; t++) w.potentials[t] = T(w.scaling.v[t]);
+        return 0;
     }
-    if (S > MOST_SWEPT) add_to_columns(w, S, ld);
+    if (large) add_to_columns(w, S, ld);
     w.augmenting.solve(w.costs.data(), S, ld);
     w.permutation = w.augmenting.x;
     w.potentials = w.augmenting.v;
-    return handed_over;
+    return large;
+}
+
+// How many rows of costs are made at a time; whole blocks of the product.
+template <class T> long rows_in_cache(long ld) {
+    constexpr long rows = 4 * ROWS_AT_ONCE;
+    return std::max<long>(1, CACHED / long(sizeof(T)) / ld / rows) * rows;
 }
 
 template <class T> void fit(Workspace<T>& w, long S, long ld) {
@@ -78,19 +81,18 @@ template <class T> void fit(Workspace<T>& w, long S, long ld) {
     w.matched.resize(S);
 }
 
-// Make the costs in the workspace reduced ones, sharpened by sweeps; returns their mean.
+// Sharpen the reduced costs in the workspace, of this mean, by sweeps; returns their mean after that.
 template <class T>
-double sharpen(Workspace<T>& w, long S, long ld, const double* entropies, long n_entropies) {
+double sharpen(Workspace<T>& w, long S, long ld, double mean, const double* entropies, long n_entropies) {
     T* costs = w.costs.data();
-    double mean = tighten(costs, S, ld, w.u.data());
-    if (S > MOST_SWEPT) {  // costs stay as they are: to go through all of them takes longer than the sweeps
+    if (S > MOST_DENSE) {  // costs stay as they are: to go through all of them takes longer than the sweeps
         if (n_entropies) w.sparse.sweep(costs, S, ld, entropies[n_entropies - 1] * mean, w.column, w.start);
         return mean;
     }
     w.plan.resize(S * ld);
     for (long e = 0; e < n_entropies; e++) {
         sweep(costs, S, ld, entropies[e] * mean, w.plan.data(), w.column.data(), w.sums.data(), w.v.data());
-        mean = tighten(costs, S, ld, w.u.data());
+        mean = tighten(costs, S, S, ld, w.u.data()) / (double(S) * S);
     }
     return mean;
 }
@@ -99,11 +101,17 @@ double sharpen(Workspace<T>& w, long S, long ld, const double* entropies, long n
 template <class T>
 double reduce(Workspace<T>& w, const T* x, const T* y, const T* packed, long S, long C, const T* bias,
               const double* entropies, long n_entropies) {
-    const long ld = padded<T>(S);
+    const long ld = padded<T>(S), at_once = rows_in_cache<T>(ld);
     fit(w, S, ld);
     if (bias) w.v.assign(bias, bias + S);
-    costs_of<T>(x, S, y, packed, S, C, bias, w.costs.data(), ld);
-    return sharpen(w, S, ld, entropies, n_entropies);
+    double total = 0;
+    for (long first = 0; first < S; first += at_once) {
+        const long rows = std::min(at_once, S - first);
+        T* costs = w.costs.data() + first * ld;
+        costs_of<T>(x + first * C, rows, y, packed, S, C, bias, costs, ld);
+        total += tighten(costs, rows, S, ld, w.u.data() + first);
+    }
+    return sharpen(w, S, ld, total / (double(S) * S), entropies, n_entropies);
 }
 
 // Make the row potentials u those that belong to the column potentials found; returns the gap that is left.
@@ -161,11 +169,11 @@ double bound(Workspace<T>& w, const T* x, const T* y, const double* of_x, const 
 // Column potentials of a finer level from the row potentials u of a coarser one: max_r <x_r, y_t> - u_r.
 template <class T>
 void extend(Workspace<T>& w, const T* x, long G, const T* packed, const T* y, long S, long C) {
-    const long ld = padded<T>(S);
-    w.costs.resize(ROWS_EXTENDED * ld);
+    const long ld = padded<T>(S), at_once = rows_in_cache<T>(ld);
+    w.costs.resize(at_once * ld);
     w.bias.assign(ld, -BIG<T>);
-    for (long first = 0; first < G; first += ROWS_EXTENDED) {
-        const long rows = std::min(ROWS_EXTENDED, G - first);
+    for (long first = 0; first < G; first += at_once) {
+        const long rows = std::min(at_once, G - first);
         costs_of<T>(x + first * C, rows, y, packed, S, C, nullptr, w.costs.data(), ld);
         for (long r = 0; r < rows; r++) {
             const Vector<T> u = all(T(w.u[first + r]));
@@ -231,10 +239,28 @@ template <class T> int64_t minimise(const T* costs, long n, long S, int64_t* per
             std::memcpy(&w.costs[s * ld], costs + (k * S + s) * S, S * sizeof(T));
             for (long t = S; t < ld; t++) w.costs[s * ld + t] = BIG<T>;
         }
-        handed_over += solve(w, S, ld, sharpen(w, S, ld, COLD, std::size(COLD)));
+        const double mean = tighten(w.costs.data(), S, S, ld, w.u.data()) / (double(S) * S);
+        handed_over += solve(w, S, ld, sharpen(w, S, ld, mean, COLD, std::size(COLD)));
         for (long s = 0; s < S; s++) permutations[k * S + s] = w.permutation[s];
     }
     return handed_over;
+}
+
+// Grow the trees of n samples x (n, S, C); means holds (n, G_l, C) of every level, one level after the other.
+template <class T>
+void grow(const T* x, long n, long S, long C, const int64_t* sizes, long n_sizes, T* means) {
+    static thread_local Tree<T> tree;
+    const long kept = S / sizes[0] * sizes[0];
+    std::vector<T*> levels(n_sizes);
+    for (long i = 0; i < n; i++) {
+        T* level = means;
+        for (long l = 0; l < n_sizes; l++) {
+            const long numbers = kept / sizes[l] * C;
+            levels[l] = level + i * numbers;
+            level += n * numbers;
+        }
+        tree.grow(x + i * S * C, S, C, sizes, n_sizes, levels.data());
+    }
 }
 
 }  // namespace semrsm
@@ -263,6 +289,11 @@ SEMRSM_EXPORT int64_t semrsm_fastest_target() {
     SEMRSM_EXPORT int64_t semrsm_pack_##NAME(const T* y, int64_t n, int64_t S, int64_t C, T* out) {     \
         for (int64_t i = 0; i < n; i++)                                                                 \
             semrsm::pack(y + i * S * C, S, C, out + i * semrsm::packed_size<T>(S, C));                  \
+        return 0;                                                                                       \
+    }                                                                                                   \
+    SEMRSM_EXPORT int64_t semrsm_grow_##NAME(const T* x, int64_t n, int64_t S, int64_t C,               \
+                                             const int64_t* sizes, int64_t n_sizes, T* means) {         \
+        semrsm::grow(x, n, S, C, sizes, n_sizes, means);                                                \
         return 0;                                                                                       \
     }                                                                                                   \
     SEMRSM_EXPORT int64_t semrsm_minimise_##NAME(const T* costs, int64_t n, int64_t S,                  \

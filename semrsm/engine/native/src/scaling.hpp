@@ -79,7 +79,7 @@ template <class T> struct Scaling {
         owner_.assign(S, -1);
         own_.resize(S);
         key_.resize(std::max<long>(ld, NEAR.most));
-        picked_.resize(NEAR.most);
+        picked_.resize(NEAR.most + 2 * WIDTH<T>);
         own_lists_.begin(OWN, S, T(0.05 * mean_));
         if (has_near_) near_lists_.begin(NEAR, S, T(0.2 * mean_));
         for (long s = 0; s < S; s++) {
@@ -237,12 +237,8 @@ template <class T> struct Scaling {
     int take(long n_keys, T below, int most) {
         int n = 0;
         for (long k = 0; k < n_keys; k += WIDTH<T>) {
-            if (!(least_of(load(key_.data() + k)) < below)) continue;
-            for (long t = k; t < std::min(n_keys, k + WIDTH<T>); t++) {
-                if (!(key_[t] < below)) continue;
-                if (n == most) return most + 1;
-                picked_[n++] = int32_t(t);
-            }
+            n += places_below<T>(key_.data() + k, below, int32_t(k), picked_.data() + n);
+            if (n > most) return most + 1;
         }
         return n;
     }

@@ -8,6 +8,10 @@
 #include <limits>
 #include <utility>
 
+#if defined(__AVX512VL__)
+#include <immintrin.h>
+#endif
+
 #if defined(__AVX512F__)
 #define SEMRSM_BYTES 64
 #elif defined(__AVX2__)
@@ -86,6 +90,33 @@ template <class T> inline Index<T> counted() {
     Index<T> k;
     for (int lane = 0; lane < WIDTH<T>; lane++) k[lane] = lane;
     return k;
+}
+
+// Write the places first + k of the keys below a bound, of WIDTH keys, to `out`, which has room for WIDTH;
+// returns how many. Vector types cannot pack lanes, so AVX-512 says it in its own words.
+template <class T> inline int places_below(const T* keys, T bound, int32_t first, int32_t* out) {
+#if defined(__AVX512VL__)
+    if constexpr (sizeof(T) == 4) {
+        const __mmask16 below = _mm512_cmp_ps_mask(_mm512_loadu_ps(keys), _mm512_set1_ps(bound), _CMP_LT_OQ);
+        const __m512i places = _mm512_add_epi32((__m512i)counted<T>(), _mm512_set1_epi32(first));
+        _mm512_storeu_si512(out, _mm512_maskz_compress_epi32(below, places));
+        return __builtin_popcount(below);
+    } else {
+        const __mmask8 below = _mm512_cmp_pd_mask(_mm512_loadu_pd(keys), _mm512_set1_pd(bound), _CMP_LT_OQ);
+        const __m256i counts = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        const __m256i places = _mm256_add_epi32(counts, _mm256_set1_epi32(first));
+        _mm256_storeu_si256((__m256i*)out, _mm256_maskz_compress_epi32(below, places));
+        return __builtin_popcount(below);
+    }
+#else
+    int n = 0;
+    if (!(least_of(load(keys)) < bound)) return 0;
+    for (int lane = 0; lane < WIDTH<T>; lane++) {
+        out[n] = first + lane;  // stays only if the key counts: no branch to guess wrong
+        n += keys[lane] < bound;
+    }
+    return n;
+#endif
 }
 
 // exp(x) for x <= 0 to about 1e-7; below -60 it is exp(-60).

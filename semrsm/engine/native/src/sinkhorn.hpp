@@ -9,13 +9,14 @@
 
 namespace semrsm {
 
-constexpr int SWEEPS = 4;  // for each entropy
+constexpr int SWEEPS = 4;      // for each entropy
+constexpr int ROWS_SWEPT = 4;  // at once
 
-// Subtract its minimum from every row of costs (S, ld), and subtract it from u; returns the mean cost.
-template <class T> double tighten(T* costs, long S, long ld, double* u) {
+// Subtract its minimum from every one of R rows of costs (R, ld), and from u; returns the sum of the costs.
+template <class T> double tighten(T* costs, long R, long S, long ld, double* u) {
     const long n = ld / WIDTH<T>, whole = S / WIDTH<T>;
     double total = 0;
-    for (long s = 0; s < S; s++) {
+    for (long s = 0; s < R; s++) {
         T* row = costs + s * ld;
         Vector<T> smallest = load(row);
         for (long k = 1; k < n; k++) smallest = least(smallest, load(row + k * WIDTH<T>));
@@ -31,7 +32,32 @@ template <class T> double tighten(T* costs, long S, long ld, double* u) {
         u[s] -= minimum;
         total += double(sum_of(sum)) + rest;
     }
-    return total / (double(S) * S);
+    return total;
+}
+
+// Write exp(factor * costs) of R rows to the plan; `inside` is 0 in the last vector where no column is.
+template <class T, int R>
+inline void take_exponentials(const T* costs, long ld, T factor, Vector<T> inside, T* plan) {
+    for (long k = 0; k < R * ld; k += WIDTH<T>) store(plan + k, exp_of<T>(load(costs + k) * factor));
+    for (long last = ld - WIDTH<T>; last < R * ld; last += ld) store(plan + last, load(plan + last) * inside);
+}
+
+// Scale R rows of the plan, times the column factors, to a sum of one, and add them to the column sums.
+// Rows are taken together, as what ends each of them is a chain of steps that wait for one another.
+template <class T, int R> inline void balance(const T* plan, long ld, const T* column, T* sums) {
+    constexpr int L = WIDTH<T>;
+    Vector<T> total[R] = {};
+    for (long k = 0; k < ld; k += L) {
+        const Vector<T> factor = column ? load(column + k) : all(T(1));
+        for (int r = 0; r < R; r++) total[r] += load(plan + r * ld + k) * factor;
+    }
+    Vector<T> row[R];
+    for (int r = 0; r < R; r++) row[r] = all(T(1) / sum_of(total[r]));
+    for (long k = 0; k < ld; k += L) {
+        Vector<T> sum = load(sums + k);
+        for (int r = 0; r < R; r++) sum += row[r] * load(plan + r * ld + k);
+        store(sums + k, sum);
+    }
 }
 
 // Change the column potentials v so that the plan exp(-costs / entropy) has rows and columns that sum to
@@ -48,23 +74,14 @@ void sweep(T* costs, long S, long ld, double entropy, T* plan, T* column, T* sum
     for (int lane = 0; lane < L; lane++) inside[lane] = (n - 1) * L + lane < S ? 1 : 0;
     for (int round = 0; round < SWEEPS; round++) {
         for (long k = 0; k < n; k++) store(sums + k * L, Vector<T>{});
-        for (long s = 0; s < S; s++) {
-            T* p = plan + s * ld;
-            Vector<T> total{};
-            if (round == 0) {
-                const T* c = costs + s * ld;
-                for (long k = 0; k < n; k++) {
-                    Vector<T> e = exp_of<T>(load(c + k * L) * factor);
-                    if (k == n - 1) e *= inside;
-                    store(p + k * L, e);
-                    total += e;
-                }
-            } else {
-                for (long k = 0; k < n; k++) total += load(p + k * L) * load(column + k * L);
-            }
-            const Vector<T> row = all(T(1) / sum_of(total));
-            for (long k = 0; k < n; k++)
-                store(sums + k * L, load(sums + k * L) + row * load(p + k * L));
+        long s = 0;
+        for (; s + ROWS_SWEPT <= S; s += ROWS_SWEPT) {
+            if (round == 0) take_exponentials<T, ROWS_SWEPT>(costs + s * ld, ld, factor, inside, plan + s * ld);
+            balance<T, ROWS_SWEPT>(plan + s * ld, ld, round ? column : nullptr, sums);
+        }
+        for (; s < S; s++) {
+            if (round == 0) take_exponentials<T, 1>(costs + s * ld, ld, factor, inside, plan + s * ld);
+            balance<T, 1>(plan + s * ld, ld, round ? column : nullptr, sums);
         }
         for (long t = 0; t < S; t++) column[t] = T(1) / sums[t];
         for (long t = S; t < ld; t++) column[t] = 0;
@@ -88,9 +105,7 @@ template <class T> struct SparsePlan {
         for (int round = 0; round < SWEEPS; round++) {
             sums_.assign(S, T(1e-12));  // a column that nothing of weight reaches keeps a finite price
             for (long s = 0, k = 0; s < S; k = end_[s++]) {
-                T total = T(1e-30);
-                for (long e = k; e < end_[s]; e++) total += weight_[e] * column[where_[e]];
-                const T row = 1 / total;
+                const T row = 1 / weight_of(k, end_[s], column.data());
                 for (long e = k; e < end_[s]; e++) sums_[where_[e]] += row * weight_[e];
             }
             for (long t = 0; t < S; t++) column[t] = 1 / sums_[t];
@@ -99,29 +114,38 @@ template <class T> struct SparsePlan {
     }
 
   private:
-    static constexpr double NEGLIGIBLE = 14;  // entropies; exp(-14) is 8e-7
+    static constexpr double NEGLIGIBLE = 6;  // entropies; to take more entries costs more than they save
     std::vector<T> weight_, sums_;
     std::vector<int32_t> where_;
     std::vector<long> end_;  // of each row
 
+    // The entries of a row, times the factors of their columns; several sums, as one would wait for itself.
+    T weight_of(long from, long to, const T* column) const {
+        T sum[4] = {T(1e-30)};
+        long e = from;
+        for (; e + 4 <= to; e += 4)
+            for (int k = 0; k < 4; k++) sum[k] += weight_[e + k] * column[where_[e + k]];
+        for (; e < to; e++) sum[0] += weight_[e] * column[where_[e]];
+        return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    }
+
     void take(const T* costs, long S, long ld, double entropy) {
-        weight_.clear();
-        where_.clear();
-        end_.clear();
         const T most = T(NEGLIGIBLE * entropy), factor = T(-1 / entropy);
+        end_.resize(S);
+        long n = 0;
         for (long s = 0; s < S; s++) {
-            const T* row = costs + s * ld;
-            for (long k = 0; k < ld; k += WIDTH<T>) {
-                const Vector<T> c = load(row + k);
-                if (!(least_of(c) < most)) continue;
-                const Vector<T> weight = exp_of<T>(c * factor);
-                for (int lane = 0; lane < WIDTH<T>; lane++)
-                    if (c[lane] < most) {
-                        weight_.push_back(weight[lane]);
-                        where_.push_back(int32_t(k + lane));
-                    }
+            if (long(where_.size()) < n + ld + WIDTH<T>) {
+                where_.resize(2 * (n + ld + WIDTH<T>));
+                weight_.resize(where_.size());
             }
-            end_.push_back(long(weight_.size()));
+            const T* row = costs + s * ld;
+            const long first = n;
+            for (long k = 0; k < ld; k += WIDTH<T>)
+                n += places_below<T>(row + k, most, int32_t(k), where_.data() + n);
+            for (long e = first; e < n; e++) weight_[e] = row[where_[e]];
+            for (long e = first; e < n; e += WIDTH<T>)
+                store(weight_.data() + e, exp_of<T>(load(weight_.data() + e) * factor));
+            end_[s] = n;
         }
     }
 };

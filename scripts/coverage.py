@@ -1,0 +1,202 @@
+"""Measure how often intervals hold the truth: `python scripts/coverage.py -o docs/coverage.csv`.
+
+Samples of populations whose truth is known are drawn again and again; each time every interval of
+every measure is computed, and it is counted how often it holds the truth: the mean of the measure over
+further draws of n samples, which for the unbiased measures is their limit for many samples, too. All
+500 simulations at n = 50 and 200 take about half an hour on one core; `--only` names some measures,
+and rows that the table already has are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semrsm.errors import SemrsmError
+from semrsm.measures import MEASURES, Measure
+from semrsm.measures.inference import replicate_measure
+from semrsm.measures.intervals import INTERVALS, UNBOUNDED, interval_of
+from semrsm.measures.resamples import Resamples
+
+Floats = NDArray[np.float64]
+Draw = Callable[[np.random.Generator, int], tuple[Floats, Floats]]
+
+COLUMNS = (
+    *("what", "population", "n", "interval", "coverage", "too_low", "too_high", "width"),
+    *("truth", "limit", "spread", "simulations", "resamples", "seconds"),
+)
+
+
+@dataclass(frozen=True)
+class Population:
+    """Where samples come from.
+
+    Attributes:
+        name: Of the row in the table.
+        draw: (random generator, n) -> features (n, d) of the two models.
+        limit: CKA, and the correlation of the pairs, of infinitely many samples; None if not known.
+    """
+
+    name: str
+    draw: Draw
+    limit: float | None
+
+
+def populations() -> list[Population]:
+    """Return the populations: Gaussians of equal and of falling variances, and ten classes."""
+    falling = np.arange(1, 101) ** -0.7
+    chosen = np.random.default_rng(5)
+    centres = chosen.standard_normal((10, 30))
+    mixing = chosen.standard_normal((30, 30)) / np.sqrt(30)
+
+    def gaussian(scale: Floats, noise: float) -> Draw:
+        def draw(draws: np.random.Generator, n: int) -> tuple[Floats, Floats]:
+            x = draws.standard_normal((n, len(scale))) * scale
+            return x, x + noise * draws.standard_normal((n, len(scale))) * scale
+
+        return draw
+
+    def classes(draws: np.random.Generator, n: int) -> tuple[Floats, Floats]:
+        x = centres[draws.integers(0, 10, n)] + draws.standard_normal((n, 30))
+        return x, np.tanh(x @ mixing) + 0.7 * draws.standard_normal((n, 30))
+
+    def unrelated(draws: np.random.Generator, n: int) -> tuple[Floats, Floats]:
+        return draws.standard_normal((n, 10)), draws.standard_normal((n, 10))
+
+    return [
+        # Linear kernels of centred Gaussians: ‖C_xy‖² / (‖C_xx‖ ‖C_yy‖), here C_yy = (1 + noise²) C_xx.
+        Population("equal variances", gaussian(np.ones(20), 1.0), 1 / 2),
+        Population("falling variances", gaussian(falling, 0.5), 1 / 1.25),
+        Population("ten classes", classes, None),
+        Population("unrelated", unrelated, 0.0),
+    ]
+
+
+OF_THE_LIMIT = (
+    "cka-debiased",
+    "rsa-pearson",
+    "cosine",
+)  # what estimates it without, or little, bias
+EFFORT = {
+    "rsa-spearman": (150, 50),
+    "rsa-kendall-tau-b": (40, 25),
+}  # resamples, parts of the jackknife
+USUAL_EFFORT = (400, 50)
+SAME = {  # measures whose intervals are those of another one, on RSMs without ties
+    "rsa-rho-a": "rsa-spearman",
+    "rsa-kendall-tau-a": "rsa-kendall-tau-b",
+    "cosine-whitened": "cka",
+}
+
+
+def simulate(
+    name: str, population: Population, n: int, simulations: int, rsms: Callable[..., list[Floats]]
+) -> Iterator[dict[str, object]]:
+    """Yield a row of the table for each interval of a measure, and one of its paired difference."""
+    began = time.perf_counter()
+    measure = MEASURES[name]
+    methods = [m for m in INTERVALS.values() if measure.resample is not None or not m.drawn]
+    resamples, parts = EFFORT.get(name, USUAL_EFFORT)
+    further = simulations if name in EFFORT or measure.resample is None else 4 * simulations
+    truths = np.array(
+        [of(measure, rsms(population, np.random.default_rng([2, s]), n)) for s in range(further)]
+    ).mean(axis=0)
+    most = INTERVALS["bca" if measure.resample is not None else "jackknife"]
+    ends: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    values = []
+    for s in range(simulations):
+        K, L, M = rsms(population, np.random.default_rng([1, s]), n)
+        drawn = Resamples(np.arange(n), resamples, s, most_parts=parts)
+        try:
+            found = replicate_measure(measure, measure(K, L), K, L, drawn, most)
+            difference = found - replicate_measure(measure, measure(K, M), K, M, drawn, most)
+        except SemrsmError:
+            continue
+        values.append((found.value, difference.value))
+        for method in methods:
+            for what, r, span in (
+                (name, found, measure.range),
+                ("difference", difference, UNBOUNDED),
+            ):
+                at = interval_of(r, method, span)
+                ends.setdefault((what, method.name), []).append((at.low, at.high))
+    seconds = time.perf_counter() - began
+    for (what, method_name), found_ends in ends.items():
+        which = int(what == "difference")
+        low, high = np.array(found_ends).T
+        truth = truths[which]
+        limit = population.limit if what in OF_THE_LIMIT else None
+        spread = float(np.std([v[which] for v in values]))
+        yield {
+            "what": f"difference of {name}" if which else name,
+            "population": population.name,
+            "n": n,
+            "interval": method_name,
+            "coverage": round(float(((low <= truth) & (truth <= high)).mean()), 3),
+            "too_low": round(float((high < truth).mean()), 3),
+            "too_high": round(float((low > truth).mean()), 3),
+            "width": round(float((high - low).mean()) / (2 * 1.96 * spread), 2),
+            "truth": round(float(truth), 4),
+            "limit": "" if limit is None else round(limit, 4),
+            "spread": round(spread, 4),
+            "simulations": len(found_ends),
+            "resamples": resamples,
+            "seconds": round(seconds),
+        }
+
+
+def of(measure: Measure, rsms: list[Floats]) -> tuple[float, float]:
+    """Return a measure of the first two RSMs, and how much it exceeds that of the first and third."""
+    K, L, M = rsms
+    value = measure(K, L)
+    return value, value - measure(K, M)
+
+
+def linear_rsms(population: Population, draws: np.random.Generator, n: int) -> list[Floats]:
+    """Return the RSMs of both models, and of a noisier second one."""
+    x, y = population.draw(draws, n)
+    z = y + 0.5 * y.std() * draws.standard_normal(y.shape)
+    return [f @ f.T for f in (x, y, z)]
+
+
+def main() -> None:
+    """Simulate what is asked for and is not in the table yet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--simulations", type=int, default=500)
+    parser.add_argument(
+        "--only", nargs="*", default=[name for name in MEASURES if name not in SAME]
+    )
+    parser.add_argument("--populations", nargs="*", default=[p.name for p in populations()])
+    parser.add_argument("-n", type=int, nargs="*", default=[50, 200])
+    arguments = parser.parse_args()
+    rows: list[dict[str, object]] = []
+    if arguments.out.exists():
+        with arguments.out.open(newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    for n in arguments.n:
+        for name in arguments.only:
+            for population in populations():
+                if population.name not in arguments.populations or (
+                    name,
+                    population.name,
+                    str(n),
+                ) in {(r["what"], r["population"], str(r["n"])) for r in rows}:
+                    continue
+                rows += simulate(name, population, n, arguments.simulations, linear_rsms)
+                with arguments.out.open("w", newline="") as stream:
+                    lines = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+                    lines.writeheader()
+                    lines.writerows(rows)
+                print(name, population.name, n, rows[-1]["seconds"], "s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Flags of intervals and paired differences, the same in every command that has them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from semrsm.measures.inference import USUAL_RESAMPLES, Inference
+from semrsm.measures.intervals import INTERVALS
+from semrsm.names import look_up
+
+Clusters = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE::name",
+        help="Samples with one label here, such as views of one thing, are resampled together.",
+    ),
+]
+Bootstrap = Annotated[
+    int, typer.Option(min=0, help="Resamples of the samples for 95 % intervals, such as 1000.")
+]
+Baseline = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RSM", help="Also the differences to this RSM, or its layers of the same names."
+    ),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the resamples.")]
+Interval = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Kind of 95 % interval: {', '.join(INTERVALS)} (docs/intervals.md); 1000 resamples unless"
+        " --bootstrap says how many. (default: corrected)",
+        show_default=False,
+    ),
+]
+
+
+def inference_of(bootstrap: int, permutations: int, seed: int, interval: str | None) -> Inference:
+    """Return what flags ask for; raises SemrsmError for an interval that there is not."""
+    if interval is not None:
+        look_up(INTERVALS, interval, "interval")
+        bootstrap = bootstrap or USUAL_RESAMPLES
+    return Inference(bootstrap, permutations, seed, interval or "corrected")

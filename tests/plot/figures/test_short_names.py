@@ -1,0 +1,35 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from semrsm.plot.figures.short_names import shorten_all
+
+LAYERS = st.builds(
+    lambda i, part, tail: f"model.encoder.layers.{i}.{part}{'.dense' * tail}",
+    st.integers(0, 40),
+    st.sampled_from(["attention.output", "mlp", "output", ""]),
+    st.integers(0, 4),
+)
+
+
+@given(st.lists(st.text("ab.…~1", max_size=20) | LAYERS | st.text(max_size=40)), st.integers(8, 30))
+def test_different_names_stay_different_and_fit(names, letters):
+    short = shorten_all(names, letters)
+    assert len(short) == len(names)
+    assert all(len(name) <= letters for name in short)
+    for name, cut in zip(names, short, strict=True):
+        assert cut == name or len(name) > letters
+    assert len(set(short)) == len(set(names))
+    assert len(set(zip(names, short, strict=True))) == len(set(names))
+
+
+@pytest.mark.parametrize("letters", [12, 20, 28])
+def test_the_numbers_of_layers_are_kept(letters):
+    names = [f"vit.encoder.layer.{i}.attention.output.dense" for i in range(24)]
+    for i, name in enumerate(shorten_all(names, letters)):
+        assert f"{i}." in name or f"{i}…" in name
+
+
+def test_names_of_one_long_word_keep_what_differs():
+    names = ["a" * 30 + letter + "c" * 30 for letter in "bd"]
+    assert shorten_all(names, 12) == ["…abcccccccc…", "…adcccccccc…"]
