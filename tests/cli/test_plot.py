@@ -117,7 +117,7 @@ def svg(folder: Path, out: Path, arguments: str) -> str:
         "@optimal.rsm.h5 -k rbf --kind dendrogram --title top",
         "@identity.rsm.h5 @optimal.rsm.h5 -k rbf",
         "@identity.rsm.h5 @optimal.rsm.h5 -k rbf -l l1 --kind side-by-side",
-        "@optimal.rsm.h5 -k rbf -l l1 --kind retrieved --images @dump.h5 --queries 1 --k 2",
+        "@optimal.rsm.h5 -k rbf -l l1 --kind retrieved --images @dump.h5 --queries 1 --neighbours 2",
     ],
 )
 def test_every_title_names_kernel_and_matcher(folder, tmp_path, arguments):
