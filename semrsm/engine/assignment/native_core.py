@@ -62,10 +62,9 @@ def prepare(maps: Maps) -> Packed:
     """Make a block ready: grow the feature trees that large maps start from, and pack all levels."""
     sizes = GROUP_SIZES if maps.n_positions >= TREES_FROM else ()
     levels = (*means_of_groups(maps.values, sizes), maps.values.contiguous())
-    # Sample by sample: widening a block at once would triple its memory.
-    norms = torch.stack(
-        [torch.linalg.vector_norm(v, dim=1, dtype=torch.float64) for v in maps.values]
-    )
+    b, S, C = maps.values.shape
+    norms = torch.empty(b, S, dtype=torch.float64)
+    _core().call("norms", levels[-1], levels[-1], b * S, C, norms)
     packed = tuple(_pack(level) for level in levels)
     return Packed(maps, levels, packed, norms, torch.linalg.vector_norm(norms, dim=1))
 
