@@ -126,7 +126,8 @@ def solve_products(rows: Packed, columns: Packed, pairs: Tensor, bounded: bool =
     if found.bounds is not None:
         maps, norms = (rows.maps, columns.maps), (rows.norms, columns.norms)
         bounds = bounds_of_samples(*maps, pairs, found.bounds, *norms)
-    return Solved(found.sums, found.permutation, len(again), bounds)
+    counts = len(again), found.handed_over
+    return Solved(found.sums, found.permutation, *counts, bounds=bounds)
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ class _Found:
     gaps: Tensor
     permutation: Tensor
     bounds: Tensor | None
+    handed_over: int
 
 
 def _solve(rows: Packed, columns: Packed, pairs: Tensor, bounded: bool) -> _Found:
@@ -152,10 +154,9 @@ def _solve(rows: Packed, columns: Packed, pairs: Tensor, bounded: bool) -> _Foun
     pairs = pairs[order].contiguous()
     levels = _levels(rows), _levels(columns), len(rows.levels)
     sizes = C, pairs, len(pairs), entropies, len(entropies)
-    _core().call("match", values, *levels, *sizes, sums, gaps, bounds, permutation)
-    return _Found(
-        sums[place], gaps[place], permutation[place], None if bounds is None else bounds[place]
-    )
+    handed_over = _core().call("match", values, *levels, *sizes, sums, gaps, bounds, permutation)
+    ordered = sums[place], gaps[place], permutation[place]
+    return _Found(*ordered, None if bounds is None else bounds[place], handed_over)
 
 
 def _widened(block: Packed, sample: Tensor) -> Packed:
