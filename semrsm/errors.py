@@ -10,10 +10,10 @@ class SemrsmError(Exception):
     print it without a traceback and exit with code 1. Deep code raises it short; the code that knows
     the file and the layer puts them in front with `within`.
 
-    >>> raise SemrsmError("sample 3 holds NaN; leave it out with --samples").within("a.h5::layer1")
+    >>> raise SemrsmError("sample 3 holds NaN; leave it out with --exclude 3").within("a.h5::layer1")
     Traceback (most recent call last):
         ...
-    semrsm.errors.SemrsmError: a.h5::layer1: sample 3 holds NaN; leave it out with --samples
+    semrsm.errors.SemrsmError: a.h5::layer1: sample 3 holds NaN; leave it out with --exclude 3
     """
 
     def within(self, place: object) -> SemrsmError:

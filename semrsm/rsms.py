@@ -28,10 +28,11 @@ from semrsm.engine.kernels import (
 from semrsm.engine.rounding import ROUNDING_FLOAT32, all_sure, n_unsure, unsure_note
 from semrsm.errors import SemrsmError
 from semrsm.names import look_up, no_such
+from semrsm.sample_numbers import Taken
 from semrsm.storage.address import address_of
 from semrsm.storage.input_files import Stamp
-from semrsm.storage.matrices import Matrix, read_matrices
-from semrsm.storage.rsm_file import RsmFile, is_rsm_file, open_rsm
+from semrsm.storage.matrices import Matrix, is_text_table, read_matrices, refuse_activations
+from semrsm.storage.rsm_file import RsmFile, Source, is_rsm_file, open_rsm
 from semrsm.storage.rsm_layer import CHUNK, LayerInfo, row_blocks
 
 BLOCK = 1 << 21  # entries of a block that is worked on at once
@@ -109,6 +110,10 @@ class Rsm:
         symmetric: Rows and columns are the same samples.
         samples: Ids of the row samples; None where the file holds none.
         rows: Gives some of its rows, (k, m) float32 as stored, or float64.
+        taken: Which samples of its activation file the rows are; None where that is not known.
+        source: What tells that activation file from others; None where it is not known.
+        column_samples: Ids of the column samples of a rectangular RSM; None without.
+        column_taken: Which samples of their activation file its columns are; None if not known.
         constant_part: Gives (n,) c_i, so that c_i c_j is what the means of the values of two samples
             add to entry (i, j); None where that is not known.
     """
@@ -121,6 +126,10 @@ class Rsm:
     symmetric: bool
     samples: list[str] | None
     rows: Rows
+    taken: Taken | None = None
+    source: Source | None = None
+    column_samples: list[str] | None = None
+    column_taken: Taken | None = None
     constant_part: Callable[[], NDArray[np.float64] | None] = lambda: None
 
     @property
@@ -165,7 +174,8 @@ def open_rsms(
     """Return the RSMs of a file: of every layer, or of those an address or globs name.
 
     Args:
-        address: An RSM file, or a plain matrix (.npy, .npz, .csv, HDF5); `path::name` names one.
+        address: An RSM file, or a plain matrix (.npy, .npz, .csv, HDF5); `path::name` names one, or
+            several by a glob.
         layers: Globs of layers, or of matrices with names; none means all of them.
         kernel: A key of KERNELS; None takes the first that a layer stores, or cosine. Kernels that
             are not stored are finished from the matched inner products. Not for plain matrices.
@@ -178,6 +188,8 @@ def open_rsms(
     """
     path, name = address_of(address)
     if not is_rsm_file(path):
+        if not is_text_table(path):
+            refuse_activations(path, name)
         if kernel is not None and path.exists():
             raise SemrsmError(f"{path} is a plain matrix and has no kernels; leave --kernel out")
         matrices = {matrix.name: matrix for matrix in read_matrices(path, name)}
@@ -185,7 +197,9 @@ def open_rsms(
         chosen = _matching(path, names, layers) if names else matrices
         return [_of_matrix(path, matrices[c]) for c in chosen]
     with open_rsm(path) as file:
-        named = [file.layer(name).name] if name else file.layer_names()
+        named = file.layer_names()
+        if name is not None:
+            named = [name] if name in named else _matching(path, named, (name,))
         return [
             _of_layer(file, file.layer(c), kernel, parse_sigma(sigma), stored)
             for c in _matching(path, named, layers)
@@ -244,6 +258,10 @@ def _of_layer(
             symmetric,
             file.samples(),
             rows,
+            file.taken(info.n_samples),
+            file.source,
+            file.samples("column_samples"),
+            file.taken(info.n_columns, of_columns=True),
         ),
         constant_part=_constant_part(file, info, row),
     )

@@ -16,7 +16,7 @@ from semrsm.cli.info import info
 from semrsm.cli.methods import methods
 from semrsm.cli.pair import pair
 from semrsm.cli.plot import plot
-from semrsm.cli.process import ends_well, run_process
+from semrsm.cli.process import CheckedCommand, ends_well, run_process
 from semrsm.cli.report import report
 from semrsm.cli.reproduce import reproduce
 from semrsm.cli.status import status
@@ -33,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in COMMANDS:
-    app.command()(ends_well(command))
+    app.command(cls=CheckedCommand)(ends_well(command))
 app.add_typer(evaluate, name="evaluate")
 
 

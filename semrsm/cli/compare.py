@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from semrsm.cli.console import print_json, print_table, progress, say
+from semrsm.cli.flags import ByPosition
 from semrsm.cli.outputs import check_outputs
 from semrsm.cli.resampling import Bootstrap, Clusters, Interval, inference_of
 from semrsm.cli.untrusted import Untrusted, read_first
@@ -40,8 +41,8 @@ def compare(
         list[str],
         typer.Argument(
             metavar="RSM...",
-            help="RSM files or plain matrices (.npy, .npz, .csv, HDF5), or path::layer; labels:FILE::name"
-            " is a model RSM.",
+            help="RSM files or plain matrices (.npy, .npz, .csv, HDF5), or path::layer, a name or glob;"
+            " labels:FILE::name is a model RSM.",
             show_default=False,
         ),
     ],
@@ -76,6 +77,7 @@ def compare(
     align: Annotated[
         bool, typer.Option("--align", help="Take the samples in common, matched by their ids.")
     ] = False,
+    by_position: ByPosition = False,
     rdm: Annotated[
         str | None,
         typer.Option(
@@ -162,6 +164,7 @@ def compare(
                 kernel=kernel,
                 distance=distance,
                 align=align,
+                by_position=by_position,
                 rdm=rdm,
                 memory=None if memory is None else parse_memory(memory),
                 on_progress=on_progress,
@@ -178,6 +181,7 @@ def compare(
             matched_layers=matched_layers,
             distance=distance,
             align=align,
+            by_position=by_position,
             neighbours=neighbours,
             rdm=rdm,
             inference=inference_of(bootstrap, permutations, seed, interval),

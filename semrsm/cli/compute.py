@@ -22,7 +22,7 @@ from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.estimate import Estimate, estimate
 from semrsm.compute.executors import n_processes
 from semrsm.compute.options import FIELDS, RunOptions, options_of, read_run_file
-from semrsm.compute.plan import open_plan
+from semrsm.compute.plan import notes_of, open_plan
 from semrsm.compute.run import Listener, compute_with
 from semrsm.compute.run_report import LayerReport
 from semrsm.storage.whole_files import refuse_inputs
@@ -97,6 +97,8 @@ def print_reports(reports: list[LayerReport]) -> None:
 
 def _dry_run(activations: str, options: RunOptions, json: bool) -> None:
     with open_plan(activations, options, n_processes(options)) as plan:
+        for note in notes_of(plan):
+            say(note)
         estimates = [estimate(layer, options) for layer in plan.layers.values()]
     rows = [e.as_json() for e in estimates]
     if json:

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from semrsm.cli.console import print_json, print_table, progress, say
+from semrsm.cli.flags import ByPosition
 from semrsm.cli.outputs import check_outputs
-from semrsm.cli.process import ends_well
+from semrsm.cli.process import CheckedCommand, ends_well
 from semrsm.cli.resampling import (
     Baseline,
     Bootstrap,
@@ -32,7 +33,7 @@ Rsms = Annotated[
     list[str],
     typer.Argument(
         metavar="RSM...",
-        help="RSM files or plain matrices (.npy, .npz, .csv, HDF5), or path::layer.",
+        help="RSM files or plain matrices (.npy, .npz, .csv, HDF5), or path::layer, a name or glob.",
         show_default=False,
     ),
 ]
@@ -96,6 +97,7 @@ def retrieval(
             min=1, help="k of f1@k, precision@k, recall@k; may be repeated. (default: 1 5 10)"
         ),
     ] = None,
+    by_position: ByPosition = False,
     bootstrap: Bootstrap = 0,
     interval: Interval = None,
     clusters: Clusters = None,
@@ -113,7 +115,8 @@ def retrieval(
     """Say how well the nearest neighbours of each sample share its labels.
 
     A text table has one row a sample, labels separated by ';' or in further columns; a first column
-    headed sample, id or image holds ids, by which rows are aligned where the RSM has ids too. With
+    headed samples, sample, id or image holds ids, by which rows are found: the RSM must have ids too, or
+    --by-position be said. With
     --views the other views of a query are no candidates: else finding them is what is measured. Of
     equally similar candidates none comes first: each metric is its expected value over their orders. Of
     single labels precision@k is f1@k and is not printed. An RSM is read by blocks of rows, so it may be
@@ -131,6 +134,7 @@ def retrieval(
             labels,
             gallery_labels=gallery_labels,
             view_ids=views if exclude_views else None,
+            by_position=by_position,
             layers=tuple(layer or ()),
             kernels=tuple(kernel or ()),
             ks=tuple(at or (1, 5, 10)),
@@ -154,6 +158,7 @@ def predictions(
     probabilities: Annotated[
         str | None, typer.Option(help="Probabilities (n, classes) instead: FILE[::name].")
     ] = None,
+    by_position: ByPosition = False,
     bootstrap: Bootstrap = 0,
     interval: Interval = None,
     clusters: Clusters = None,
@@ -184,6 +189,7 @@ def predictions(
             rsm,
             logits=logits,
             probabilities=probabilities,
+            by_position=by_position,
             layers=tuple(layer or ()),
             kernels=tuple(kernel or ()),
             inference=inference_of(bootstrap, 0, seed, interval),
@@ -202,6 +208,7 @@ def views(
         str,
         typer.Option(help="Which thing each sample is a view of: FILE[::name], (n,) or .csv."),
     ],
+    by_position: ByPosition = False,
     bootstrap: Bootstrap = 0,
     interval: Interval = None,
     clusters: Clusters = None,
@@ -228,6 +235,7 @@ def views(
         found = evaluate_views(
             rsm,
             views,
+            by_position=by_position,
             layers=tuple(layer or ()),
             kernels=tuple(kernel or ()),
             inference=inference_of(bootstrap, 0, seed, interval),
@@ -281,4 +289,6 @@ def _print(
 
 app = typer.Typer(no_args_is_help=True, help="Say what RSMs are good for.")
 for command in (retrieval, predictions, views):
-    app.command(short_help=f"Say {EVALUATIONS[command.__name__].summary}.")(ends_well(command))
+    app.command(cls=CheckedCommand, short_help=f"Say {EVALUATIONS[command.__name__].summary}.")(
+        ends_well(command)
+    )

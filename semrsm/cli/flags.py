@@ -10,6 +10,13 @@ import typer
 
 from semrsm.compute.options import FIELDS
 
+ByPosition = Annotated[
+    bool,
+    typer.Option(
+        "--by-position", help="Row i is of sample i everywhere, whatever ids and records say."
+    ),
+]
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 

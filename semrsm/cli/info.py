@@ -17,6 +17,7 @@ from semrsm.storage.activations import open_activations
 from semrsm.storage.check import faults_of
 from semrsm.storage.layer import Layer, sentence_of
 from semrsm.storage.rsm_file import is_rsm_file, open_rsm
+from semrsm.storage.sample_ids import ids_array, near_miss, read_sample_ids
 
 
 def info(
@@ -87,7 +88,7 @@ def _print(
     say(f"{file}: {kind}")
     for key, value in about.items():
         for name, part in value.items() if isinstance(value, dict) else [(None, value)]:
-            say(f"  {key}{'.' + name if name else ''}: {_cell(part)}")
+            say(f"  {key}{'.' + name if name else ''}: {'none' if part is None else _cell(part)}")
 
 
 def _cell(value: Any) -> Any:
@@ -117,10 +118,14 @@ def _rsm_file(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
             }
             for layer in file.layers().values()
         ]
+        first = next(iter(file.layers().values()), None)
+        taken = first and file.taken(first.n_samples)
         about = {
             "generated_by": file.generated_by,
             "created": file.created,
             "checksums": file.digests is not None,
+            "sample_ids": _ids("samples", file.samples()),
+            "taken": None if taken is None else str(taken),
             "metadata": file.metadata,
         }
         return "RSM file", about, rows
@@ -129,11 +134,19 @@ def _rsm_file(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
 def _activation_file(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
     with open_activations(path) as file:
         rows = [_array(layer, taken=name in file.layers()) for name, layer in file.arrays.items()]
-        return (
-            f"activation file ({file.format})",
-            {"bytes": bytes_for_people(path.stat().st_size)},
-            rows,
-        )
+        about: dict[str, Any] = {"bytes": bytes_for_people(path.stat().st_size)}
+        counts = dict.fromkeys(layer.n_samples for layer in file.layers().values())
+        found = [array for n in counts if (array := ids_array(file, n))]
+        ids = read_sample_ids(file, found[0].n_samples) if found else None
+        about["sample_ids"] = _ids(found[0].name if found else "", ids)
+        if hints := [hint for n in counts if (hint := near_miss(file, n))]:
+            about["hint"] = hints[0]
+        return f"activation file ({file.format})", about, rows
+
+
+def _ids(array: str, ids: list[str] | None) -> dict[str, Any] | None:
+    """Say which ids of samples were found."""
+    return {"array": array, "n": len(ids), "first": ids[0]} if ids else None
 
 
 def _array(layer: Layer, taken: bool) -> dict[str, Any]:

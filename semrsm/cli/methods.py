@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from semrsm.engine.matchers import Matcher
 
 
-@takes_options("layer", "layout", "skip_tokens", "pool")
+@takes_options("layer", "layout", "skip_tokens", "pool", "samples", "exclude")
 def methods(
     on: Annotated[
         str | None,
@@ -40,7 +40,9 @@ def methods(
     pairs: Annotated[
         int | None, typer.Option(help="Random pairs of each layer. (default: 200)")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the random pairs. (default: 0)")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the random pairs and samples. (default: 0)")
+    ] = None,
     seconds: Annotated[
         float | None,
         typer.Option(help="Stop a matcher after so many on a layer. (default: 60)"),

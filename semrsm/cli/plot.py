@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from semrsm.cli.console import say
+from semrsm.cli.flags import ByPosition
 from semrsm.cli.outputs import check_outputs
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.parsers import parse_memory
@@ -23,8 +24,8 @@ def plot(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="RSM files or plain matrices, path or path::layer; tables (CSV, JSON) for the kinds"
-            " compare and curves.",
+            help="RSM files or plain matrices, path or path::layer (or a glob); tables (CSV, JSON) for the"
+            " kinds compare and curves.",
             metavar="RSM...",
             show_default=False,
         ),
@@ -50,6 +51,7 @@ def plot(
         str | None,
         typer.Option(help="Which thing each sample is a view of.", metavar="FILE[::name]"),
     ] = None,
+    by_position: ByPosition = False,
     order: Annotated[
         str | None,
         typer.Option(
@@ -63,8 +65,8 @@ def plot(
         str | None,
         typer.Option(help="Samples to retrieve images for, from 0.", metavar="0,5,7"),
     ] = None,
-    k: Annotated[
-        int | None, typer.Option("--k", help="Images to retrieve for each query; 5 if left out.")
+    neighbours: Annotated[
+        int | None, typer.Option(help="Images to retrieve for each query; 5 if left out.")
     ] = None,
     title: Annotated[str | None, typer.Option(help="Title above the picture.")] = None,
     vmin: Annotated[
@@ -107,13 +109,14 @@ def plot(
         order=order,
         images=images,
         queries=parse_queries(queries),
-        k=k,
+        k=neighbours,
         title=title,
+        by_position=by_position or None,
         vmin=vmin,
         vmax=vmax,
         own_scales=own_scales or None,
     )
-    save_figure(draw_plot(kind, inputs, options, granted), out, overwrite)
+    save_figure(draw_plot(kind, inputs, options, granted, say), out, overwrite)
     say(f"wrote {out}")
 
 

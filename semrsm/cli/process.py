@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
 import typer
+from typer.core import TyperCommand
 
 from semrsm.cli.console import drop_stdout, flush, say
 from semrsm.errors import SemrsmError
@@ -51,6 +52,26 @@ def ends_well(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(FAILED) from None
 
     return run
+
+
+class CheckedCommand(TyperCommand):
+    """A command whose flags have their values refused as its own checks refuse them: 1, one sentence.
+
+    Unknown flags and missing arguments are wrong usage, which ends with 2 and a hint to --help.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            if type(error) is not typer.BadParameter or error.param is None:
+                raise
+            flag = max(error.param.opts, key=len)
+            name = flag if flag.startswith("-") else error.param.metavar or flag
+            reason = error.message.rstrip(".")
+            say(f"semrsm: {name} has a value that does not fit: {reason}; change it")
+            raise typer.Exit(FAILED) from None
 
 
 def run_process(commands: Callable[[], object]) -> NoReturn:

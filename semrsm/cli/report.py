@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from semrsm.cli.console import say
+from semrsm.cli.flags import ByPosition
 from semrsm.cli.outputs import check_outputs
 from semrsm.cli.plot import parse_queries
 from semrsm.cli.untrusted import Untrusted, read_first
@@ -21,7 +22,7 @@ def report(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="RSM files or plain matrices, path or path::layer.",
+            help="RSM files or plain matrices, path or path::layer (or a glob).",
             metavar="RSM...",
             show_default=False,
         ),
@@ -43,6 +44,7 @@ def report(
         str | None,
         typer.Option(help="Which thing each sample is a view of.", metavar="FILE[::name]"),
     ] = None,
+    by_position: ByPosition = False,
     images: Annotated[
         str | None, typer.Option(help="Images of the samples.", metavar="FILE[::name]")
     ] = None,
@@ -81,8 +83,9 @@ def report(
         images=images,
         queries=parse_queries(queries),
         title=title,
+        by_position=by_position or None,
     )
-    page = build_report(inputs, options, table or (), granted)
+    page = build_report(inputs, options, table or (), granted, say)
     write_aside(
         out, page.encode("utf-8", "backslashreplace"), overwrite
     )  # names of files may be no UTF-8

@@ -32,7 +32,7 @@ def file_of(address: str | Path) -> str:
     return str(address).removeprefix(PREFIX)
 
 
-def model_of(address: str | Path, like: Rsm) -> Rsm:
+def model_of(address: str | Path, like: Rsm, by_position: bool = False) -> Rsm:
     """Return the model RSM of labels: entry (i, j) is how much i and j have in common.
 
     That is 2 |A & B| / (|A| + |B|) of the label sets A and B of the two samples; with one label each 1
@@ -41,12 +41,13 @@ def model_of(address: str | Path, like: Rsm) -> Rsm:
     Args:
         address: `labels:` and what `read_labels` reads.
         like: An RSM of the same samples: labels are found by its ids, or stand in its order.
+        by_position: Row i of the labels is of sample i, whatever ids they have.
 
     Raises:
         SemrsmError: There are no such labels, they do not fit the samples, or a sample has none.
     """
-    labels = read_labels(file_of(address))
-    rows = rows_of(labels, like.shape[0], like.samples, like.address)
+    labels = read_labels(file_of(address), by_position=by_position)
+    rows = rows_of(labels, like.shape[0], like.samples, like.address, like.taken)
     sets = [labels.sets[row] for row in rows]
     if not all(sets):
         nameless = next(i for i, labels_of in enumerate(sets) if not labels_of)

@@ -11,13 +11,14 @@ from semrsm.compare.asked import measures_of, rdm_of
 from semrsm.compare.models import is_model
 from semrsm.compare.pairs import Compared, Progress
 from semrsm.compare.rdms import as_rdms, note_of_products
-from semrsm.compare.samples import as_compared, strip_bytes
+from semrsm.compare.samples import OTHERWISE, as_compared, strip_bytes
 from semrsm.compare.sides import open_side
 from semrsm.errors import SemrsmError
 from semrsm.machine import default_memory, require_memory
 from semrsm.measures import MEASURES, Measure
 from semrsm.measures.matrices import FOR_BLOCKS
 from semrsm.rsms import Rsm, stored_kernels
+from semrsm.same_samples import check_same_samples
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def noise_ceiling(
     kernel: str | None = None,
     distance: bool = False,
     align: bool = False,
+    by_position: bool = False,
     rdm: str | None = None,
     memory: int | None = None,
     on_progress: Progress | None = None,
@@ -58,7 +60,8 @@ def noise_ceiling(
         addresses: RSM files or plain matrices, two at least, as in `compare`.
         measures: Measures that have a ceiling; none means cka and cka-debiased.
         layers: Globs of layers, for every file; none means all.
-        kernel: As in `compare`, and so are `distance`, `align`, `rdm`, `memory` and `on_progress`.
+        kernel: As in `compare`, and so are `distance`, `align`, `by_position`, `rdm`,
+            `memory` and `on_progress`.
 
     Raises:
         SemrsmError: As `compare`; or a measure has no ceiling, or there are no RSMs to belong together.
@@ -88,7 +91,9 @@ def noise_ceiling(
         notes += note_of_products([rsm for side in opened for rsm in side], rows)
     results = []
     for done, (layer, rsms) in enumerate(groups.items(), start=1):
-        compared = as_compared(rsms, align=align, distance=distance)
+        compared = as_compared(rsms, align=align, by_position=by_position, distance=distance)
+        unsure = None if align else check_same_samples(rsms, OTHERWISE, by_position=by_position)
+        notes += [unsure] if unsure else []
         rdms: Sequence[Compared] = compared
         if made is not None and made.negative_half is not None:
             rdms, told = as_rdms(compared, made)

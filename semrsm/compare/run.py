@@ -15,7 +15,7 @@ from semrsm.compare.asked import measures_of, rdm_of
 from semrsm.compare.baseline import difference, found_of
 from semrsm.compare.pairs import Compared, Found, Progress, Result, measure_all
 from semrsm.compare.rdms import as_rdms, note_of_products
-from semrsm.compare.samples import ComparedRsm, as_compared
+from semrsm.compare.samples import OTHERWISE, ComparedRsm, as_compared
 from semrsm.compare.sides import open_side, open_sides
 from semrsm.errors import SemrsmError
 from semrsm.measures import Measure
@@ -23,6 +23,7 @@ from semrsm.measures.inference import USUAL_RESAMPLES, Inference
 from semrsm.measures.intervals import Difference
 from semrsm.measures.rdm import Rdm
 from semrsm.rsms import Rsm, baseline_of
+from semrsm.same_samples import check_same_samples
 from semrsm.storage.labels import read_views, rows_of
 
 ONLY_VALUES = Inference()
@@ -50,8 +51,9 @@ class ComparisonTable:
     differences: Sequence[tuple[str, Difference | None]] = ()
 
     def records(self) -> list[dict[str, Any]]:
-        """Return a record for each value: a, layer_a, b, layer_b, kernel, measure, value, reason.
+        """Return a record for each value.
 
+        Its keys are a, layer_a, matcher_a, b, layer_b, matcher_b, kernel, measure, value and reason.
         With `neighbours` also that number, and with `rdm` its name, null where it is not for a measure;
         with a bootstrap low and high, with a baseline its address, difference, difference_low,
         difference_high and difference_p, with permutations p; with any of them the seed.
@@ -69,8 +71,10 @@ class ComparisonTable:
         record: dict[str, Any] = {
             "a": str(a.path),
             "layer_a": a.layer,
+            "matcher_a": a.matcher,
             "b": str(b.path),
             "layer_b": b.layer,
+            "matcher_b": b.matcher,
             "kernel": "/".join(dict.fromkeys(k for k in (a.kernel, b.kernel) if k)) or None,
             "measure": measure.name,
             "value": result.value,
@@ -97,6 +101,7 @@ def compare(
     matched_layers: bool = False,
     distance: bool = False,
     align: bool = False,
+    by_position: bool = False,
     neighbours: int | None = None,
     rdm: str | None = None,
     inference: Inference = ONLY_VALUES,
@@ -123,6 +128,7 @@ def compare(
         distance: Plain matrices hold distances D and are compared as -D / 2. For squared distances D
             that gives the CKA of the inner products; rank measures only need the sign.
         align: Take the samples that all RSMs have, by their ids.
+        by_position: Row i of all is of one sample, whatever their ids and records say.
         neighbours: How many nearest neighbours of a sample count in mutual-knn, jaccard-knn and
             cknna; None means 10.
         rdm: A key of RDMS: what rsa-* and cosine correlate; none means the entries of the RSMs.
@@ -147,7 +153,7 @@ def compare(
     rows = measures_of(measures, neighbours)
     made = rdm_of(rdm, rows, distance)
     stored = made is None or made.negative_half is None
-    left, right = open_sides(addresses, layers, kernel, kernel_b, stored)
+    left, right = open_sides(addresses, layers, kernel, kernel_b, stored, by_position)
     rsms = left if left is right else [*left, *right]
     if distance and all(rsm.matcher is not None for rsm in rsms):
         raise SemrsmError("--distance is for plain matrices and all are RSM files; leave it out")
@@ -163,10 +169,14 @@ def compare(
     if bases and not inference.n_resamples:
         inference = replace(inference, n_resamples=USUAL_RESAMPLES)
     base = [bases.index(baseline_of(rsm, bases)) + len(rsms) for rsm in rsms] if bases else []
-    compared = as_compared([*rsms, *bases], align=align, distance=distance)
+    together = [*rsms, *bases]
+    compared = as_compared(together, align=align, by_position=by_position, distance=distance)
+    if align:
+        notes.append(_aligned_note(compared))
+    elif unsure := check_same_samples(together, OTHERWISE, by_position=by_position):
+        notes.append(unsure)
     if clusters is not None:
-        inference = replace(inference, clusters=_clusters(clusters, compared[0]))
-    notes += [_aligned_note(compared)] if align else []
+        inference = replace(inference, clusters=_clusters(clusters, compared[0], by_position))
     of_base = [(base[i], j) for i, j in pairs] if bases else []
     if made is None:
         notes += note_of_products(rsms, rows)
@@ -191,10 +201,10 @@ def compare(
     return ComparisonTable(results, inference, tuple(notes), by_hand, made, differences)
 
 
-def _clusters(address: str | Path, compared: ComparedRsm) -> NDArray[np.intp]:
+def _clusters(address: str | Path, compared: ComparedRsm, by_position: bool) -> NDArray[np.intp]:
     """Return which samples are drawn together, (n,): those with one label."""
-    found, rsm = read_views(address), compared.rsm
-    rows = rows_of(found, rsm.shape[0], rsm.samples, rsm.address)
+    found, rsm = read_views(address, by_position=by_position), compared.rsm
+    rows = rows_of(found, rsm.shape[0], rsm.samples, rsm.address, rsm.taken)
     names = np.array([next(iter(found.sets[row])) for row in rows])
     codes = np.unique(names, return_inverse=True)[1]
     return codes if compared.order is None else codes[compared.order]

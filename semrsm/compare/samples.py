@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from semrsm.errors import SemrsmError
 from semrsm.measures.matrices import BLOCK_BYTES, Matrix
 from semrsm.rsms import Rows, Rsm
+from semrsm.same_samples import check_same_samples
 from semrsm.storage.rsm_writer import CHUNK
+
+OTHERWISE = "match their ids with --align"  # where samples are not the same
 
 LARGEST_STRIP = 1 << 27  # bytes of the rows of an RSM that are kept, so that no chunk is read twice
 
@@ -110,20 +113,26 @@ def by_strips(rows: Rows, n: int) -> Rows:
 
 
 def as_compared(
-    rsms: Sequence[Rsm], *, align: bool = False, distance: bool = False
+    rsms: Sequence[Rsm],
+    *,
+    align: bool = False,
+    by_position: bool = False,
+    distance: bool = False,
 ) -> list[ComparedRsm]:
     """Return RSMs as measures read them, over the same samples in the same order.
 
     Args:
         rsms: Symmetric RSMs.
         align: Take the samples that all of them have, by id, in the order of the first RSM.
+        by_position: Row i of all is of one sample, whatever ids and records say.
         distance: Plain matrices hold distances; those of RSM files are similarities as ever.
 
     Raises:
-        SemrsmError: One is rectangular; or, without `align`, they differ in n, or in the ids or the
-            order of their samples where both have ids; or, with it, ids are missing, given twice or
-            not shared.
+        SemrsmError: One is rectangular; or, without `align`, `check_same_samples` refuses them; or,
+            with it, ids are missing, given twice or not shared.
     """
+    if align and by_position:
+        raise SemrsmError("--align and --by-position exclude each other; leave one out")
     for rsm in rsms:
         if not rsm.symmetric:
             raise SemrsmError(
@@ -134,7 +143,7 @@ def as_compared(
     if align:
         orders = list(_aligned(rsms))
     else:
-        _check_same(rsms)
+        check_same_samples(rsms, OTHERWISE, by_position=by_position)
     return [
         ComparedRsm(
             rsm,
@@ -145,28 +154,6 @@ def as_compared(
         )
         for rsm, order in zip(rsms, orders, strict=True)
     ]
-
-
-def _check_same(rsms: Sequence[Rsm]) -> None:
-    n, first = rsms[0].shape[0], rsms[0]
-    for rsm in rsms:
-        if rsm.shape[0] != n:
-            raise SemrsmError(
-                f"{first.address} has {n} samples and {rsm.address} {rsm.shape[0]}; compute both from"
-                " the same samples, or match their ids with --align"
-            )
-    named = [rsm for rsm in rsms if rsm.samples is not None]
-    for rsm in named[1:]:
-        ours, theirs = named[0].samples or [], rsm.samples or []
-        if ours == theirs:
-            continue
-        where = next(i for i, (x, y) in enumerate(zip(ours, theirs, strict=True)) if x != y)
-        same = sorted(ours) == sorted(theirs)
-        raise SemrsmError(
-            f"{named[0].address} and {rsm.address} hold"
-            f" {'the same samples in another order' if same else 'different samples'}: sample {where} is"
-            f" '{ours[where]}' and '{theirs[where]}'; match their ids with --align"
-        )
 
 
 def _aligned(rsms: Sequence[Rsm]) -> list[NDArray[np.intp]]:

@@ -18,6 +18,7 @@ def open_sides(
     kernel: str | None,
     kernel_b: str | None,
     stored: bool,
+    by_position: bool = False,
 ) -> tuple[list[Rsm], list[Rsm]]:
     """Return the RSMs of the table's rows and of its columns.
 
@@ -28,6 +29,7 @@ def open_sides(
         kernel: For all of them; None takes the first that the first RSM file stores.
         kernel_b: Another one for the second of two.
         stored: As in `open_rsms`.
+        by_position: Row i of the labels of a model is of sample i.
 
     Raises:
         SemrsmError: A file, layer or kernel is missing, or all are models.
@@ -47,7 +49,7 @@ def open_sides(
 
     def open_one(address: str | Path, kernel: str | None) -> list[Rsm]:
         if is_model(address):
-            return [model_of(address, like)]
+            return [model_of(address, like, by_position)]
         return open_side(address, layers, kernel, stored)
 
     if len(addresses) == 2 or kernel_b is not None:

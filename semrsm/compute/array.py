@@ -41,7 +41,8 @@ def rsm(
         matcher: A key of MATCHERS: "optimal" (semantic), "identity" (spatio-semantic), ...
         kernel: A key of KERNELS: "linear", "cosine" or "rbf".
         **options: `topk`, `window`, `epsilon`, `group`, `sigma`, `layout`, `skip_tokens`, `pool`,
-            `samples`, `device`, `threads`, `memory`, `dtype` and `precision`, as in `semrsm.compute`.
+            `samples`, `exclude`, `seed`, `device`, `threads`, `memory`, `dtype` and `precision`, as in
+            `semrsm.compute`.
 
     Returns:
         (n, n) float64, symmetric.

@@ -8,9 +8,10 @@ from typing import Any
 from semrsm.compute.layers import LayerInput
 from semrsm.compute.options import RunOptions
 from semrsm.compute.plan import LayerPlan, RunPlan
+from semrsm.sample_numbers import spans
 from semrsm.storage.activations import ActivationFile
 from semrsm.storage.address import address_of
-from semrsm.storage.labels import read_sample_ids
+from semrsm.storage.sample_ids import read_sample_ids
 from semrsm.version import __version__
 
 # Of a layer, as LayerInfo names them: what is known of its RSM before anything is matched.
@@ -21,7 +22,6 @@ def describe_run(plan: RunPlan, options: RunOptions) -> dict[str, Any]:
     """Return the content of run.json: never kernels, sigma, device, threads or memory."""
     plans = list(plan.layers.values())
     first = plans[0]
-    ids = read_sample_ids(plan.file, first.rows.layer.n_samples)
     return {
         "semrsm": __version__,
         "matcher": first.work.matcher.name,
@@ -30,17 +30,32 @@ def describe_run(plan: RunPlan, options: RunOptions) -> dict[str, Any]:
         "dtype": options.dtype,
         "precision": options.precision,
         "certify": options.certify,
-        "samples": options.samples,
+        "samples": options.samples and options.samples.text,
+        "exclude": options.exclude,
+        "seed": options.seed if options.samples and options.samples.count else None,
+        "taken": _describe_taken(first.rows),
+        "column_taken": None if first.symmetric else _describe_taken(first.columns),
         "layout": options.layout,
         "bfloat16": options.bfloat16,
         "skip_tokens": options.skip_tokens,
         "pool": list(options.pool) if options.pool else None,
         "layers": {p.name: _describe_layer(p) for p in plans},
-        "sample_ids": [ids[i] for i in first.rows.samples] if ids else None,
+        "sample_ids": _ids(plan.file, first.rows),
+        "column_ids": plan.other and _ids(plan.other, first.columns),
         "activations": _describe_file(plan.file, [p.rows for p in plans]),
         "against": plan.other and _describe_file(plan.other, [p.columns for p in plans]),
         "against_layer": address_of(options.against)[1] if options.against else None,
     }
+
+
+def _ids(file: ActivationFile, layer: LayerInput) -> list[str] | None:
+    ids = read_sample_ids(file, layer.layer.n_samples)
+    return [ids[i] for i in layer.samples] if ids else None
+
+
+def _describe_taken(layer: LayerInput) -> dict[str, Any]:
+    """Return which samples of a file are taken, as FORMAT.md has it."""
+    return {"samples": spans(layer.samples), "of": layer.layer.n_samples}
 
 
 def _describe_layer(plan: LayerPlan) -> dict[str, Any]:

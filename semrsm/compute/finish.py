@@ -61,6 +61,8 @@ def finish_run(
     with writing(out, options.overwrite) as writer:
         if run["sample_ids"]:
             writer.write_samples(run["sample_ids"])
+        if run.get("column_ids"):
+            writer.write_samples(run["column_ids"], "column_samples")
         for name in run["layers"]:
             layer = TiledLayer(name, folders)
             reports.append(_finish_layer(run, layer, writer, options, memory, matching.get(name)))
@@ -198,6 +200,8 @@ def _metadata(
         "pairs_per_second": pairs / seconds if seconds else None,
         "activations": run["activations"],
         "against": run["against"],
+        "taken": run.get("taken"),
+        "column_taken": run.get("column_taken"),
         "run": folders.folders[0].run_id,
     }
 
@@ -206,6 +210,7 @@ def _options_of(run: Mapping[str, Any], options: RunOptions) -> dict[str, Any]:
     """Return the options as used: those that shaped the tiles are the run's, whoever finishes it."""
     names = ("matcher", "dtype", "precision", "certify", "samples", "skip_tokens", "pool", "layout")
     used = options.as_json() | {name: run[name] for name in (*names, "bfloat16")}
+    used |= {"exclude": run.get("exclude"), "seed": run.get("seed")}
     against = run["against"] and run["against"]["path"]
     return (
         used

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semrsm.compute.options import RunOptions, sample_range
+import numpy as np
+
+from semrsm.compute.options import RunOptions
+from semrsm.compute.sample_choice import Ids, choose_samples, refuse_beyond
 from semrsm.engine.positions import Positions, positions_of, to_positions
 from semrsm.errors import SemrsmError
-from semrsm.storage.activations import ActivationFile
+from semrsm.sample_numbers import Taken, runs_of
+from semrsm.storage.activations import ActivationFile, open_activations
 from semrsm.storage.layer import Layer
 from semrsm.storage.layer_names import check_layer_name
+from semrsm.storage.rsm_file import is_rsm_file
+from semrsm.storage.sample_ids import read_sample_ids
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
 
@@ -27,13 +35,20 @@ class LayerInput:
         path: The file.
         layer: The array in it.
         positions: How it is read.
-        samples: Which samples, counted in the file.
+        samples: Which samples, counted in the file, ascending.
+        note: What should be known of how they were chosen, or None.
     """
 
     path: Path
     layer: Layer
     positions: Positions
-    samples: range
+    samples: Sequence[int]
+    note: str | None = None
+
+    @property
+    def taken(self) -> Taken:
+        """Return which samples of the file are meant."""
+        return Taken(self.samples, self.layer.n_samples)
 
     @property
     def address(self) -> str:
@@ -72,7 +87,8 @@ class LayerInput:
         `checked` refuses values that are not finite; what is known by its digest needs no check.
         """
         try:
-            return self.layer.read(self.samples[rows.start : rows.stop], checked)
+            wanted = self.samples[rows.start : rows.stop]
+            return _joined((self.layer.read(run, checked) for run in runs_of(wanted)), len(wanted))
         except SemrsmError as error:
             raise error.within(self.address) from error
 
@@ -92,6 +108,19 @@ class LayerInput:
         return to_positions(torch.from_numpy(block), self.positions)
 
 
+def _joined(parts: Iterator[np.ndarray], n: int) -> np.ndarray:
+    """Return parts of n samples as one block, which takes memory once."""
+    first = next(parts)
+    if len(first) == n:
+        return first
+    block = np.empty((n, *first.shape[1:]), first.dtype)
+    start = 0
+    for part in itertools.chain((first,), parts):
+        block[start : start + len(part)] = part
+        start += len(part)
+    return block
+
+
 def class_token_hint(layer: LayerInput) -> str | None:
     """Say that a token sequence looks like a square grid behind a class token; None if it does not."""
     tokens = layer.n_positions
@@ -109,13 +138,25 @@ def class_token_hint(layer: LayerInput) -> str | None:
     )
 
 
+def open_maps(path: Path) -> ActivationFile:
+    """Open an activation file; an RSM file is none, though it holds matrices of numbers."""
+    file = open_activations(path)
+    if file.format == "hdf5" and is_rsm_file(path):
+        file.close()
+        raise SemrsmError(
+            f"{path} is an RSM file, not activations; use it with semrsm compare, evaluate or plot"
+        )
+    return file
+
+
 def layer_inputs(file: ActivationFile, layer: str | None, options: RunOptions) -> list[LayerInput]:
     """Return the layers that a run computes.
 
     Args:
         file: The open activation file.
         layer: The layer of an address `path::layer`, None where it names none.
-        options: `layer`, `layout`, `skip_tokens`, `pool`, `samples` and `bfloat16` are used.
+        options: `layer`, `layout`, `skip_tokens`, `pool`, `samples`, `exclude`, `seed` and `bfloat16`
+            are used.
 
     Raises:
         SemrsmError: A layer is missing, cannot be stored under its name or cannot be read as
@@ -134,16 +175,37 @@ def layer_inputs(file: ActivationFile, layer: str | None, options: RunOptions) -
         raise SemrsmError(
             f"{file.path}: the layers differ in their samples: {listed}; choose with --layer"
         )
-    return [layer_input(file.path, found, options) for found in layers.values()]
+    ids = _ids_of(file)
+    inputs = [layer_input(file.path, found, options, ids) for found in layers.values()]
+    if options.against is None:
+        refuse_beyond(options.exclude, inputs[0].layer.n_samples)
+    return inputs
 
 
-def layer_input(path: Path, layer: Layer, options: RunOptions) -> LayerInput:
-    """Return one layer as a run reads it; raise SemrsmError if it cannot be read as positions."""
+def _ids_of(file: ActivationFile) -> Ids:
+    return functools.cache(functools.partial(read_sample_ids, file))
+
+
+def layer_input(
+    path: Path, layer: Layer, options: RunOptions, ids: Ids = lambda n: None
+) -> LayerInput:
+    """Return one layer as a run reads it.
+
+    Args:
+        path: The file.
+        layer: The layer in it.
+        options: As for `layer_inputs`.
+        ids: Gives the ids of its samples, asked where samples are listed.
+
+    Raises SemrsmError if it cannot be read as positions, or no sample is meant.
+    """
     try:
         positions = positions_of(
             layer.shape, options.layout or layer.layout, options.skip_tokens, options.pool
         )
-        return LayerInput(path, layer, positions, sample_range(options.samples, layer.n_samples))
+        n = layer.n_samples
+        chosen = choose_samples(options.samples, options.exclude, options.seed, n, ids)
+        return LayerInput(path, layer, positions, chosen.numbers, chosen.note)
     except SemrsmError as error:
         raise error.within(f"{path}::{layer.name}".removesuffix("::")) from error
 
@@ -165,10 +227,11 @@ def column_inputs(
         raise SemrsmError(
             f"--against names one layer, {layer}, for several: {names}; choose one with --layer"
         )
-    columns = []
+    columns, ids = [], _ids_of(file)
     for row in rows:
         [found] = file.select((layer or row.layer.name,), options.bfloat16).values()
-        column = layer_input(file.path, found, options)
+        column = layer_input(file.path, found, options, ids)
+        refuse_beyond(options.exclude, max(row.layer.n_samples, found.n_samples))
         for what, ours, theirs in (
             ("positions", row.n_positions, column.n_positions),
             ("channels", row.n_channels, column.n_channels),

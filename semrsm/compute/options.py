@@ -27,9 +27,9 @@ from semrsm.compute.parsers import (
     parse_names,
     parse_pool,
     parse_precision,
-    parse_samples,
     parse_shard,
 )
+from semrsm.compute.sample_choice import SampleChoice, parse_exclude, parse_samples
 from semrsm.engine.kernels import KERNELS, parse_sigma
 from semrsm.engine.positions import LAYOUTS
 from semrsm.engine.settings import Settings
@@ -41,23 +41,6 @@ LONGEST_RUN_FILE = 1 << 20  # bytes
 DEEP_KEY = re.compile(
     rb"""(?:\.\s*(?:[\w-]+|"[^"\n]*"|'[^'\n]*')\s*){100}"""
 )  # "a.b.c" of so many parts
-
-
-def sample_range(samples: str | None, n: int) -> range:
-    """Return which of n samples are meant; raise SemrsmError if none is, or some are not there.
-
-    >>> sample_range("10:20:5", 100)
-    range(10, 20, 5)
-    """
-    parts = [int(part) if part else None for part in (samples or ":").split(":")]
-    if any(part is not None and not -n <= part <= n for part in parts[:2]):
-        raise SemrsmError(
-            f"--samples {samples} reaches beyond the {n} samples that there are; choose from 0:{n}"
-        )
-    chosen = range(n)[slice(*parts)]
-    if not chosen:
-        raise SemrsmError(f"--samples {samples} leaves none of {n} samples; choose others")
-    return chosen
 
 
 def _option(
@@ -144,11 +127,21 @@ class RunOptions:
         "Average-pool the grid to HxW positions first, such as 7x7.",
         metavar="HxW",
     )
-    samples: str | None = _option(
+    samples: SampleChoice | None = _option(  # noqa: RUF009  (a field, as the others)
         None,
         parse_samples,
-        "Only these samples, of both files with --against: START:STOP[:STEP].",
-        metavar="START:STOP[:STEP]",
+        "Only these samples, in the order of the file, of both files with --against: a slice, a file of"
+        " ids or numbers (one a line, or an array), or K at random.",
+        metavar="START:STOP[:STEP]|FILE|random:K",
+    )
+    exclude: str | None = _option(
+        None,
+        parse_exclude,
+        "Leave out these samples, by their numbers in the file: 4,17,30:40.",
+        metavar="I,J,…",
+    )
+    seed: int = _option(
+        0, parse_count("seed", 0), "Seed of --samples random:K. (default: 0)", kind=int
     )
     against: str | None = _option(
         None, str, "Rectangular RSM: rows from ACTIVATIONS, columns from this file.", metavar="FILE"
@@ -225,9 +218,9 @@ class RunOptions:
 
     def as_json(self) -> dict[str, Any]:
         """Return the options as plain values for the file's metadata."""
-        return {
-            k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()
-        }
+        values = {name: getattr(self, name) for name in FIELDS}
+        values["samples"] = self.samples and self.samples.text
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
 FIELDS = {f.name: f for f in dataclasses.fields(RunOptions)}

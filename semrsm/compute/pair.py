@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semrsm.compute.layers import LayerInput, layer_input
+from semrsm.compute.layers import LayerInput, layer_input, open_maps
 from semrsm.compute.options import RunOptions, options_of
 from semrsm.compute.plan import refuse_without_grid, work_of
 from semrsm.engine.kernels import KERNELS, Kernel, refuse_zero_norms
 from semrsm.errors import SemrsmError
-from semrsm.storage.activations import ActivationFile, open_activations
+from semrsm.storage.activations import ActivationFile
 from semrsm.storage.address import address_of
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def compare_pair(
 def _opened(activations: str | Path, layer: str | None, run: RunOptions) -> Iterator[LayerInput]:
     """Open the one layer that is meant."""
     path, named = address_of(activations)
-    with open_activations(path) as file:
+    with open_maps(path) as file:
         yield _only_layer(file, layer or named, run)
 
 

@@ -96,22 +96,6 @@ def parse_pool(value: Any) -> tuple[int, int]:
     raise SemrsmError(f"pool must be HxW, such as 7x7, got {value!r}")
 
 
-def parse_samples(value: Any) -> str:
-    """Return START:STOP[:STEP] as it is, once it is seen to be one.
-
-    >>> parse_samples("0:100:2")
-    '0:100:2'
-    """
-    parts = str(value).split(":")
-    if len(parts) not in (2, 3) or not all(re.fullmatch(f"(-?{WHOLE})?", part) for part in parts):
-        raise SemrsmError(
-            f"samples must be START:STOP or START:STOP:STEP, such as 0:1000, got {value!r}"
-        )
-    if len(parts) == 3 and parts[2] and int(parts[2]) < 1:
-        raise SemrsmError(f"the STEP of samples must be at least 1, got {value!r}")
-    return str(value)
-
-
 def parse_memory(value: Any) -> int:
     """Return a size in bytes: a number, or one with k, M, G, T (1000s) or Ki, Mi, Gi, Ti (1024s).
 

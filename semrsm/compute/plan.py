@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semrsm.compute.grid import Grid, edge_for
-from semrsm.compute.layers import LayerInput, column_inputs, layer_inputs
+from semrsm.compute.layers import LayerInput, column_inputs, layer_inputs, open_maps
 from semrsm.compute.options import RunOptions
 from semrsm.engine.kernels import KERNELS, refuse_no_pairs, refuse_unmatched
 from semrsm.engine.settings import Settings
 from semrsm.errors import SemrsmError
 from semrsm.machine import cores, default_memory, require_memory
 from semrsm.names import look_up
-from semrsm.storage.activations import ActivationFile, open_activations
+from semrsm.storage.activations import ActivationFile
 from semrsm.storage.address import address_of
-from semrsm.storage.rsm_file import LayerInfo, is_rsm_file
+from semrsm.storage.rsm_file import LayerInfo
+from semrsm.storage.sample_ids import near_miss
 
 if TYPE_CHECKING:  # torch takes two seconds to load; nothing here needs it before layers are read
     from semrsm.engine.assignment import Solver
@@ -118,26 +119,25 @@ def open_plan(
     """
     path, layer = address_of(activations)
     with contextlib.ExitStack() as stack:
-        file = stack.enter_context(_open_maps(path))
+        file = stack.enter_context(open_maps(path))
         rows = layer_inputs(file, layer, options)
         other, columns = None, rows
         if options.against is not None:
             other_path, other_layer = address_of(options.against)
-            other = stack.enter_context(_open_maps(other_path))
+            other = stack.enter_context(open_maps(other_path))
             columns = column_inputs(rows, other, other_layer, options)
         plans = [plan_layer(r, c, options, processes) for r, c in zip(rows, columns, strict=True)]
         yield RunPlan(file, other, {plan.name: plan for plan in plans})
 
 
-def _open_maps(path: Path) -> ActivationFile:
-    """Open an activation file; an RSM file is none, though it holds matrices of numbers."""
-    file = open_activations(path)
-    if file.format == "hdf5" and is_rsm_file(path):
-        file.close()
-        raise SemrsmError(
-            f"{path} is an RSM file, not activations; use it with semrsm compare, evaluate or plot"
-        )
-    return file
+def notes_of(plan: RunPlan) -> list[str]:
+    """Return what should be known of the samples of a run: which were chosen, ids that are not read."""
+    first = next(iter(plan.layers.values()))
+    notes = [f"{first.rows.path}: {first.rows.note}" if first.rows.note else None]
+    if not first.symmetric and first.columns.note:
+        notes.append(f"{first.columns.path}: {first.columns.note}")
+    notes.append(near_miss(plan.file, first.rows.layer.n_samples))
+    return [note for note in notes if note]
 
 
 def plan_layer(

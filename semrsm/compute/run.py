@@ -17,7 +17,7 @@ from semrsm.compute.grid import shard_of
 from semrsm.compute.layers import class_token_hint
 from semrsm.compute.match import match_tiles, missing_tiles, tasks_of
 from semrsm.compute.options import RunOptions, options_of
-from semrsm.compute.plan import RunPlan, open_plan
+from semrsm.compute.plan import RunPlan, notes_of, open_plan
 from semrsm.compute.run_report import Report
 from semrsm.compute.scan import LayerScan, refuse_zeros, scan_layer
 from semrsm.compute.space import require_space_for_run
@@ -81,9 +81,10 @@ def compute(
         on_note: Told what else should be known: that the run goes on, that a tile was damaged.
         command: What to record as the command.
         **options: The flags of `semrsm compute` with "_" for "-": `layer`, `kernel`, `matcher`,
-            `topk`, `window`, `epsilon`, `group`, `sigma`, `layout`, `skip_tokens`, `pool`, `samples`,
-            `against`, `device`, `threads`, `workers`, `dask`, `shard`, `run_folder`, `restart`,
-            `memory` (bytes or "4GiB"), `dtype`, `precision`, `certify`, `bfloat16`, `overwrite`.
+            `topk`, `window`, `epsilon`, `group`, `sigma`, `layout`, `skip_tokens`, `pool`, `samples`
+            (also a list of ids or numbers), `exclude`, `seed`, `against`, `device`, `threads`,
+            `workers`, `dask`, `shard`, `run_folder`, `restart`, `memory` (bytes or "4GiB"), `dtype`,
+            `precision`, `certify`, `bfloat16`, `overwrite`.
 
     Returns:
         The report: a record for each layer. Of a shard, which writes no RSM file, it has none.
@@ -132,6 +133,8 @@ def compute_with(
         for layer in plan.layers.values():
             if hint := class_token_hint(layer.rows):
                 listener.on_note(hint)
+        for note in notes_of(plan):
+            listener.on_note(note)
         with _run_folder(path, run, options, out) as folder:
             chosen = _chosen_tiles(plan, options)
             require_space_for_run(

@@ -86,6 +86,7 @@ def command_of(out: Path, folder: RunFolder) -> str:
     flags = {
         **run["parameters"],
         **{"dtype": run["dtype"], "precision": run["precision"], "samples": run["samples"]},
+        **{"exclude": run.get("exclude"), "seed": run.get("seed")},
         **{"pool": pool, "skip-tokens": run["skip_tokens"] or None, "layout": run["layout"]},
     }
     for name, value in flags.items():

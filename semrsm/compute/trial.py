@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semrsm.compute.layers import LayerInput, layer_inputs
+from semrsm.compute.layers import LayerInput, layer_inputs, open_maps
 from semrsm.compute.options import RunOptions, options_of
 from semrsm.compute.plan import plan_layer, work_of
 from semrsm.compute.trial_pairs import band_of, chunks_of_pairs, read
 from semrsm.compute.trial_runs import Reference, Runner, refer, unfit
 from semrsm.errors import SemrsmError
 from semrsm.names import look_up
-from semrsm.storage.activations import open_activations
 from semrsm.storage.address import address_of
 
 if TYPE_CHECKING:
@@ -101,12 +100,12 @@ def try_matchers(
         layer: Names or globs; none means every map.
         matcher: Keys of MATCHERS; none means all.
         pairs: How many pairs of each layer, at least 1; a pair may be drawn more than once.
-        seed: Of the draw.
+        seed: Of the draw, and of random samples.
         seconds: A matcher that has taken longer on a layer is given no further chunk; the optimum,
             its certificate included, is found for all of them and stops the layer.
         device: Where to match: auto, cpu, cuda or cuda:N.
         on_progress: Called with (layer, pairs done, pairs in all).
-        **reading: `layout`, `skip_tokens` and `pool`, as in `semrsm.compute`.
+        **reading: `layout`, `skip_tokens`, `pool`, `samples` and `exclude`, as in `semrsm.compute`.
 
     Returns:
         A record for each layer and matcher.
@@ -124,7 +123,7 @@ def try_matchers(
     from semrsm.engine.matchers import MATCHERS
 
     fixed = {"kernel": "linear", "device": device, "threads": 1}
-    options = options_of({"layer": list(layer), **fixed, **reading})
+    options = options_of({"layer": list(layer), "seed": seed, **fixed, **reading})
     if pairs < 1 or not seconds > 0:
         raise SemrsmError(
             f"at least one pair and some time are needed, got {pairs} pairs and {seconds} seconds;"
@@ -132,7 +131,7 @@ def try_matchers(
         )
     matchers = [look_up(MATCHERS, name, "matcher") for name in matcher or MATCHERS]
     path, named = address_of(activations)
-    with open_activations(path) as file, one_thread():
+    with open_maps(path) as file, one_thread():
         found = []
         for rows in layer_inputs(file, named, options):
             if rows.n_samples < 2:

@@ -6,7 +6,7 @@ them work in float64 on plain arrays and need no torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from semrsm.engine.selection import select
 from semrsm.errors import SemrsmError
+from semrsm.sample_numbers import spans
 
 Floats = NDArray[np.float64]
 ROUNDING = 1e-13  # of float64 sums over a million numbers, relative
@@ -147,13 +148,16 @@ KERNELS: dict[str, Kernel] = {
 }
 
 
-def refuse_zero_norms(squared_norm: Floats, samples: range) -> None:
-    """Raise SemrsmError naming the first sample whose map is zero everywhere: it has no cosine."""
-    zero = np.flatnonzero(squared_norm == 0)
-    if len(zero):
+def refuse_zero_norms(squared_norm: Floats, samples: Sequence[int]) -> None:
+    """Raise SemrsmError naming the samples whose maps are zero everywhere: they have no cosine."""
+    zero = [samples[row] for row in np.flatnonzero(squared_norm == 0).tolist()]
+    if zero:
+        named = spans(zero)
+        many = len(zero) > 1
         raise SemrsmError(
-            f"sample {samples[int(zero[0])]} is zero everywhere and has no cosine;"
-            " leave it out with --samples or use --kernel linear"
+            f"{f'samples {named} are' if many else f'sample {named} is'} zero everywhere and"
+            f" {'have' if many else 'has'} no cosine; leave {'them' if many else 'it'} out with --exclude"
+            f" {named} or use --kernel linear"
         )
 
 

@@ -159,11 +159,12 @@ def _at(metric: str, ks: tuple[int, ...]) -> list[str]:
 def _hot(rsm: Rsm, labels: Labels, gallery: Labels | None) -> list[Any]:
     """Return the labels of the rows and of the columns of an RSM as sparse matrices."""
     n, m = rsm.shape
-    queries = [labels.sets[row] for row in rows_of(labels, n, rsm.samples, rsm.address)]
+    queries = [labels.sets[row] for row in rows_of(labels, n, rsm.samples, rsm.address, rsm.taken)]
     if gallery is None:
         return multi_hot(queries) * 2
-    rows_of(gallery, m, None, f"the gallery of {rsm.address}")
-    return multi_hot(queries, gallery.sets)
+    whose = f"the gallery of {rsm.address}"
+    found = rows_of(gallery, m, rsm.column_samples, whose, rsm.column_taken)
+    return multi_hot(queries, [gallery.sets[row] for row in found])
 
 
 def _things(rsm: Rsm, seen: Labels | None) -> NDArray[np.intp]:
@@ -171,7 +172,7 @@ def _things(rsm: Rsm, seen: Labels | None) -> NDArray[np.intp]:
     n = rsm.shape[0]
     if seen is None:
         return np.arange(n)
-    rows = rows_of(seen, n, rsm.samples, rsm.address)
+    rows = rows_of(seen, n, rsm.samples, rsm.address, rsm.taken)
     return views.codes_of([next(iter(seen.sets[row])) for row in rows])
 
 

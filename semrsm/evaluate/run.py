@@ -24,7 +24,8 @@ from semrsm.evaluate.views import codes_of
 from semrsm.machine import default_memory
 from semrsm.measures.inference import USUAL_RESAMPLES, Inference
 from semrsm.measures.resamples import Tick
-from semrsm.rsms import Rsm, open_rsms, stored_kernels
+from semrsm.rsms import Rsm, baseline_of, open_rsms, stored_kernels
+from semrsm.same_samples import check_same_samples
 from semrsm.storage.labels import (
     Labels,
     Scores,
@@ -44,6 +45,7 @@ def evaluate_retrieval(
     labels: str | Path,
     *,
     gallery_labels: str | Path | None = None,
+    by_position: bool = False,
     view_ids: str | Path | None = None,
     layers: tuple[str, ...] = (),
     kernels: tuple[str, ...] = (),
@@ -64,7 +66,8 @@ def evaluate_retrieval(
     Args:
         rsms: RSM files or plain matrices, `path` or `path::layer`; larger = more similar.
         labels: What `read_labels` reads, for the rows; aligned by sample ids where both have them.
-        gallery_labels: The same for the columns, in their order.
+        gallery_labels: The same for the columns.
+        by_position: Row i of the labels is of sample i, whatever ids they have.
         view_ids: What `read_views` reads: of which thing each sample is a view; not with gallery_labels.
         layers: Globs of layers; none means all.
         kernels: Kernels, finished where not stored; none means those stored.
@@ -96,11 +99,13 @@ def evaluate_retrieval(
     if not ks or min(ks) < 1:
         raise SemrsmError(f"k must be at least 1, got {', '.join(map(str, ks)) or 'none'}")
     granted = memory or default_memory()
-    found = read_labels(labels)
-    gallery = None if gallery_labels is None else read_labels(gallery_labels)
-    seen = None if view_ids is None else read_views(view_ids)
+    found = read_labels(labels, by_position=by_position)
+    gallery = None
+    if gallery_labels is not None:
+        gallery = read_labels(gallery_labels, by_position=by_position)
+    seen = None if view_ids is None else read_views(view_ids, by_position=by_position)
     inference = _enough(inference, baseline)
-    together = None if clusters is None else read_views(clusters)
+    together = None if clusters is None else read_views(clusters, by_position=by_position)
     at = tuple(dict.fromkeys(ks))
 
     def one(rsm: Rsm) -> Evaluation:
@@ -108,7 +113,9 @@ def evaluate_retrieval(
         tick = _ticker(on_progress, rsm, sure)
         return retrieval_of(rsm, found, gallery, seen, at, sure, granted, tick)
 
-    yield from _all(one, open_all(rsms, layers, kernels), baseline, layers, kernels, inference)
+    yield from _all(
+        one, open_all(rsms, layers, kernels), baseline, layers, kernels, inference, by_position
+    )
 
 
 def evaluate_predictions(
@@ -116,6 +123,7 @@ def evaluate_predictions(
     *,
     logits: str | Path | None = None,
     probabilities: str | Path | None = None,
+    by_position: bool = False,
     layers: tuple[str, ...] = (),
     kernels: tuple[str, ...] = (),
     inference: Inference = ONLY_VALUES,
@@ -132,6 +140,7 @@ def evaluate_predictions(
         rsms: RSM files or plain matrices, `path` or `path::layer`; larger = more similar.
         logits: An array or text table (n, classes); softmaxed. Either this or `probabilities`.
         probabilities: The same with rows that sum to 1.
+        by_position: Row i is of sample i, whatever ids there are.
         layers: Globs of layers; none means all.
         kernels: Kernels, finished where not stored; none means those stored.
         inference: Intervals; see `measures.inference.Inference`.
@@ -160,17 +169,17 @@ def evaluate_predictions(
     if (logits is None) == (probabilities is None):
         raise SemrsmError("give either logits or probabilities, one of the two")
     granted = memory or default_memory()
-    scores, p = _probabilities(logits, probabilities)
+    scores, p = _probabilities(logits, probabilities, by_position)
     inference = _enough(inference, baseline)
     if inference.n_resamples and clusters is None:
         clusters = views_beside(scores.address)
-    together = None if clusters is None else read_views(clusters)
+    together = None if clusters is None else read_views(clusters, by_position=by_position)
     known: tuple[list[int], Predictions] | None = None
 
     def one(rsm: Rsm) -> Evaluation:
         nonlocal known
         check_predictions(rsm, p, inference.n_resamples, granted)
-        wanted = rows_of(scores, rsm.shape[0], rsm.samples, rsm.address)
+        wanted = rows_of(scores, rsm.shape[0], rsm.samples, rsm.address, rsm.taken)
         if known is None or wanted.tolist() != known[0]:
             known = None  # two of them at once would not fit
             known = wanted.tolist(), Predictions.of(p[wanted])
@@ -179,13 +188,16 @@ def evaluate_predictions(
         notes = (f"samples with one label in {clusters} are resampled together",)
         return found if together is None else dataclasses.replace(found, notes=notes)
 
-    yield from _all(one, open_all(rsms, layers, kernels), baseline, layers, kernels, inference)
+    yield from _all(
+        one, open_all(rsms, layers, kernels), baseline, layers, kernels, inference, by_position
+    )
 
 
 def _probabilities(
-    logits: str | Path | None, probabilities: str | Path | None
+    logits: str | Path | None, probabilities: str | Path | None, by_position: bool
 ) -> tuple[Scores, NDArray[np.float64]]:
-    scores = read_scores(probabilities if logits is None else logits)  # type: ignore[arg-type]
+    address = probabilities if logits is None else logits
+    scores = read_scores(address, by_position=by_position)  # type: ignore[arg-type]
     check = divergences.checked_probabilities if logits is None else divergences.softmax
     try:
         return scores, check(scores.values)
@@ -197,6 +209,7 @@ def evaluate_views(
     rsms: Iterable[str | Path],
     view_ids: str | Path,
     *,
+    by_position: bool = False,
     layers: tuple[str, ...] = (),
     kernels: tuple[str, ...] = (),
     inference: Inference = ONLY_VALUES,
@@ -210,6 +223,7 @@ def evaluate_views(
     Args:
         rsms: RSM files or plain matrices, `path` or `path::layer`; larger = more similar.
         view_ids: What `read_views` reads: which thing each sample is a view of.
+        by_position: Row i of them is of sample i, whatever ids they have.
         layers: Globs of layers; none means all.
         kernels: Kernels, finished where not stored; none means those stored.
         inference: Intervals; see `measures.inference.Inference`.
@@ -238,15 +252,17 @@ def evaluate_views(
         0.98
     """
     granted = memory or default_memory()
-    found = read_views(view_ids)
+    found = read_views(view_ids, by_position=by_position)
     inference = _enough(inference, baseline)
-    together = None if clusters is None else read_views(clusters)
+    together = None if clusters is None else read_views(clusters, by_position=by_position)
 
     def one(rsm: Rsm) -> Evaluation:
         sure = _clustered(inference, together, rsm)
         return views_of(rsm, found, sure, granted, _ticker(on_progress, rsm, sure))
 
-    yield from _all(one, open_all(rsms, layers, kernels), baseline, layers, kernels, inference)
+    yield from _all(
+        one, open_all(rsms, layers, kernels), baseline, layers, kernels, inference, by_position
+    )
 
 
 def _enough(inference: Inference, baseline: str | Path | None) -> Inference:
@@ -260,7 +276,7 @@ def _clustered(inference: Inference, together: Labels | None, rsm: Rsm) -> Infer
     """Return the same for the samples of an RSM, those with one label drawn together."""
     if together is None or not inference.n_resamples:
         return inference
-    rows = rows_of(together, rsm.shape[0], rsm.samples, rsm.address)
+    rows = rows_of(together, rsm.shape[0], rsm.samples, rsm.address, rsm.taken)
     codes = codes_of([next(iter(together.sets[row])) for row in rows])
     return dataclasses.replace(inference, clusters=codes)
 
@@ -285,12 +301,17 @@ def _all(
     layers: tuple[str, ...],
     kernels: tuple[str, ...],
     inference: Inference,
+    by_position: bool,
 ) -> Iterator[Evaluation]:
     """Yield the evaluation of each RSM, with differences if there is a baseline."""
     evaluations = map(one, rsms)
     if baseline is None:
         return evaluations
-    return with_differences(evaluations, one, open_all([baseline], layers, kernels), inference)
+    bases = open_all([baseline], layers, kernels)
+    for rsm in rsms:
+        pair = [rsm, baseline_of(rsm, bases)]
+        check_same_samples(pair, "name another --baseline", by_position=by_position)
+    return with_differences(evaluations, one, bases, inference)
 
 
 def open_all(

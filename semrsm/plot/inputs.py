@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.rsms import Rsm
+from semrsm.sample_numbers import Taken
 from semrsm.storage.activations import ActivationFile, open_activations
 from semrsm.storage.address import address_of
 from semrsm.storage.input_files import read_text
-from semrsm.storage.labels import array_named, read_labels, read_views, rows_of
+from semrsm.storage.labels import Labels, array_named, read_labels, read_views, rows_of
 from semrsm.storage.layer import Layer
 
 WIDE = {"rsm", "layer", "matcher", "kernel"}  # columns of every table of evaluations
@@ -29,16 +30,19 @@ NO_METRICS = {
     "excluded",
     "reason",
 }  # columns of numbers that are no metrics
-READERS = {"labels": read_labels, "views": read_views}
+READERS: Mapping[str, Callable[..., Labels]] = {"labels": read_labels, "views": read_views}
 
 
-def read_column(address: str, rsm: Rsm, what: str) -> NDArray[np.generic]:
+def read_column(
+    address: str, rsm: Rsm, what: str, by_position: bool = False
+) -> NDArray[np.generic]:
     """Read what is known of each sample of an RSM, as `semrsm evaluate` does: its label or its view.
 
     Args:
         address: Array or text table; several labels of a sample become one text.
         rsm: Its samples are found by their ids where both have ids.
         what: A key of READERS.
+        by_position: Row i is of sample i, whatever ids there are.
 
     Returns:
         (n,) whole numbers if all are, else texts.
@@ -46,8 +50,8 @@ def read_column(address: str, rsm: Rsm, what: str) -> NDArray[np.generic]:
     Raises:
         SemrsmError: There is no such file or array, or it does not fit the samples.
     """
-    found = READERS[what](address)
-    rows = rows_of(found, rsm.shape[0], rsm.samples, rsm.address)
+    found = READERS[what](address, by_position=by_position)
+    rows = rows_of(found, rsm.shape[0], rsm.samples, rsm.address, rsm.taken)
     texts = [" ".join(sorted(labels)) for labels in found.sets]
     values = np.array([texts[row] for row in rows])
     return values.astype(np.int64) if all(map(_is_whole, texts)) else values
@@ -57,13 +61,17 @@ def _is_whole(text: str) -> bool:
     return re.fullmatch(r"-?\d{1,18}", text) is not None
 
 
-def read_images(address: str, samples: Iterable[int], n: int) -> dict[int, NDArray[np.generic]]:
+def read_images(
+    address: str, samples: Iterable[int], n: int, taken: Taken | None = None
+) -> dict[int, NDArray[np.generic]]:
     """Read the images of some samples, (H, W), (H, W, 3) or (3, H, W) each; only those are read.
 
     Args:
         address: `path::array` of (n, ...), or `path` where there is one array or one called "images".
         samples: Which.
         n: How many samples the RSM has.
+        taken: Which samples of the activation file they are, where that is known: there may be an image
+            for each sample of that file.
 
     Raises:
         SemrsmError: There is no such file or array, or it does not hold n images of numbers.
@@ -71,12 +79,16 @@ def read_images(address: str, samples: Iterable[int], n: int) -> dict[int, NDArr
     path, name = address_of(address)
     with open_activations(path) as file:
         array = array_named(file, name, "images")
-        if len(array.shape) not in (3, 4) or array.shape[0] != n or array.dtype.kind not in "uifb":
+        there = array.shape[0] if len(array.shape) in (3, 4) else 0
+        place = taken.numbers if taken is not None and there == taken.of else range(n)
+        if there not in (n, taken and taken.of) or array.dtype.kind not in "uifb":
             raise SemrsmError(
                 f"{path}::{array.name} has shape {array.shape} of {array.dtype}; images of the"
                 f" {n} samples are needed, ({n}, H, W), ({n}, H, W, 3) or ({n}, 3, H, W)"
             )
-        return {i: _read(file, array, slice(i, i + 1))[0] for i in sorted(set(samples))}
+        return {
+            i: _read(file, array, slice(place[i], place[i] + 1))[0] for i in sorted(set(samples))
+        }
 
 
 def _read(file: ActivationFile, array: Layer, rows: slice) -> NDArray[Any]:

@@ -167,7 +167,9 @@ def _retrieved(inputs: PlotInputs) -> Figure:
     n = inputs.rsms[0].shape[0]
     k = K if options.k is None else options.k
     if k < 1 or k >= n:
-        raise SemrsmError(f"of {n} samples 1 to {n - 1} can be retrieved, not {k}; change --k")
+        raise SemrsmError(
+            f"of {n} samples 1 to {n - 1} can be retrieved, not {k}; change --neighbours"
+        )
     rows = []
     for query in options.queries:
         if not 0 <= query < n:
@@ -177,7 +179,7 @@ def _retrieved(inputs: PlotInputs) -> Figure:
             found = top_k(similarities, query, k)
             rows.append(Retrieved(name.replace(", ", "\n"), query, found, similarities[found]))
     needed = {row.query for row in rows} | {int(i) for row in rows for i in row.found}
-    images = read_images(options.images, needed, n)
+    images = read_images(options.images, needed, n, inputs.rsms[0].taken)
     return draw_retrieved(rows, images, inputs.title, inputs.labels)
 
 
@@ -206,7 +208,7 @@ class Plot:
     rectangular: bool = False
 
 
-OF_RSMS = ("kernel", "layers", "title", "labels")
+OF_RSMS = ("kernel", "layers", "title", "labels", "by_position")
 COLOURS = ("vmin", "vmax")
 
 PLOTS: Mapping[str, Plot] = {
@@ -271,7 +273,11 @@ def check_memory(plot: Plot, inputs: PlotInputs) -> None:
 
 
 def draw_plot(
-    kind: str, addresses: Sequence[str], options: PlotOptions, memory: int | None = None
+    kind: str,
+    addresses: Sequence[str],
+    options: PlotOptions,
+    memory: int | None = None,
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> Figure:
     """Draw a picture of RSM files, or of tables.
 
@@ -281,6 +287,7 @@ def draw_plot(
         options: What is asked of the picture; an option that the kind does not use is refused.
         memory: Bytes that may be taken; None means half of the machine's. Heat maps of large RSMs are
             read by blocks of rows, the kinds that need a whole RSM are refused where it does not fit.
+        on_note: Told what should be known of the samples.
 
     Raises:
         SemrsmError: A file, layer, kernel, kind or option is not as it must be, or it does not fit in
@@ -306,7 +313,10 @@ def draw_plot(
                 " square RSM of one set of samples; use --kind heatmap"
             )
     check_memory(plot, inputs)
-    return plot.draw(inputs)
+    figure = plot.draw(inputs)
+    for note in inputs.notes:  # once nothing fails any more
+        on_note(note)
+    return figure
 
 
 def _flag(name: str) -> str:
@@ -315,4 +325,4 @@ def _flag(name: str) -> str:
     >>> _flag("layers")
     'layer'
     """
-    return {"layers": "layer"}.get(name, name.replace("_", "-"))
+    return {"layers": "layer", "k": "neighbours"}.get(name, name.replace("_", "-"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +76,7 @@ def build_report(
     options: PlotOptions,
     tables: Sequence[str] = (),
     memory: int | None = None,
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> str:
     """Return one self-contained HTML page about RSMs: what they are, their values, pictures, making.
 
@@ -88,6 +89,7 @@ def build_report(
         tables: Files that `semrsm compare -o` or `semrsm evaluate` wrote.
         memory: Bytes that may be taken; None means half of the machine's. A picture that does not fit
             is left out, and the page says what it needs.
+        on_note: Told what should be known of the samples.
 
     Returns:
         HTML without scripts; pictures are PNG in data URIs.
@@ -113,6 +115,8 @@ def build_report(
     parts += ["<h2>RSMs</h2>", _table(describe(inputs)), _notes(inputs)]
     parts += [_picture(picture) for picture in _pictures(captions)]
     parts += [_picture(picture) for path in tables for picture in _table_pictures(path)]
+    for note in inputs.notes:
+        on_note(note)
     parts += ["<h2>How they were made</h2>", *_making(inputs.rsms), "</body>", "</html>", ""]
     return "\n".join(part for part in parts if part or part is parts[-1])
 

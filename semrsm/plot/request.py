@@ -19,6 +19,7 @@ from semrsm.plot.figures.scales import Limits
 from semrsm.plot.figures.short_names import shorten_all
 from semrsm.plot.inputs import read_column
 from semrsm.rsms import Rsm, open_rsms
+from semrsm.same_samples import check_same_samples
 from semrsm.storage.rsm_file import is_rsm_file, open_rsm
 
 ROWS_AND_COLUMNS = ("row sample", "column sample")  # of a rectangular RSM, where no file says more
@@ -38,6 +39,7 @@ class PlotOptions:
         queries: Samples to retrieve images for.
         k: How many images to retrieve for each; None is 5.
         title: Above the figure.
+        by_position: Row i of all RSMs and tables is of sample i, whatever ids and records say.
         vmin: Value of the first colour; None is found from the values.
         vmax: Value of the last colour; None is found from the values.
         own_scales: Each heat map has a colour scale of its own.
@@ -52,6 +54,7 @@ class PlotOptions:
     queries: tuple[int, ...] | None = None
     k: int | None = None
     title: str | None = None
+    by_position: bool | None = None
     vmin: float | None = None
     vmax: float | None = None
     own_scales: bool | None = None
@@ -72,6 +75,7 @@ class PlotInputs:
         labels: (n,) of the samples, or None.
         views: (n,) of the samples, or None.
         memory: Bytes that may be taken.
+        notes: What should be known of the samples.
     """
 
     options: PlotOptions
@@ -80,6 +84,7 @@ class PlotInputs:
     labels: NDArray[np.generic] | None = None
     views: NDArray[np.generic] | None = None
     memory: int = field(default_factory=default_memory)
+    notes: tuple[str, ...] = ()
 
     @property
     def limits(self) -> Limits:
@@ -194,12 +199,17 @@ def read_inputs(
                 f"{rsms[0].address} is {rsms[0].shape[0]} x {rsms[0].shape[1]} and {rsm.address}"
                 f" {rsm.shape[0]} x {rsm.shape[1]}; draw RSMs of the same samples together"
             )
-        if rsm.samples and rsms[0].samples and rsm.samples != rsms[0].samples:
-            raise SemrsmError(
-                f"{rsms[0].address} and {rsm.address} are of different samples, or in another"
-                " order; draw them one by one"
-            )
-    labels = None if options.labels is None else read_column(options.labels, rsms[0], "labels")
-    views = None if options.views is None else read_column(options.views, rsms[0], "views")
+    by_position = bool(options.by_position)
+    note = check_same_samples(rsms, "draw them one by one", by_position=by_position)
+    labels, views = (
+        None if address is None else read_column(address, rsms[0], what, by_position)
+        for address, what in ((options.labels, "labels"), (options.views, "views"))
+    )
     granted = memory or default_memory()
-    return PlotInputs(options, rsms, labels=labels, views=views, memory=granted)
+    notes = [note] if note else []
+    notes += [
+        f"{rsm.address} is a matrix of {rsm.shape[0]} x {rsm.shape[1]}: taken for an RSM of queries x gallery"
+        for rsm in rsms
+        if rsm.matcher is None and not rsm.symmetric
+    ]
+    return PlotInputs(options, rsms, labels=labels, views=views, memory=granted, notes=tuple(notes))

@@ -27,7 +27,8 @@ class ActivationFile:
     Attributes:
         path: Where it is.
         format: A key of FORMATS.
-        arrays: Every array in it, by name, layers or not.
+        arrays: Every array in it, by name, layers or not, in the order of the file: in which they were
+            made where an HDF5 group keeps track of that, and that of the archive; else in natural order.
         close: Closes it.
     """
 
@@ -49,7 +50,7 @@ class ActivationFile:
         return maps or usable
 
     def select(self, patterns: tuple[str, ...] = (), bfloat16: bool = False) -> dict[str, Layer]:
-        """Return the layers whose names match any of the globs, in the order of the patterns.
+        """Return the layers whose names match any of the globs, in the order of the file.
 
         Args:
             patterns: Names or globs; none means `layers()`.
@@ -72,21 +73,21 @@ class ActivationFile:
 
     def _matching(self, patterns: tuple[str, ...]) -> dict[str, Layer]:
         """Return the layers matched by globs; an array named outright must be a layer."""
-        chosen: dict[str, Layer] = {}
+        chosen: set[str] = set()
         for pattern in patterns:
             pattern = pattern.strip("/")
             if pattern in self.arrays:
                 if problem := self.arrays[pattern].problem():
                     raise SemrsmError(f"{self.path}::{pattern} {problem}; choose another --layer")
-                chosen[pattern] = self.arrays[pattern]
+                chosen.add(pattern)
                 continue
             found = [
                 n for n in fnmatch.filter(self.arrays, pattern) if not self.arrays[n].problem()
             ]
             if not found:
                 raise SemrsmError(f"{self.path}: {no_such(self.arrays, pattern, 'layer')}")
-            chosen.update((name, self.arrays[name]) for name in found)
-        return chosen
+            chosen.update(found)
+        return {name: array for name, array in self.arrays.items() if name in chosen}
 
 
 def _declare_bfloat16(arrays: Mapping[str, Layer]) -> dict[str, Layer]:

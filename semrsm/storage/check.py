@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from semrsm.errors import SemrsmError
+from semrsm.sample_numbers import spans
 from semrsm.storage.activations import open_activations
 from semrsm.storage.global_heap import refuse_endless
 from semrsm.storage.layer import Layer
@@ -18,6 +19,7 @@ from semrsm.storage.rsm_layer import StoredMatrix, row_blocks
 from semrsm.storage.rsm_schema import (
     DATASET_ATTRIBUTES,
     FILE_ATTRIBUTES,
+    ID_DATASETS,
     LAYER_ATTRIBUTES,
     REMEDY,
     attributes_of,
@@ -85,9 +87,10 @@ def _compare_texts(file: RsmFile) -> None:
 
 
 def _compare_samples(file: RsmFile, with_texts: bool) -> None:
-    ids = file.samples()
-    if ids is not None and with_texts and ids != list(file.file["samples"].asstr()[:]):
-        raise SemrsmError(f"the ids are not what their record says; {REMEDY}")
+    for name in ID_DATASETS:
+        ids = file.samples(name)
+        if ids is not None and with_texts and ids != list(file.file[name].asstr()[:]):
+            raise SemrsmError(f"the ids in '{name}' are not what their record says; {REMEDY}")
 
 
 def _compare_layer(file: RsmFile, layer: str) -> None:
@@ -145,5 +148,5 @@ def _of_layer(place: str, layer: Layer) -> Iterator[str]:
         named = ", ".join(map(str, bad[:NAMED])) + (", …" if len(bad) > NAMED else "")
         yield (
             f"{place}: {len(bad)} of {layer.n_samples} samples hold NaN or infinity ({named});"
-            " leave them out or save them again"
+            f" leave them out with --exclude {spans(bad)} or save them again"
         )

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
-from semrsm.storage.matrices import ID_HEADERS, read_cells
+from semrsm.storage.matrices import read_cells
+from semrsm.storage.sample_ids import ID_NAMES
 
 LABEL_HEADERS = ("label", "labels", "class", "classes", "view", "views")
 SEPARATOR = ";"  # between the labels in one cell of a text table
@@ -61,14 +62,29 @@ def sets_of_table(path: Path) -> tuple[list[frozenset[str]], list[str] | None]:
     while rows and not rows[-1]:
         rows.pop()
     first = rows[0][0].lower() if rows and rows[0] else ""
-    with_ids = first in ID_HEADERS
-    header = rows.pop(0) if with_ids or first in LABEL_HEADERS else None
+    wide = bool(rows) and len(rows[0]) > 1
+    headed = first in ID_NAMES or (first == "" and wide)  # so pandas heads its index
+    header = rows.pop(0) if headed or first in LABEL_HEADERS else None
+    with_ids = headed or (header is None and _begin_with_ids(rows))
     samples = [row[0] if row else "" for row in rows] if with_ids else None
     cells = [row[with_ids:] for row in rows]
     if _is_multi_hot(cells):
         names = header[with_ids:] if header else [str(column) for column in range(len(cells[0]))]
         return [_named(row, names) for row in cells], samples
     return [_split(row) for row in cells], samples
+
+
+def _begin_with_ids(rows: list[list[str]]) -> bool:
+    """Say whether the first cells name every row otherwise, and nothing that the other cells hold.
+
+    Rows of numbers alone are labels.
+    """
+    if len(rows) < 2 or any(len(row) < 2 or not row[0] for row in rows):
+        return False
+    first = {row[0] for row in rows}
+    others = {label for row in rows for label in _split(row[1:])}
+    numbers = all(label.lstrip("+-").isdigit() for label in first | others)
+    return len(first) == len(rows) and not first & others and not numbers
 
 
 def _is_multi_hot(cells: list[list[str]]) -> bool:

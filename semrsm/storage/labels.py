@@ -16,17 +16,15 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.names import no_such
+from semrsm.sample_numbers import Taken
 from semrsm.storage.activations import ActivationFile, open_activations
 from semrsm.storage.address import address_of
 from semrsm.storage.input_files import refuse_more_than_memory
 from semrsm.storage.label_sets import LABEL_HEADERS, sets_of_array, sets_of_table
 from semrsm.storage.layer import Layer
-from semrsm.storage.matrices import ID_HEADERS, ID_NAMES, Matrix, is_text_table, read_matrices
-
-LONGEST_LABEL = (
-    1 << 16
-)  # bytes of a text; a few compressed ones of a file may be as large as memory
-LABEL_BYTES = 500  # that a label takes in memory, about
+from semrsm.storage.matrices import Matrix, is_text_table, read_matrices
+from semrsm.storage.rsm_file import is_rsm_file
+from semrsm.storage.sample_ids import ID_NAMES, near_miss_of_header, read_sample_ids, whole
 
 
 @dataclass(frozen=True)
@@ -65,36 +63,21 @@ class Scores:
         return len(self.values)
 
 
-def read_sample_ids(file: ActivationFile, n: int) -> list[str] | None:
-    """Return the ids of n samples from the first 1-D array of n texts or whole numbers in ID_NAMES.
-
-    None where there is no such array. Nothing is unpickled: object arrays of .npz files are not read.
-
-    Raises SemrsmError if it cannot be read.
-    """
-    for name in ID_NAMES:
-        array = file.arrays.get(name)
-        if array is None or array.shape != (n,) or array.dtype.kind not in "OSUiu":
-            continue
-        if array.dtype.kind == "O" and file.format != "hdf5":
-            continue
-        ids = _whole(file, array)
-        return [i.decode(errors="replace") if isinstance(i, bytes) else str(i) for i in ids]
-    return None
-
-
-def read_labels(address: str | Path, what: str = "labels") -> Labels:
+def read_labels(address: str | Path, what: str = "labels", *, by_position: bool = False) -> Labels:
     """Read the labels of samples.
 
     An array (n,) of whole numbers, texts or floats holds one label a sample. An array (n, classes)
     of 0 and 1 is multi-hot; its labels are the column numbers. A text table has one row a sample:
     labels are separated by ";" or stand in further columns, an empty cell holds none. Its first line
-    is a header if its first cell is in ID_HEADERS, and then the first column holds sample ids, or in
-    LABEL_HEADERS. A table of two or more label columns that hold nothing but 0 and 1 is multi-hot; its
-    labels are the header's words, or the column numbers.
+    is a header if its first cell is empty or in ID_NAMES, and then the first column holds sample ids, or
+    in LABEL_HEADERS. Without a header, a first column that names every row otherwise, and nothing that
+    stands in further columns, holds ids too. A table of two or more label columns that hold nothing but
+    0 and 1 is multi-hot; its labels are the header's words, or the column numbers.
 
     Args:
         address: `path` or `path::array`; the array may be left out where there is one.
+        what: The array's name where none is given and there are several.
+        by_position: Row i is of sample i: leave out the ids.
 
     Raises:
         SemrsmError: The file or array is missing or damaged, or holds no labels.
@@ -115,15 +98,15 @@ def read_labels(address: str | Path, what: str = "labels") -> Labels:
             raise error.within(address) from error
     if not sets:
         raise SemrsmError(f"{address} holds no labels; save one row for each sample")
-    return Labels(str(address), tuple(sets), samples)
+    return Labels(str(address), tuple(sets), None if by_position else samples)
 
 
-def read_views(address: str | Path) -> Labels:
+def read_views(address: str | Path, *, by_position: bool = False) -> Labels:
     """Read of which thing each sample is a view, from what `read_labels` reads: one label a sample.
 
     Raises SemrsmError as `read_labels` does, and if a sample has no label or several.
     """
-    views = read_labels(address, "views")
+    views = read_labels(address, "views", by_position=by_position)
     for sample, labels in enumerate(views.sets):
         if len(labels) != 1:
             raise SemrsmError(
@@ -144,12 +127,15 @@ def views_beside(address: str | Path) -> str | None:
         return f"{path}::views" if "views" in file.arrays else None
 
 
-def read_scores(address: str | Path) -> Scores:
+def read_scores(address: str | Path, *, by_position: bool = False) -> Scores:
     """Read logits or probabilities, (n, classes), from an array or a text table of numbers.
+
+    `by_position` says that row i is of sample i, and leaves out the ids.
 
     Raises SemrsmError if the file or array is missing, or is no matrix of two or more columns.
     """
     path, name = address_of(address)
+    _refuse_rsm_file(path, "logits or probabilities")
     matrices = read_matrices(path, name)
     if len(matrices) > 1:
         names = ", ".join(str(matrix.name) for matrix in matrices)
@@ -160,41 +146,73 @@ def read_scores(address: str | Path) -> Scores:
     refuse_more_than_memory(
         str(address), 16 * math.prod(matrix.shape), "save fewer columns or rows"
     )
-    return Scores(
-        str(address), np.asarray(matrix.rows(slice(None)), np.float64), _ids_beside(path, matrix)
-    )
+    ids = None if by_position else _ids_beside(path, matrix)
+    return Scores(str(address), np.asarray(matrix.rows(slice(None)), np.float64), ids)
 
 
 def rows_of(
-    found: Labels | Scores, n: int, samples: Sequence[str] | None, whose: str
+    found: Labels | Scores,
+    n: int,
+    samples: Sequence[str] | None,
+    whose: str,
+    taken: Taken | None = None,
 ) -> NDArray[np.intp]:
     """Return which row of a file belongs to each of the n samples of an RSM.
 
     Where both have sample ids, rows are found by them: the file may hold more samples, in another
-    order. Otherwise row i belongs to sample i and there must be n of them.
+    order. A file with ids is of no use for an RSM without any, unless they merely count the rows, as
+    pandas writes them. A file without ids has a row for each sample of the RSM, or of the activation
+    file that the RSM took samples from.
 
     Args:
         found: What was read.
         n: How many samples.
         samples: Their ids; None where the RSM has none.
         whose: The RSM's address, for errors.
+        taken: Which samples of its activation file they are, where that is known.
 
     Raises:
-        SemrsmError: The ids of the file repeat, lack one of the RSM, or the lengths differ.
+        SemrsmError: Only the file has ids; those of the file repeat or lack one of the RSM; or the
+            lengths differ.
 
     >>> rows_of(Labels("l.csv", (frozenset("x"), frozenset("y")), ["b", "a"]), 1, ["a"], "r.h5")
     array([1])
     """
-    if samples is not None and found.samples is not None:
-        return _rows_by_id(found.address, found.samples, samples, whose)
-    if len(found) != n:
-        hint = " or begin its header with: " + ", ".join((*ID_HEADERS, *LABEL_HEADERS))
-        near = len(found) == n + 1 and is_text_table(Path(found.address))
+    ids = None if _merely_count(found.samples, samples) else found.samples
+    if samples is not None and ids is not None:
+        return _rows_by_id(found.address, ids, samples, whose)
+    if ids is not None:
         raise SemrsmError(
-            f"{found.address} has {len(found)} rows and {whose} has {n} samples;"
-            f" give one row for each sample{hint if near else ''}"
+            f"{found.address} has ids of its samples, such as '{ids[0]}', and {whose} has none,"
+            " so that it is not known which row belongs to which sample; save ids beside the activations,"
+            f" (n,) under the name {ID_NAMES[0]}, and compute again, or say --by-position if row i is of"
+            " sample i"
         )
-    return np.arange(n)
+    if len(found) == n:
+        return np.arange(n)
+    if taken is not None and taken.of == len(found):
+        return np.array(taken.numbers, dtype=np.intp)
+    of = f" of {taken.of}" if taken is not None and taken.of not in (None, n) else ""
+    raise SemrsmError(
+        f"{found.address} has {len(found)} rows and {whose} has {n}{of} samples;"
+        f" give one row for each sample{_hint(found, n)}"
+    )
+
+
+def _merely_count(ids: Sequence[str] | None, samples: Sequence[str] | None) -> bool:
+    """Say whether ids are 0, 1, 2, ... in order, and no ids of the samples."""
+    if ids is None or any(entry != str(row) for row, entry in enumerate(ids)):
+        return False
+    return set(ids).isdisjoint(samples or ())
+
+
+def _hint(found: Labels | Scores, n: int) -> str:
+    """Return what may be wrong with a table that has a row too many: its header is not known as one."""
+    if len(found) != n + 1 or not is_text_table(Path(found.address)):
+        return ""
+    words = found.sets[0] if isinstance(found, Labels) else ()
+    near = next(filter(None, map(near_miss_of_header, words)), "")
+    return near or " or begin its header with: " + ", ".join((*ID_NAMES, *LABEL_HEADERS))
 
 
 def _rows_by_id(
@@ -214,6 +232,11 @@ def _rows_by_id(
     return np.array([row_of[sample] for sample in samples], dtype=np.intp)
 
 
+def _refuse_rsm_file(path: Path, what: str) -> None:
+    if is_rsm_file(path):
+        raise SemrsmError(f"{path} is an RSM file and holds no {what}; name the file that does")
+
+
 def _refuse_name(path: Path, name: str | None) -> None:
     if name is not None:
         raise SemrsmError(f"{path} is a text table and holds no array '{name}'; leave ::{name} out")
@@ -229,6 +252,7 @@ def _ids_beside(path: Path, matrix: Matrix) -> list[str] | None:
 
 def _read_array(path: Path, name: str | None, what: str) -> tuple[NDArray[Any], list[str] | None]:
     """Return an array of labels, whole, and the sample ids in the same file."""
+    _refuse_rsm_file(path, what)
     with open_activations(path) as file:
         array = array_named(file, name, what)
         address = f"{path}::{array.name}"
@@ -241,24 +265,8 @@ def _read_array(path: Path, name: str | None, what: str) -> tuple[NDArray[Any], 
                 f"{address} has type {array.dtype} and shape {array.shape}; save labels (n,) as"
                 " numbers or texts, or multi-hot (n, classes)"
             )
-        values = _whole(file, array)
+        values = whole(file, array)
         return values, read_sample_ids(file, len(values)) if array.name not in ID_NAMES else None
-
-
-def _whole(file: ActivationFile, array: Layer) -> NDArray[Any]:
-    """Return a small array, whole, unless it and the texts made of it take too much memory."""
-    address = f"{file.path}::{array.name}"
-    if array.dtype.kind in "SU" and array.dtype.itemsize > LONGEST_LABEL:
-        raise SemrsmError(
-            f"{address} holds texts of {array.dtype.itemsize} bytes each, and at most {LONGEST_LABEL} are"
-            " read; save shorter ones"
-        )
-    n_bytes = array.n_bytes + LABEL_BYTES * math.prod(array.shape)
-    refuse_more_than_memory(address, n_bytes, "save fewer or shorter ones")
-    try:
-        return np.asarray(array.take(slice(None)))
-    except SemrsmError as error:
-        raise error.within(address) from error
 
 
 def array_named(file: ActivationFile, name: str | None, what: str) -> Layer:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
+from semrsm.sample_numbers import spans
 from semrsm.storage.damage import DAMAGE, remedy_of
 
 T = TypeVar("T")
@@ -138,7 +139,10 @@ class Layer:
         try:
             gaps = [gap for gap in self.gaps if _meet(samples, gap.samples)]
             if gaps:
-                raise SemrsmError(f"{sentence_of(gaps)}; save it again, or leave these samples out")
+                out = ",".join(spans(gap.samples) for gap in gaps if gap.samples)
+                raise SemrsmError(
+                    f"{sentence_of(gaps)}; save it again, or leave these samples out with --exclude {out}"
+                )
             block = self.rows(wanted)
             if checked:
                 self.refuse_written()
@@ -184,14 +188,18 @@ def _as_float(block: NDArray[Any], bfloat16: bool) -> NDArray[np.floating]:
 
 
 def _refuse_non_finite(block: NDArray[np.floating], samples: range) -> None:
-    """Raise SemrsmError naming the first sample that holds NaN or infinity."""
+    """Raise SemrsmError naming the samples that hold NaN or infinity."""
     # The sum is finite only if every value is, so the common case is one cheap pass.
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(block.sum(dtype=np.float64)):
             return
     finite = np.isfinite(block.reshape(len(block), -1)).all(axis=1)
     if not finite.all():
-        bad = samples[int(np.argmin(finite))]
+        bad = [samples[row] for row in np.flatnonzero(~finite).tolist()]
+        named = spans(bad)
         raise SemrsmError(
-            f"sample {bad} holds NaN or infinity; leave it out with --samples or save it again"
+            f"sample {named} holds NaN or infinity; leave it out with --exclude {named} or save it again"
+            if len(bad) == 1
+            else f"samples {named} hold NaN or infinity; leave them out with --exclude {named} or save"
+            " them again"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fnmatch
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +17,7 @@ from semrsm.names import no_such
 from semrsm.storage.activations import ActivationFile, open_activations
 from semrsm.storage.damage import WrittenError, remedy_of
 from semrsm.storage.input_files import Stamp, read_text, refuse_written, stamp_of
-
-ID_NAMES = ("samples", "sample_ids", "image")  # arrays that are taken for the ids of the samples
-ID_HEADERS = (*ID_NAMES, "sample", "sample_id", "id")  # of a column of ids in a text table
+from semrsm.storage.sample_ids import ID_NAMES, read_sample_ids
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Matrix:
 
 
 def read_matrices(path: Path, name: str | None = None) -> list[Matrix]:
-    """Return the matrices of a file: all of them, or the one called `name`.
+    """Return the matrices of a file: all of them, the one called `name`, or those that it globs.
 
     Rows are read from the file when they are asked for, so a matrix larger than memory is no matter
     (a .csv and a compressed .npz are held whole).
@@ -61,15 +60,37 @@ def read_matrices(path: Path, name: str | None = None) -> list[Matrix]:
             for n, a in file.arrays.items()
             if len(a.shape) == 2 and 0 not in a.shape and a.dtype.kind in "fiu" and not a.bfloat16
         }
-        if name is not None and name not in found:
-            raise SemrsmError(f"{path}: {no_such(found, name, 'matrix')}")
+        names = list(found)
+        if name is not None:
+            names = [name] if name in found else fnmatch.filter(found, name)
+        if not names and found:
+            raise SemrsmError(f"{path}: {no_such(found, str(name), 'matrix')}")
         if not found:
             held = ", ".join(f"{n} {a.shape}" for n, a in file.arrays.items()) or "nothing"
             raise SemrsmError(f"{path} holds no matrix of real numbers but {held}; save one")
-        names = list(found) if name is None else [name]
-    only = len(found) == 1 and file.format == "npy"
-    named = _n_named(file)
-    return [_matrix(path, stamp, n, found[n].shape, None if only else n, named) for n in names]
+        only = len(found) == 1 and file.format == "npy"
+        named = _n_named(file)
+        ids = {n: read_sample_ids(file, n) for n in {named} if n is not None}
+    return [
+        _matrix(
+            path, stamp, n, found[n].shape, None if only else n, named, ids.get(found[n].shape[0])
+        )
+        for n in names
+    ]
+
+
+def refuse_activations(path: Path, name: str | None) -> None:
+    """Raise SemrsmError for a file of activations, unless a square matrix in it is named."""
+    with open_activations(path) as file:
+        maps = [a for a in file.arrays.values() if a.problem() is None and len(a.shape) > 2]
+        named = file.arrays.get(name or "")
+        square = named is not None and len(named.shape) == 2 and len(set(named.shape)) == 1
+    if maps and not square:
+        first = f"{maps[0].name} of shape {maps[0].shape}"
+        raise SemrsmError(
+            f"{path} holds activations ({first}), not RSMs; make them with: semrsm compute {path}"
+            " -o OUT.rsm.h5"
+        )
 
 
 def _n_named(file: ActivationFile) -> int | None:
@@ -85,6 +106,7 @@ def _matrix(
     shape: tuple[int, ...],
     name: str | None,
     named: int | None,
+    ids: list[str] | None,
 ) -> Matrix:
     def rows(wanted: slice) -> NDArray[np.floating]:
         # Opened anew for every block: no file stays open, whoever holds the matrix.
@@ -98,7 +120,7 @@ def _matrix(
                 raise error.within(f"{path}::{array}") from error
         return block if block.dtype in (np.float32, np.float64) else block.astype(np.float64)
 
-    return Matrix(name, (shape[0], shape[1]), None, rows, n_named=named)
+    return Matrix(name, (shape[0], shape[1]), ids, rows, n_named=named)
 
 
 def is_text_table(path: Path) -> bool:
@@ -130,7 +152,7 @@ def read_cells(path: Path) -> list[list[str]]:
 def _matrix_of_table(path: Path, lines: list[list[str]]) -> Matrix:
     """Read a table of numbers; a first row and a first column that are no numbers are labels.
 
-    Numbers are labels too in a column below an empty cell or a word in ID_HEADERS, in the row that
+    Numbers are labels too in a column below an empty cell or a word in ID_NAMES, in the row that
     begins with it, and whole numbers in a first column that is one too many for a square.
     """
     cells = [row for row in lines if any(cell.strip() for cell in row)]
@@ -172,7 +194,7 @@ def _has_labels(body: list[list[str]], header: list[str] | None) -> bool:
 
 
 def _is_corner(cell: str) -> bool:
-    return cell.strip().lower() in ("", *ID_HEADERS)
+    return cell.strip().lower() in ("", *ID_NAMES)
 
 
 def _is_whole(cell: str) -> bool:

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
-from semrsm.names import no_such
+from semrsm.names import natural_key, no_such
+from semrsm.sample_numbers import Taken
 from semrsm.storage.damage import DAMAGE, remedy_of
 from semrsm.storage.input_files import Stamp, refuse_irregular, stamp_of
 from semrsm.storage.rsm_layer import LayerInfo, StoredMatrix, layer_of
 from semrsm.storage.rsm_schema import (
     FILE_ATTRIBUTES,
+    ID_DATASETS,
     NORMS,
     RECORD,
     REMEDY,
@@ -33,6 +35,9 @@ from semrsm.storage.rsm_schema import (
 
 FORMAT = "semrsm-rsm"
 FORMAT_VERSION = "1"
+SOURCE_KEYS = ("path", "bytes", "modified_ns", "fingerprint")
+
+Source = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -67,18 +72,43 @@ class RsmFile:
     def __exit__(self, *_: object) -> None:
         self.file.close()
 
-    def samples(self) -> list[str] | None:
-        """Return the ids of the samples; None where the file holds none."""
-        with reading(f"{self.path}::samples"):
-            if self.digests is None and not has(self.file, "samples"):
+    def samples(self, of: str = "samples") -> list[str] | None:
+        """Return the ids of the samples; None where the file holds none.
+
+        Those of the columns of rectangular RSMs are called "column_samples".
+        """
+        with reading(f"{self.path}::{of}"):
+            if self.digests is None and not has(self.file, of):
                 return None
-            if self.digests is not None and self.digests["samples"] is None:
+            if self.digests is not None and self.digests.get(of) is None:
                 return None
-            dataset = member(self.file, "samples", h5py.Dataset)
+            dataset = member(self.file, of, h5py.Dataset)
             if self.digests is not None:
-                return read_record(dataset, self.digests["samples"])
-            refuse_gaps(dataset, "samples")
+                return read_record(dataset, self.digests[of])
+            refuse_gaps(dataset, of)
             return list(dataset.asstr()[:])
+
+    def taken(self, n: int, of_columns: bool = False) -> Taken | None:
+        """Return which samples of their file the n rows, or columns, are; None if not recorded."""
+        about = self.metadata.get("column_taken" if of_columns else "taken")
+        if of_columns and about is None:
+            return None
+        if isinstance(about, dict):
+            numbers, of = about.get("samples"), about.get("of")
+            known = isinstance(numbers, str) and isinstance(of, int)
+            return Taken.of_text(str(numbers), of, n) if known else None
+        options = self.metadata.get("options")  # of files from before there was a record of it
+        if not isinstance(options, dict) or "samples" not in options:
+            return None
+        given = options["samples"]
+        return Taken.of_text(str(given), None, n) if given else Taken(range(n), n)
+
+    @property
+    def source(self) -> Source | None:
+        """What tells the activation file from others: path, bytes, last change and fingerprint."""
+        about = self.metadata.get("activations")
+        found = [about.get(key) for key in SOURCE_KEYS] if isinstance(about, dict) else [None]
+        return None if None in found else tuple(map(str, found))
 
     def layer_names(self) -> list[str]:
         """Return the names of the layers, in the order they were computed."""
@@ -96,7 +126,7 @@ class RsmFile:
                 found.append(name)
 
         member(self.file, "layers", h5py.Group).visititems(visit)
-        return found
+        return sorted(found, key=natural_key)
 
     def layers(self) -> dict[str, LayerInfo]:
         """Return what the file says of each layer, in the order they were computed."""
@@ -156,10 +186,11 @@ class RsmFile:
 
 
 def _refuse_other_samples(file: h5py.File, info: LayerInfo) -> None:
-    if has(file, "samples"):
-        shape = member(file, "samples", h5py.Dataset).shape
-        if shape != (info.n_samples,):
-            raise SemrsmError(f"it has {info.n_samples} samples, the ids shape {shape}; {REMEDY}")
+    for name, n in zip(ID_DATASETS, info.shape, strict=True):
+        if has(file, name):
+            shape = member(file, name, h5py.Dataset).shape
+            if shape != (n,):
+                raise SemrsmError(f"it has {n} samples, the ids shape {shape}; {REMEDY}")
 
 
 def is_rsm_file(path: Path) -> bool:

@@ -25,6 +25,10 @@ CRC = "crc32"  # attribute of a dataset: the CRC-32 of each of its rows
 RECORD = (
     "record"  # attribute of the file, of its samples and of a layer: what is said of it, as bytes
 )
+ID_DATASETS = (
+    "samples",
+    "column_samples",
+)  # of the file: ids of rows, and of a rectangular's columns
 FILE_ATTRIBUTES = ("format", "format_version", "generated_by", "created", "metadata")
 LAYER_ATTRIBUTES = (
     *("matcher", "layout", "n_positions", "n_channels", "n_samples", "storage_mode"),

@@ -20,6 +20,7 @@ from semrsm.storage.rsm_file import FORMAT, FORMAT_VERSION
 from semrsm.storage.rsm_layer import CHUNK, LayerInfo, checksums_digest
 from semrsm.storage.rsm_schema import (
     CRC,
+    ID_DATASETS,
     LAYER_ATTRIBUTES,
     MEMBERS,
     NORMS,
@@ -158,13 +159,15 @@ class RsmWriter:
         self._file = file
         self._stream = stream
         self._layers: dict[str, LayerWriter] = {}
-        self._samples: str | None = None  # the digest of their record
+        self._ids: dict[str, str | None] = dict.fromkeys(
+            ID_DATASETS
+        )  # the digests of their records
         self.metadata: dict[str, Any] = {}
 
-    def write_samples(self, samples: list[str]) -> None:
-        """Store the ids of the samples, (n,) text."""
-        self._file["samples"] = np.array(samples, dtype=h5py.string_dtype())
-        self._samples = _write_record(self._file["samples"], samples)
+    def write_samples(self, samples: list[str], of: str = "samples") -> None:
+        """Store the ids of the samples, (n,) text; of those of the columns as "column_samples"."""
+        self._file[of] = np.array(samples, dtype=h5py.string_dtype())
+        self._ids[of] = _write_record(self._file[of], samples)
 
     def layer(self, info: LayerInfo) -> LayerWriter:
         """Begin a layer; raise SemrsmError if its name is where another layer has its datasets."""
@@ -190,7 +193,7 @@ class RsmWriter:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         self._file.attrs.update(about | {"metadata": json.dumps(self.metadata)})
-        digests = {"samples": self._samples, "layers": layers}
+        digests = {**self._ids, "layers": layers}
         _write_record(self._file, about | {"metadata": self.metadata, "digests": digests})
 
 

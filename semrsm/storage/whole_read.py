@@ -26,6 +26,7 @@ def read_whole(path: Path) -> None:
         with open_rsm(path) as rsms:
             rsms.layers()
             rsms.samples()
+            rsms.samples("column_samples")
     with open_activations(path) as file:
         for array in file.arrays.values():
             # Objects that are no texts are never read by any command.

@@ -156,14 +156,15 @@ def test_a_value_that_is_not_finite(
     array = x.astype(dtype)
     array[4, 2, 3, 3] = bad
     path = write_h5(tmp_path / "a.h5", g__layer1=array)
-    refused(path, out, says=("a.h5::g/layer1", "sample 4", "NaN or infinity", "--samples"))
-    refused(path, out, "--samples", "2::2", says=("sample 4",))
+    refused(path, out, says=("a.h5::g/layer1", "sample 4 ", "NaN or infinity", "--exclude 4 "))
+    refused(path, out, "--samples", "2::2", says=("sample 4 ",))
     succeed("compute", path, "-o", out, "--samples", "0:4", "--overwrite", "--threads", 1)
+    succeed("compute", path, "-o", out, "--exclude", 4, "--overwrite", "--threads", 1)
 
 
 def test_infinities_of_both_signs(tmp_path: Path, out: Path, x: np.ndarray) -> None:
     x[1, 0, 0, 0], x[2, 0, 0, 0] = np.inf, -np.inf
-    refused(write_h5(tmp_path / "a.h5", layer1=x), out, says=("sample 1",))
+    refused(write_h5(tmp_path / "a.h5", layer1=x), out, says=("samples 1:3 hold", "--exclude 1:3 "))
 
 
 def test_values_whose_products_overflow(tmp_path: Path, out: Path, x: np.ndarray) -> None:
@@ -350,8 +351,14 @@ def test_a_device_that_is_not_there(dump: Path, out: Path) -> None:
         (("--samples", "::-1"), ("STEP", "at least 1")),
         (("--samples", "::0"), ("STEP", "at least 1")),
         (("--samples", "6:"), ("--samples 6: leaves none of 6 samples",)),
-        (("--samples", "0:7"), ("--samples 0:7 reaches beyond the 6 samples", "0:6")),
-        (("--samples", "-7:"), ("--samples -7: reaches beyond the 6 samples",)),
+        (("--samples", "7:9"), ("--samples 7:9 leaves none of 6 samples",)),
+        (("--samples", "random:0"), ("at least random:1",)),
+        (("--samples", "random:"), ("samples must be START:STOP", "random:K")),
+        (("--samples", "/no/list.txt"), ("samples must be", "/no/list.txt cannot be read")),
+        (("--exclude", "0:6"), ("--exclude 0:6 leaves none of 6 samples",)),
+        (("--exclude", "2,6"), ("--exclude 2,6 names sample 6 and there are 6, 0 to 5",)),
+        (("--exclude", "a"), ("exclude must be numbers of samples, such as 4,17", "'a'")),
+        (("--exclude", "-1"), ("exclude must be numbers",)),
         (("--samples", f"0:{'9' * 5000}"), ("samples must be",)),
         (("--pool", f"{'9' * 5000}x2"), ("pool must be HxW",)),
         (("--shard", f"1/{'9' * 5000}"), ("shard must be I/N",)),
@@ -424,8 +431,10 @@ def test_all_tokens_skipped(tmp_path: Path, out: Path, x: np.ndarray) -> None:
 def test_a_map_of_zeros_has_no_cosine(tmp_path: Path, out: Path, x: np.ndarray) -> None:
     x[3] = 0
     path = write_h5(tmp_path / "a.h5", layer1=x)
-    refused(path, out, says=("a.h5::layer1", "sample 3 is zero everywhere", "--kernel linear"))
+    says = ("a.h5::layer1", "sample 3 is zero everywhere", "--exclude 3 ", "--kernel linear")
+    refused(path, out, says=says)
     refused(path, out, "--samples", "1::2", says=("sample 3",))
+    succeed("compute", path, "-o", out, "--exclude", 3, "--overwrite", "--threads", 1)
     succeed("compute", path, "-o", out, "-k", "linear", "-k", "rbf", "--overwrite", "--threads", 1)
 
 

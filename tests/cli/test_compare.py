@@ -60,9 +60,10 @@ def kornblith(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]
 def test_the_values_of_the_notebook_of_kornblith_et_al(kornblith: dict[str, list[Path]]) -> None:
     lines = succeed("compare", *kornblith["linear"]).stdout.splitlines()
     assert lines[0].split("\t") == [
-        "a", "layer_a", "b", "layer_b", "kernel", "measure", "value", "reason",
+        "a", "layer_a", "matcher_a", "b", "layer_b", "matcher_b", "kernel", "measure", "value",
+        "reason",
     ]  # fmt: skip
-    found = {line.split("\t")[5]: line.split("\t")[6] for line in lines[1:]}
+    found = {line.split("\t")[7]: line.split("\t")[8] for line in lines[1:]}
     assert {m: f"{float(v):.5f}" for m, v in found.items()} == {
         "cka": "0.55761",
         "cka-debiased": "0.51346",
@@ -72,11 +73,16 @@ def test_the_values_of_the_notebook_of_kornblith_et_al(kornblith: dict[str, list
 
 
 def test_records_hold_what_is_documented_and_no_more(a: Path, b: Path) -> None:
-    keys = ["a", "layer_a", "b", "layer_b", "kernel", "measure", "value", "reason"]
+    keys = ["a", "layer_a", "matcher_a", "b", "layer_b", "matcher_b", "kernel", "measure", "value"]
+    keys.append("reason")
     found = records(a, b)
     assert [list(r) for r in found] == [keys] * 4
     assert found[0] | {"value": 0} == dict(
-        zip(keys, (str(a), "layer1", str(b), None, "linear", "cka", 0, None), strict=True)
+        zip(
+            keys,
+            (str(a), "layer1", "optimal", str(b), None, None, "linear", "cka", 0, None),
+            strict=True,
+        )
     )
     inference = ("--bootstrap", 30, "--permutations", 30, "--seed", 5)
     found = records(a, b, *inference)
@@ -151,7 +157,7 @@ def test_aligning_is_said(tmp_path: Path, rng: np.random.Generator) -> None:
     assert "another order: sample 0 is 's0' and 's11'" in fail("compare", x, y)
     result = succeed("compare", x, y, "--align")
     assert f"aligned {N} samples" in result.stderr
-    assert {line.split("\t")[6] for line in result.stdout.splitlines()[1:]} == {"1"}
+    assert {line.split("\t")[8] for line in result.stdout.splitlines()[1:]} == {"1"}
     z = write_rsm(tmp_path / "z.rsm.h5", {"l": K}, samples=[*names[:-1], "new"])
     assert "different samples: sample 11 is 's11' and 'new'" in fail("compare", x, z)
 
@@ -236,7 +242,7 @@ def test_options_for_other_inputs(a: Path, b: Path) -> None:
     assert "leave --kernel-b out" in fail("compare", b, b, "--kernel-b", "linear")
     assert "use --kernel" in fail("compare", a, b, a, "--kernel-b", "linear")
     assert "--distance is for plain matrices" in fail("compare", a, a, "--distance")
-    assert run("compare", a, b, "--bootstrap", -1).exit_code == 2
+    assert "--bootstrap has a value that does not fit" in fail("compare", a, b, "--bootstrap", -1)
     assert run("compare").exit_code == 2
 
 
@@ -264,7 +270,7 @@ def test_people_see_layers_by_layers(a: Path, b: Path, tmp_path: Path) -> None:
 
 def test_people_read_once_what_all_rows_share(a: Path, b: Path) -> None:
     title, columns, rows = list_of(records(a, b, "--permutations", 3, "--seed", 8))
-    assert title == f"a {a}, b {b}, kernel linear, seed 8"
+    assert title == f"a {a}, matcher_a optimal, b {b}, kernel linear, seed 8"
     assert columns == ["layer_a", "measure", "value", "p"]
     assert [row[:2] for row in rows][:2] == [["layer1", "cka"], ["layer1", "cka-debiased"]]
     assert list_of(records(a, "--measure", "cka"))[1] == ["layer_a", "layer_b", "measure", "value"]

@@ -271,7 +271,6 @@ def test_bad_input_gets_one_sentence(folder: Path) -> None:
     "args",
     [
         ("retrieval", "a.rsm.h5"),
-        ("retrieval", "a.rsm.h5", "--labels", "l.csv", "--at", "0"),
         ("predictions", "a.rsm.h5"),
         ("predictions", "a.rsm.h5", "--logits", "l.npy", "--probabilities", "p.npy"),
         ("views",),

@@ -75,7 +75,7 @@ def test_samples_that_are_not_finite_are_named(dump: Path) -> None:
     assert result.stdout.startswith("layer\t")
     assert result.stderr.splitlines()[-1] == (
         f"semrsm: {dump}::b: 2 of 7 samples hold NaN or infinity (3, 5);"
-        " leave them out or save them again"
+        " leave them out with --exclude 3,5 or save them again"
     )
 
 

@@ -74,7 +74,7 @@ PICTURES = {
     "dendrogram -k linear": "@optimal.rsm.h5",
     "compare": "@table.csv",
     "curves": "@table.json",
-    "retrieved --images @dump.h5 --queries 0,5 --k 2": "@identity.rsm.h5::l1 @optimal.rsm.h5::l1",
+    "retrieved --images @dump.h5 --queries 0,5 --neighbours 2": "@identity.rsm.h5::l1 @optimal.rsm.h5::l1",
 }
 
 
@@ -117,7 +117,7 @@ def svg(folder: Path, out: Path, arguments: str) -> str:
         "@optimal.rsm.h5 -k rbf --kind dendrogram --title top",
         "@identity.rsm.h5 @optimal.rsm.h5 -k rbf",
         "@identity.rsm.h5 @optimal.rsm.h5 -k rbf -l l1 --kind side-by-side",
-        "@optimal.rsm.h5 -k rbf -l l1 --kind retrieved --images @dump.h5 --queries 1 --k 2",
+        "@optimal.rsm.h5 -k rbf -l l1 --kind retrieved --images @dump.h5 --queries 1 --neighbours 2",
     ],
 )
 def test_every_title_names_kernel_and_matcher(folder, tmp_path, arguments):
@@ -208,7 +208,7 @@ def test_csv_and_json_tables_make_the_same_picture(folder, tmp_path):
         ("@optimal.rsm.h5 -o OUT.png --kind retrieved --queries 1,x", "not '1,x'"),
         ("@optimal.rsm.h5 -o OUT.png --kind retrieved --images @dump.h5 --queries 8", "0 to 7"),
         (
-            "@optimal.rsm.h5 -o OUT.png --kind retrieved --images @dump.h5 --queries 1 --k 8",
+            "@optimal.rsm.h5 -o OUT.png --kind retrieved --images @dump.h5 --queries 1 --neighbours 8",
             "1 to 7",
         ),
         ("@optimal.rsm.h5 -o OUT.png --kind retrieved --images @small.npy --queries 1", "N, H, W"),
@@ -262,7 +262,7 @@ def test_rsms_of_other_samples_are_not_drawn_together(tmp_path, rng):
         semrsm.compute(tmp_path / f"{name}.h5", tmp_path / f"{name}.rsm.h5")
     code, error = run(tmp_path, f"@a.rsm.h5 @b.rsm.h5 -o {tmp_path}/o.png")
     assert code == 1
-    assert "of different samples" in error
+    assert "hold different samples" in error
 
 
 def test_the_help_lists_the_kinds_and_shows_an_example():

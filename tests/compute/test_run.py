@@ -232,6 +232,8 @@ def test_every_option_may_stand_in_a_run_file() -> None:
     skip_tokens = 0
     pool = [2, 2]
     samples = "0:4"
+    exclude = [1, 2]
+    seed = 3
     against = "b.h5"
     device = "cpu"
     threads = 1
@@ -294,12 +296,12 @@ def test_arrays_of_every_kind_in_memory(x: np.ndarray) -> None:
     [
         (np.zeros((2, 3), np.int16), {}, "holds int16"),
         (np.zeros(3, np.float32), {}, "has 1 dimensions"),
-        (np.full((2, 3), np.nan), {}, "the array: sample 0 holds NaN"),
-        (np.zeros((2, 3)), {}, "sample 0 is zero everywhere"),
+        (np.full((2, 3), np.nan), {}, "the array: samples 0:2 hold NaN"),
+        (np.zeros((2, 3)), {}, "samples 0:2 are zero everywhere"),
         (np.ones((2, 3)), {"against": "b.h5"}, "against is for files"),
         (np.ones((2, 3)), {"kernle": "rbf"}, "did you mean 'kernel'"),
         (np.ones((2, 3)), {"matcher": "optimum"}, "did you mean 'optimal'"),
-        (np.ones((2, 3)), {"samples": "5:"}, "beyond the 2 samples"),
+        (np.ones((2, 3)), {"samples": "5:"}, "leaves none of 2 samples"),
     ],
 )
 def test_a_wrong_array_in_memory(array: np.ndarray, options: dict, says: str) -> None:

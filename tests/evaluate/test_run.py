@@ -226,8 +226,9 @@ def test_a_failed_evaluation_leaves_no_table(rsm_file: Path, dump: Path, tmp_pat
     out = tmp_path / "queries.csv"
     bad = tmp_path / "bad.npy"
     np.save(bad, np.full((12, 12), np.nan))
+    found = evaluate_retrieval([rsm_file, bad], f"{dump}::labels", by_position=True)
     with pytest.raises(SemrsmError, match=r"bad\.npy: row 0 holds NaN"):
-        write_details(out, evaluate_retrieval([rsm_file, bad], f"{dump}::labels"), False)
+        write_details(out, found, False)
     assert not [p for p in tmp_path.iterdir() if "queries" in p.name]
 
 

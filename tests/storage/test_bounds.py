@@ -18,8 +18,9 @@ import pytest
 from semrsm.errors import SemrsmError
 from semrsm.storage.activations import open_activations
 from semrsm.storage.formats.npz import read_arrays
-from semrsm.storage.labels import read_labels, read_sample_ids, read_scores
+from semrsm.storage.labels import read_labels, read_scores
 from semrsm.storage.matrices import read_matrices
+from semrsm.storage.sample_ids import read_sample_ids
 from tests.helpers import fail, write_h5
 
 LITTLE = 20 << 20  # bytes; what is refused would take much more

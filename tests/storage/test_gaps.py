@@ -12,7 +12,8 @@ import pytest
 
 from semrsm.errors import SemrsmError
 from semrsm.storage.activations import open_activations
-from semrsm.storage.labels import read_labels, read_sample_ids
+from semrsm.storage.labels import read_labels
+from semrsm.storage.sample_ids import read_sample_ids
 from tests.helpers import fail, succeed, write_h5
 
 X = np.random.default_rng(6).normal(size=(32, 3, 4, 4)).astype(np.float32)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semrsm.errors import SemrsmError
+from semrsm.sample_numbers import Taken
 from semrsm.storage.labels import Labels, read_labels, read_scores, read_views, rows_of
 
 
@@ -57,6 +58,14 @@ TABLES = {
     "multi-hot": ("id,cat,dog\na,1,1\nb,0,1\n", ["cat dog", "dog"], ["a", "b"]),
     "bare multi-hot": ("1,0,0\n0,1,1\n", ["0", "1 2"], None),
     "one column of 0 and 1": ("0\n1\n", ["0", "1"], None),
+    "ids without a header": ("a.png,cat\nb.png,cat\n", ["cat", "cat"], ["a.png", "b.png"]),
+    "ids and bare multi-hot": ("a.png,1,0\nb.png,1,1\n", ["0", "0 1"], ["a.png", "b.png"]),
+    "numbers beside texts": ("7,cat\n3,dog\n", ["cat", "dog"], ["7", "3"]),
+    "an empty header": (",label\n0,cat\n1,dog\n", ["cat", "dog"], ["0", "1"]),
+    "unique texts alone": ("cat\ndog\n", ["cat", "dog"], None),
+    "a label twice": ("cat,a\ncat,b\n", ["cat a", "cat b"], None),
+    "numbers alone": ("7,3\n2,1\n", ["7 3", "2 1"], None),
+    "one row": ("cat,dog\n", ["cat dog"], None),
 }
 
 
@@ -158,6 +167,27 @@ def test_ids_that_do_not_fit_are_refused() -> None:
     with pytest.raises(SemrsmError, match=r"l\.csv has the sample 'a' twice"):
         rows_of(Labels("l.csv", pair, ["a", "a"]), 2, ["a", "b"], "r.h5")
     assert rows_of(Labels("l.csv", pair, ["a", "a"]), 2, ["a", "a"], "r.h5").tolist() == [0, 1]
+
+
+def test_ids_of_the_file_alone_are_refused_unless_they_merely_count() -> None:
+    three = (frozenset("x"),) * 3
+    with pytest.raises(SemrsmError, match=r"l\.csv has ids .* such as 'b', and r\.h5 has none"):
+        rows_of(Labels("l.csv", three, ["b", "a", "c"]), 3, None, "r.h5")
+    with pytest.raises(SemrsmError, match="such as '2'"):
+        rows_of(Labels("l.csv", three, ["2", "1", "0"]), 3, None, "r.h5")
+    counted = Labels("l.csv", three, ["0", "1", "2"])
+    assert rows_of(counted, 3, None, "r.h5").tolist() == [0, 1, 2]
+    assert rows_of(counted, 3, ["a", "b", "c"], "r.h5").tolist() == [0, 1, 2]
+    assert rows_of(counted, 2, ["2", "0"], "r.h5").tolist() == [2, 0]
+
+
+def test_rows_of_all_samples_serve_those_that_were_taken() -> None:
+    labels = Labels("l.csv", (frozenset("x"),) * 9, None)
+    taken = Taken((2, 5), 9)
+    assert rows_of(labels, 2, None, "r.h5", taken).tolist() == [2, 5]
+    assert rows_of(labels, 9, None, "r.h5", Taken(range(9), 20)).tolist() == list(range(9))
+    with pytest.raises(SemrsmError, match=r"has 9 rows and r\.h5 has 2 of 10 samples"):
+        rows_of(labels, 2, None, "r.h5", Taken((2, 5), 10))
 
 
 def test_without_ids_the_lengths_must_agree() -> None:

@@ -66,7 +66,8 @@ def test_the_metadata_is_what_the_format_says(files: tuple[Path, Path]) -> None:
     for path in files:
         with open_rsm(path) as file:
             activations = set(file.metadata["activations"])
-            assert set(file.metadata) | activations == said
+            taken = set(file.metadata["taken"])
+            assert set(file.metadata) | activations | taken == said
             against = file.metadata["against"]
             assert against is None or set(against) == activations
             parameters = file.layer().parameters

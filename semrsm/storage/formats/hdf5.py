@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from semrsm.names import natural_key
 from semrsm.storage.formats.gaps import Parts, parts_of
 from semrsm.storage.input_files import (
     Stamp,
@@ -42,10 +43,32 @@ def open_hdf5(path: Path) -> tuple[dict[str, Layer], Callable[[], None]]:
                 arrays[name] = _layer_of(name, item, opened)
 
         file.visititems(visit)
+        place = _places(file)
+        names = sorted(arrays, key=place)
     except BaseException:
         file.close()
         raise
-    return arrays, file.close
+    return {name: arrays[name] for name in names}, file.close
+
+
+def _places(file: h5py.File) -> Callable[[str], tuple[Any, ...]]:
+    """Return what names of arrays are sorted by: when each was made, in groups that keep track of it.
+
+    In others, as h5py makes them unless told `track_order=True`, names stand in natural order.
+    """
+
+    @functools.cache
+    def made(group: str, name: str) -> int:
+        holder = file[os.fsencode(group)]  # kept while its links are asked
+        link = holder.id.links.get_info(os.fsencode(name))
+        return link.corder if link.corder_valid else 0
+
+    def place(name: str) -> tuple[Any, ...]:
+        parts = name.split("/")
+        above = ["/" + "/".join(parts[:k]) for k in range(len(parts))]
+        return tuple((made(*at), natural_key(at[1])) for at in zip(above, parts, strict=True))
+
+    return place
 
 
 def _layer_of(name: str, item: h5py.Dataset, opened: tuple[int, Stamp]) -> Layer:
