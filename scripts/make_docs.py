@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from semrsm.compare.plan import least_bytes
 from semrsm.measures import INVARIANCES, MEASURES, Measure
 from semrsm.measures.rdm import RDMS
 
@@ -88,6 +89,7 @@ def _section(row: Measure) -> str:
         f"- symmetric: {'yes' if row.symmetric else 'no: (K, L) and (L, K) may differ'}",
         f"- invariant to: {', '.join(row.invariances)}",
         f"- samples: at least {row.min_samples}",
+        f"- memory: {least_bytes(row.need, 10_000) / 2**30:.2g} GiB for two RSMs of n = 10 000",
         f"- reference: {row.reference}, [doi:{row.doi}](https://doi.org/{row.doi})",
     ]
     if row.alias:

@@ -52,7 +52,7 @@ def report(
     ] = None,
     table: Annotated[
         list[str] | None,
-        typer.Option(help="Table of semrsm compare -o, or of evaluate --json.", metavar="FILE.csv"),
+        typer.Option(help="Table of semrsm compare -o, or of evaluate -o.", metavar="FILE.csv"),
     ] = None,
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     memory: Annotated[

@@ -65,11 +65,7 @@ def plan_comparison(
         for prepare, sharing in measures.items()
     }
     least = {
-        prepare: FOR_BLOCKS
-        + 2 * strip_bytes(n)
-        + _working(need, resample, permute, itemsize) * entries
-        + (need.sample + 2 * need.kept_sample) * n
-        + resample * COUNTING
+        prepare: least_bytes(need, n, resample, permute, itemsize)
         for prepare, need in needs.items()
     }
     needed = max(least.values()) + pair
@@ -89,6 +85,23 @@ def plan_comparison(
         },
         2 + int((left - max(least.values())) / (BLOCK_BYTES + strip)),
     )
+
+
+def least_bytes(
+    need: Need, n: int, resample: bool = False, permute: bool = False, itemsize: int = 4
+) -> float:
+    """Return what one pair of RSMs of n samples takes at least, beside RSMs held whole.
+
+    Args:
+        need: Of the measure.
+        n: Samples.
+        resample: With intervals.
+        permute: With permutation tests.
+        itemsize: Bytes of an entry of the RSMs.
+    """
+    of_samples = (need.sample + 2 * need.kept_sample) * n
+    of_entries = _working(need, resample, permute, itemsize) * n**2
+    return FOR_BLOCKS + 2 * strip_bytes(n) + of_entries + of_samples + resample * COUNTING
 
 
 def _working(need: Need, resample: bool, permute: bool, itemsize: int) -> float:

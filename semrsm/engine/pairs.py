@@ -80,6 +80,8 @@ class MatchedPairs:
         permutation: (P, S) int64, on the device of the work; None where the matcher has none.
         upper_bound: (P,) float64; None unless certified.
         solved_again: How many pairs were matched again in float64: not proved optimal, or alike.
+        handed_over: How many problems, of pairs or of their groups, cost scaling gave up and augmenting
+            paths solved.
     """
 
     pairs: Tensor
@@ -87,6 +89,7 @@ class MatchedPairs:
     permutation: Tensor | None
     upper_bound: Tensor | None
     solved_again: int = 0
+    handed_over: int = 0
 
 
 def match_pairs(rows: Block, columns: Block, pairs: Tensor, work: Work) -> MatchedPairs:
@@ -138,7 +141,10 @@ def solved_again(
     if found.upper_bound is not None and again.bounds is not None:
         bound = found.upper_bound.clone()
         bound[places] = torch.maximum(again.bounds, again.matched)
-    return MatchedPairs(found.pairs, matched, permutation, bound, found.solved_again + len(places))
+    count = found.solved_again + len(places)
+    return replace(
+        found, matched=matched, permutation=permutation, upper_bound=bound, solved_again=count
+    )
 
 
 def upper_bounds(
@@ -180,7 +186,9 @@ def alike_again(
             bounds = upper_bounds(*maps, again.pairs, again.matches, work.matcher)
             bound[again.places] = torch.maximum(bounds, again.matched)
     count = found.solved_again + len(places)
-    return MatchedPairs(found.pairs, matched, permutation, bound, count)
+    return replace(
+        found, matched=matched, permutation=permutation, upper_bound=bound, solved_again=count
+    )
 
 
 def match_or_halve(
@@ -207,4 +215,5 @@ def match_or_halve(
         None,
         torch.cat(bounds) if bounds else None,
         sum(half.solved_again for half in halves),
+        sum(half.handed_over for half in halves),
     )

@@ -247,6 +247,7 @@ MEASURES: dict[str, Measure] = {
             min_samples=2,
             reference=TANG,
             doi="10.48550/arXiv.2003.11498",
+            # Two n² of LAPACK's eigh are in it, which tracemalloc does not see.
             need=Need(held=8, prepare=48, compare=24, resample=64),
             prepare=bures.prepare_root,
             compare=bures.compare_roots,
