@@ -85,6 +85,7 @@ class RsmFile:
             dataset = member(self.file, of, h5py.Dataset)
             if self.digests is not None:
                 return read_record(dataset, self.digests[of])
+            _refuse_record(dataset)
             refuse_gaps(dataset, of)
             return list(dataset.asstr()[:])
 
@@ -178,11 +179,19 @@ class RsmFile:
                 record = None
                 if self.digests is not None:
                     record = read_record(group, self.digests["layers"].get(layer, ""))
+                else:
+                    _refuse_record(group)
                 info, datasets = layer_of(layer, group, record)
                 if record is None:
                     _refuse_other_samples(self.file, info)
                 self._opened[layer] = info, datasets
         return self._opened[layer]
+
+
+def _refuse_record(item: h5py.Group | h5py.Dataset) -> None:
+    """Refuse a part with a record in a file without: it was written later than such files were."""
+    if RECORD in item.attrs:
+        raise SemrsmError(f"it has a record and the file has lost its own; {REMEDY}")
 
 
 def _refuse_other_samples(file: h5py.File, info: LayerInfo) -> None:
