@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import csv
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
+from semrsm.evaluate.retrieval import multi_hot
+from semrsm.evaluate.sure import Weighted, auroc_of_pairs, retrieval_without
 from semrsm.measures import MEASURES, Measure
 from semrsm.measures.inference import replicate_measure
-from semrsm.measures.intervals import INTERVALS, UNBOUNDED, interval_of
+from semrsm.measures.intervals import INTERVALS, UNBOUNDED, interval_of, replicate
 from semrsm.measures.resamples import Resamples
 
 Floats = NDArray[np.float64]
@@ -88,12 +90,13 @@ EFFORT = {
     "rsa-spearman": (150, 50),
     "rsa-kendall-tau-b": (40, 25),
 }  # resamples, parts of the jackknife
-USUAL_EFFORT = (400, 50)
+USUAL_EFFORT = (400, 200)
 SAME = {  # measures whose intervals are those of another one, on RSMs without ties
     "rsa-rho-a": "rsa-spearman",
     "rsa-kendall-tau-a": "rsa-kendall-tau-b",
     "cosine-whitened": "cka",
 }
+USUAL = [*(name for name in MEASURES if name not in SAME), "evaluations"]
 
 
 def simulate(
@@ -127,18 +130,56 @@ def simulate(
             ):
                 at = interval_of(r, method, span)
                 ends.setdefault((what, method.name), []).append((at.low, at.high))
-    seconds = time.perf_counter() - began
-    for (what, method_name), found_ends in ends.items():
-        which = int(what == "difference")
-        low, high = np.array(found_ends).T
-        truth = truths[which]
-        limit = population.limit if what in OF_THE_LIMIT else None
-        spread = float(np.std([v[which] for v in values]))
+    limits = {name: population.limit} if name in OF_THE_LIMIT else {}
+    effort = {"simulations": len(values), "resamples": resamples}
+    yield from rows_of(
+        {name: 0, f"difference of {name}": 1},
+        population.name,
+        n,
+        ends,
+        values,
+        truths,
+        limits,
+        effort,
+        began,
+    )
+
+
+def rows_of(
+    names: dict[str, int],
+    population: str,
+    n: int,
+    ends: dict[tuple[str, str], list[tuple[float, float]]],
+    values: Sequence[tuple[float, ...]],
+    truths: Floats,
+    limits: dict[str, float | None],
+    effort: dict[str, int],
+    began: float,
+) -> Iterator[dict[str, object]]:
+    """Yield the rows of the table: how often the ends of intervals hold the truth.
+
+    Args:
+        names: What was simulated -> its place in `values` and `truths`.
+        population: Its name.
+        n: Samples.
+        ends: (what, kind of interval) -> ends, for each simulation.
+        values: For each simulation.
+        truths: What the values are on average.
+        limits: What they are for infinitely many samples, where that is known.
+        effort: Columns simulations and resamples.
+        began: When, by time.perf_counter().
+    """
+    seconds = round(time.perf_counter() - began)
+    for (what, method), found in ends.items():
+        low, high = np.array(found).T
+        truth = truths[names[what]]
+        spread = float(np.std([v[names[what]] for v in values]))
+        limit = limits.get(what)
         yield {
-            "what": f"difference of {name}" if which else name,
-            "population": population.name,
+            "what": what,
+            "population": population,
             "n": n,
-            "interval": method_name,
+            "interval": method,
             "coverage": round(float(((low <= truth) & (truth <= high)).mean()), 3),
             "too_low": round(float((high < truth).mean()), 3),
             "too_high": round(float((low > truth).mean()), 3),
@@ -146,10 +187,58 @@ def simulate(
             "truth": round(float(truth), 4),
             "limit": "" if limit is None else round(limit, 4),
             "spread": round(spread, 4),
-            "simulations": len(found_ends),
-            "resamples": resamples,
-            "seconds": round(seconds),
+            **effort,
+            "seconds": seconds,
         }
+
+
+EVALUATIONS = ("auroc of views", "map of retrieval", "f1@1 of retrieval")
+
+
+def simulate_evaluations(n: int, simulations: int) -> Iterator[dict[str, object]]:
+    """Yield rows for views, n / 2 things of ten classes twice each, and for retrieval of their classes."""
+    began = time.perf_counter()
+    centres = np.random.default_rng(5).standard_normal((10, 30))
+    things = np.arange(n) // 2
+
+    def rsm_of(draws: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
+        labels = np.repeat(draws.integers(0, 10, n // 2), 2)
+        of_thing = 0.7 * np.repeat(draws.standard_normal((n // 2, 30)), 2, axis=0)
+        x = centres[labels] + of_thing + draws.standard_normal((n, 30))
+        return x @ x.T, labels
+
+    def weighted_of(rsm: Floats, labels: NDArray[np.int64]) -> tuple[Weighted, Weighted]:
+        [hot] = multi_hot([frozenset((str(label),)) for label in labels])
+        pairs = rsm[np.triu_indices(n, 1)]
+        return (
+            auroc_of_pairs(pairs, things, things),
+            retrieval_without(rsm, hot, things, (1,), ("map", "f1@1")),
+        )
+
+    whole = np.ones((1, n))
+    truths, values = [], []
+    ends: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for s in range(simulations):
+        of_views, of_labels = weighted_of(*rsm_of(np.random.default_rng([2, s])))
+        found = of_views(whole) | of_labels(whole)
+        truths.append([found[k][0] for k in ("auroc", "map", "f1@1")])
+    for s in range(simulations):
+        of_views, of_labels = weighted_of(*rsm_of(np.random.default_rng([1, s])))
+        found = {k: float(v[0]) for k, v in (of_views(whole) | of_labels(whole)).items()}
+        values.append((found["auroc"], found["map"], found["f1@1"]))
+        drawn = Resamples(things, USUAL_EFFORT[0], s, most_parts=USUAL_EFFORT[1])
+        auroc = replicate({"auroc": found["auroc"]}, of_views, drawn, INTERVALS["bca"])
+        leaving_out = INTERVALS["jackknife"]
+        ranked = {k: found[k] for k in ("map", "f1@1")}
+        made = auroc | replicate(ranked, of_labels, drawn, leaving_out)
+        for what, name in zip(EVALUATIONS, ("auroc", "map", "f1@1"), strict=True):
+            for method in INTERVALS.values() if name == "auroc" else (leaving_out,):
+                at = interval_of(made[name], method, (0.0, 1.0))
+                ends.setdefault((what, method.name), []).append((at.low, at.high))
+    names = {what: k for k, what in enumerate(EVALUATIONS)}
+    effort = {"simulations": simulations, "resamples": USUAL_EFFORT[0]}
+    mean = np.mean([*truths, *values], axis=0)
+    yield from rows_of(names, "ten classes, two views", n, ends, values, mean, {}, effort, began)
 
 
 def of(measure: Measure, rsms: list[Floats]) -> tuple[float, float]:
@@ -171,9 +260,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--simulations", type=int, default=500)
-    parser.add_argument(
-        "--only", nargs="*", default=[name for name in MEASURES if name not in SAME]
-    )
+    parser.add_argument("--only", nargs="*", default=USUAL)
     parser.add_argument("--populations", nargs="*", default=[p.name for p in populations()])
     parser.add_argument("-n", type=int, nargs="*", default=[50, 200])
     arguments = parser.parse_args()
@@ -181,21 +268,28 @@ def main() -> None:
     if arguments.out.exists():
         with arguments.out.open(newline="") as stream:
             rows = list(csv.DictReader(stream))
+    known = {(r["what"], r["population"], str(r["n"])) for r in rows}
+
+    def add(found: Iterator[dict[str, object]]) -> None:
+        rows.extend(found)
+        with arguments.out.open("w", newline="") as stream:
+            lines = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+            lines.writeheader()
+            lines.writerows(rows)
+        about = [rows[-1][column] for column in ("what", "population", "n", "seconds")]
+        print(*about, "s", flush=True)
+
     for n in arguments.n:
+        if (
+            "evaluations" in arguments.only
+            and (EVALUATIONS[0], "ten classes, two views", str(n)) not in known
+        ):
+            add(simulate_evaluations(n, arguments.simulations))
         for name in arguments.only:
             for population in populations():
-                if population.name not in arguments.populations or (
-                    name,
-                    population.name,
-                    str(n),
-                ) in {(r["what"], r["population"], str(r["n"])) for r in rows}:
-                    continue
-                rows += simulate(name, population, n, arguments.simulations, linear_rsms)
-                with arguments.out.open("w", newline="") as stream:
-                    lines = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-                    lines.writeheader()
-                    lines.writerows(rows)
-                print(name, population.name, n, rows[-1]["seconds"], "s", flush=True)
+                wanted = name in MEASURES and population.name in arguments.populations
+                if wanted and (name, population.name, str(n)) not in known:
+                    add(simulate(name, population, n, arguments.simulations, linear_rsms))
 
 
 if __name__ == "__main__":

@@ -11,13 +11,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import gpu_runs
 import numpy as np
 import torch
 from gpu_cases import load, product
 from torch import Tensor
 
 from semrsm.engine import certificate
-from semrsm.engine.assignment import triton_sap, triton_sinkhorn
+from semrsm.engine.assignment import triton_proof, triton_sap, triton_sinkhorn
 
 RESULTS = Path(__file__).with_name("benchmark_results.csv")
 COLUMNS = (
@@ -72,13 +73,13 @@ def solvers(rows: Tensor, columns: Tensor, pairs: Tensor) -> dict[str, tuple[int
     affinity = product(rows, columns)
     start = triton_sinkhorn.sinkhorn_start(affinity, pairs)
     norms = rows.norm(dim=2), columns.norm(dim=2)
+    best = torch.arange(rows.shape[1], device=rows.device).repeat(len(pairs), 1)
 
     def whole() -> Tensor:
         tile = product(rows, columns)
         found = triton_sap.solve(tile, pairs)
-        bound = certificate.upper_bound(tile, pairs, found.v)
-        value = certificate.value(tile, pairs, found.permutation)
-        scale = certificate.scale(*norms, pairs, found.permutation)
+        value, bound, scale = triton_proof.prove(tile, pairs, found.v, found.permutation, norms)
+        triton_proof.matched_sums(rows, columns, pairs, found.permutation)
         return certificate.unproven(certificate.relative_gap(bound, value, scale))
 
     own: dict[str, Work] = {
@@ -87,7 +88,11 @@ def solvers(rows: Tensor, columns: Tensor, pairs: Tensor) -> dict[str, tuple[int
         "triton: search": lambda: triton_sap.solve(affinity, pairs, start=start),
         "triton: start": lambda: triton_sinkhorn.sinkhorn_start(affinity, pairs),
         "product": lambda: product(rows, columns),
-        "certificate": lambda: certificate.upper_bound(affinity, pairs, start),
+        "proof": lambda: triton_proof.prove(affinity, pairs, start, best, norms),
+        "exact sums": lambda: triton_proof.matched_sums(rows, columns, pairs, best),
+        "exact bounds": lambda: triton_proof.bounds(
+            affinity, rows, columns, pairs, start, norms, 0.0
+        ),
     }
     table = {name: (len(pairs), work) for name, work in own.items()}
     if importlib.util.find_spec("torch_linear_assignment"):
@@ -148,8 +153,8 @@ def measure(file: Path, layer: str, device: torch.device) -> list[dict[str, obje
 
 
 def run(file: Path, device: torch.device) -> None:
-    """Measure every layer, print one table and append its rows to benchmark_results.csv."""
-    records = []
+    """Measure whole runs and the engine alone; print one table, append it to benchmark_results.csv."""
+    records = [facts(device) | record for record in gpu_runs.measure(file, gpu_runs.LAYERS, "cuda")]
     for layer in TILES:
         records += [facts(device) | record for record in measure(file, layer, device)]
         torch.cuda.empty_cache()

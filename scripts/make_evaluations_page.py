@@ -54,7 +54,7 @@ def _section(row: EvaluationMethod) -> str:
         "|---|---|---|---|---|",
     ]
     lines += [
-        f"| `{m.name}` | {m.summary} | {_range(m.range)} | {m.better or '-'} | {m.ties} |"
+        f"| `{m.name}` | {_cell(m.summary)} | {_range(m.range)} | {m.better or '-'} | {m.ties} |"
         for m in row.metrics
     ]
     lines += [f"| `{name}` | count: {meaning} | | - | |" for name, meaning in row.counts.items()]
@@ -65,6 +65,10 @@ def _section(row: EvaluationMethod) -> str:
         f"- reference: {row.reference}, [doi:{row.doi}](https://doi.org/{row.doi})",
     ]
     return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _range(ends: tuple[float, float]) -> str:

@@ -22,8 +22,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 os.environ.setdefault("TRITON_INTERPRET", "1")
 os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
 
-WAITING = ("nonzero", "_local_scalar_dense", "_unique2", "unique_dim", "masked_select", "equal")
-"""Operations whose result, or its shape, the host has to wait for."""
+WAITING = (
+    *("nonzero", "_local_scalar_dense", "_unique2", "unique_dim", "masked_select", "equal"),
+    "lift_fresh",  # torch.tensor: its numbers are copied from memory that is not pinned
+)
+"""Operations whose result, or its shape, the host has to wait for, or that wait themselves."""
 
 
 @dataclass
@@ -186,3 +189,14 @@ def _tensors(values: Any) -> Iterator[torch.Tensor]:
             yield value
         elif isinstance(value, (tuple, list)):
             yield from _tensors(value)
+
+
+class Lasting:
+    """What pytest's monkeypatch does, for good: in a process of its own."""
+
+    setattr = staticmethod(setattr)
+
+    @staticmethod
+    def setitem(table: dict, key: str, value: Any) -> None:
+        """Put a value into a table."""
+        table[key] = value

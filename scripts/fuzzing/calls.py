@@ -14,6 +14,7 @@ import typer.main
 
 import semrsm
 from semrsm.cli import app
+from semrsm.cli.console import say
 from semrsm.engine.kernels import KERNELS
 from semrsm.errors import SemrsmError
 
@@ -44,7 +45,7 @@ def _read(address: str, layer: str) -> None:
             values, about = semrsm.read_rsm(address, layer, kernel)
             print(kernel, values.shape, _digest(values), about["sigma"], about["samples"])
     except SemrsmError as error:
-        print(f"semrsm: {error}", file=sys.stderr)
+        say(f"semrsm: {error}")
         raise SystemExit(1) from None
 
 

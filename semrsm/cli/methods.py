@@ -45,6 +45,10 @@ def methods(
         float | None,
         typer.Option(help="Stop a matcher after so many on a layer. (default: 60)"),
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Match on auto, cpu, cuda or cuda:N. (default: cpu)"),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Also write the table.", metavar="TABLE.csv")
     ] = None,
@@ -60,7 +64,7 @@ def methods(
     """List every matcher, kernel, measure, evaluation and solver, or try the matchers on your data.
 
     With --on, every matcher matches the same random pairs, in chunks as large
-    as those of semrsm compute, on one CPU thread. ms_median and ms_p90 are
+    as those of semrsm compute, on one CPU thread or --device. ms_median and ms_p90 are
     milliseconds per pair over the chunks; ms_prepare is per sample, made ready once, and not
     in them; reading is not timed. whole_seconds estimates the layer's RSM on
     one thread from both; k cores take about a k-th. relative_mean and
@@ -71,7 +75,8 @@ def methods(
 
     Example: semrsm methods --on dump.h5 -l layer3 --pairs 200 --plot quality_vs_time.png
     """
-    asked = given({"matcher": matcher, "pairs": pairs, "seed": seed, "seconds": seconds, **options})
+    own = {"matcher": matcher, "pairs": pairs, "seed": seed, "seconds": seconds, "device": device}
+    asked = given(own | options)
     if on is not None:
         if plot:
             check_suffix(plot)

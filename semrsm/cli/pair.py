@@ -48,6 +48,10 @@ def pair(
     sigma: Annotated[
         float | None, typer.Option(help="Width of rbf; without one it is left out.")
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Match on auto, cpu, cuda or cuda:N. (default: cpu)"),
+    ] = None,
     matching: Annotated[
         Path | None,
         typer.Option(
@@ -85,7 +89,13 @@ def pair(
     check_outputs((matching, plot), (activations, images), overwrite)
     read_first(untrusted, activations, images)
     found = compare_pair(
-        activations, i, j, layer=layer, matcher=matcher, sigma=sigma, **given(options)
+        activations,
+        i,
+        j,
+        layer=layer,
+        matcher=matcher,
+        sigma=sigma,
+        **given({"device": device, **options}),
     )
     figure = _draw(found, images) if plot else None
     if matching:

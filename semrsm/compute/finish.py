@@ -94,7 +94,8 @@ def _finish_layer(
         unsure += _write_strip(out, row, matched, bound, finishers)
     certificate = gap_summary(layer.gaps) if run["certify"] else None
     made = layer.made.values()
-    solved_again = sum(m["solved_again"] for m in made)
+    # Tiles of earlier versions do not say how many problems were handed over.
+    counts = {key: sum(m.get(key, 0) for m in made) for key in ("solved_again", "handed_over")}
     n_pairs, seconds = layer.grid.n_pairs, sum(m["seconds"] for m in made)
     solver, device = (_joined(m[key] for m in made) for key in ("solver", "device"))
     out.write_parameters(
@@ -105,7 +106,7 @@ def _finish_layer(
             "device": device,
             "dtype": run["dtype"],
             "precision": run["precision"],
-            "solved_again": solved_again,
+            **counts,
             "kernel_types": types,
             "unsure": unsure,
             "certificate": certificate,
@@ -127,10 +128,23 @@ def _finish_layer(
         device=device or "cpu",
         sigma=next((f.sigma for f in finishers.values() if f.sigma is not None), None),
         certificate=certificate,
-        solved_again=solved_again,
+        **counts,
         in_float64=tuple(name for name, stored in types.items() if stored == "float64"),
         unsure=unsure,
+        fast=_chosen_on_fast_products(run, solver),
     )
+
+
+def _chosen_on_fast_products(run: Mapping[str, Any], solver: str | None) -> bool:
+    """Say whether matchings were chosen on products of few digits."""
+    if run["precision"] != "fast":
+        return False
+    from semrsm.engine.matchers import MATCHERS
+
+    matcher = MATCHERS[run["matcher"]]
+    if matcher.value == "exact" and solver == "native":  # which makes its own products
+        return False
+    return matcher.in_chunks and matcher.permutation and not matcher.needs_grid
 
 
 def _type_of(finish: Finisher, info: LayerInfo) -> str:

@@ -108,6 +108,7 @@ def compare_pair(
     matcher: str = "optimal",
     sigma: float | None = None,
     skip_tokens: int = 0,
+    device: str = "cpu",
 ) -> Pair:
     """Return the similarity of two samples under every kernel, with and without matching.
 
@@ -122,9 +123,10 @@ def compare_pair(
         matcher: A key of MATCHERS.
         sigma: Width of rbf; without one its values are None.
         skip_tokens: Leave out so many tokens at the front.
+        device: Where to match: auto, cpu, cuda or cuda:N.
 
     Raises:
-        SemrsmError: There is no such file, layer, sample or matcher, several layers are meant, or
+        SemrsmError: There is no such file, layer, sample, matcher or device, several layers are meant, or
             the matcher needs a grid and there is none.
 
     Source: Wald et al., NeurIPS 2024, arXiv:2410.23107.
@@ -135,7 +137,7 @@ def compare_pair(
         >>> [value.kernel for value in pair.values], pair.permutation.shape, pair.grid
         (['linear', 'cosine', 'rbf'], (16,), (4, 4))
     """
-    run = options_of({"kernel": "linear", "skip_tokens": skip_tokens, "device": "cpu"})
+    run = options_of({"kernel": "linear", "skip_tokens": skip_tokens, "device": device})
     if sigma is not None:
         options_of({"sigma": sigma})
     with _opened(activations, layer, run) as rows:

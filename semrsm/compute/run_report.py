@@ -35,8 +35,11 @@ class LayerReport:
         certificate: Largest, mean and 99th percentile gap; None unless certified.
         solved_again: Pairs that were matched again in float64: not proved optimal, or of maps so alike
             that their distance would have been rounding.
+        handed_over: Problems, of pairs or of groups of their positions, that cost scaling gave up, so
+            that augmenting paths solved them: many positions alike, exact all the same.
         in_float64: Kernels that float32 has no room for.
         unsure: Pairs whose rbf may be off by more than a thousandth.
+        fast: Matchings were chosen on products of few digits.
     """
 
     info: LayerInfo
@@ -48,8 +51,10 @@ class LayerReport:
     sigma: float | None
     certificate: dict[str, float] | None = None
     solved_again: int = 0
+    handed_over: int = 0
     in_float64: tuple[str, ...] = ()
     unsure: int = 0
+    fast: bool = False
 
     @property
     def layer(self) -> str:
@@ -60,10 +65,24 @@ class LayerReport:
     def notes(self) -> list[str]:
         """What else should be known of the layer, a sentence each."""
         notes = []
+        if self.fast:
+            gap = (
+                self.certificate
+                and f"; no matching raises a cosine by more than {self.certificate['largest']:.2g}"
+            )
+            notes.append(
+                "matchings were chosen on products in TF32 or bfloat16, so they may not be optimal; their"
+                f" values are exact{gap or ', and --certify would bound the optimum'}"
+            )
         if self.solved_again:
             notes.append(
                 f"{self.solved_again} pairs were matched again in float64: not proved optimal, or of"
                 " maps so alike that their distance would have been rounding"
+            )
+        if self.handed_over:
+            notes.append(
+                f"{self.handed_over} problems with many equal positions went from cost scaling to augmenting"
+                " paths, which take longer and are as exact"
             )
         for kernel in self.in_float64:
             notes.append(f"{kernel} is stored in float64, as its values leave the range of float32")

@@ -47,11 +47,12 @@ class Team:
 
 
 def threads_team(worker: Worker) -> Team:
-    """Return threads of this process."""
+    """Return threads of this process, as many as it has tiles in work at once."""
+    in_work = max(IN_WORK, worker.tiles_in_work)
 
     @contextlib.contextmanager
     def opened() -> Iterator[Executor]:
-        pool = ThreadPoolExecutor(IN_WORK)
+        pool = ThreadPoolExecutor(in_work)
         try:
             yield pool
         finally:
@@ -59,7 +60,7 @@ def threads_team(worker: Worker) -> Team:
             worker.close()
 
     return Team(
-        opened, lambda pool, task: pool.submit(worker.match, task), lambda _: IN_WORK,
+        opened, lambda pool, task: pool.submit(worker.match, task), lambda _: in_work,
         tells_pairs=True,
     )  # fmt: skip
 

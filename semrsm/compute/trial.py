@@ -83,10 +83,11 @@ def try_matchers(
     pairs: int = 200,
     seed: int = 0,
     seconds: float = 60.0,
+    device: str = "cpu",
     on_progress: Progress = lambda layer, pairs, of: None,
     **reading: Any,
 ) -> list[Trial]:
-    """Match some random pairs of each layer with every matcher, on one CPU thread.
+    """Match some random pairs of each layer with every matcher, on one CPU thread or a GPU.
 
     The pairs come in chunks as large as those that `semrsm compute` gives a thread for this layer, a few
     random samples against others; every matcher gets the same chunks, in turn. A chunk is timed as a whole
@@ -103,6 +104,7 @@ def try_matchers(
         seed: Of the draw.
         seconds: A matcher that has taken longer on a layer is given no further chunk; the optimum,
             its certificate included, is found for all of them and stops the layer.
+        device: Where to match: auto, cpu, cuda or cuda:N.
         on_progress: Called with (layer, pairs done, pairs in all).
         **reading: `layout`, `skip_tokens` and `pool`, as in `semrsm.compute`.
 
@@ -121,7 +123,7 @@ def try_matchers(
     from semrsm.engine.devices import one_thread
     from semrsm.engine.matchers import MATCHERS
 
-    fixed = {"kernel": "linear", "device": "cpu", "threads": 1}
+    fixed = {"kernel": "linear", "device": device, "threads": 1}
     options = options_of({"layer": list(layer), **fixed, **reading})
     if pairs < 1 or not seconds > 0:
         raise SemrsmError(

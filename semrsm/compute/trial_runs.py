@@ -112,16 +112,19 @@ class Reference:
 
 def refer(chunk: Chunk, rows: torch.Tensor, columns: torch.Tensor, work: Work) -> Reference:
     """Match the pairs of a chunk optimally and bound them, with and without that matching."""
+    import torch
+
     from semrsm.engine.certificate import bounds_of_pairs
+    from semrsm.engine.maps import take
 
     first, second = _block(rows, work), _block(columns, work)
     found = _match(first, second, chunk, work)
+    x, y, permutation = take((first.maps, second.maps, found.permutation), torch.Tensor.cpu)
     tight, loose = (
-        bounds_of_pairs(first.maps, second.maps, chunk.pairs, known).numpy()
-        for known in (found.permutation, None)
+        bounds_of_pairs(x, y, chunk.pairs, known).numpy() for known in (permutation, None)
     )
     i, j = chunk.pairs.unbind(1)
-    size = first.maps.squared_norm[i].sqrt() * second.maps.squared_norm[j].sqrt()
+    size = x.squared_norm[i].sqrt() * y.squared_norm[j].sqrt()
     return Reference(found.matched.numpy(), tight, loose, size.numpy())
 
 

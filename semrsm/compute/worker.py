@@ -7,7 +7,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,6 +68,11 @@ class Worker:
         self._users = 0
         self._open = contextlib.ExitStack()
 
+    @property
+    def tiles_in_work(self) -> int:
+        """How many tiles a layer has in work at once, at most."""
+        return max((plan.budget.tiles for plan in self._plans.values()), default=1)
+
     def match(self, task: Task) -> TileFile:
         """Return a tile; raise SemrsmError if it cannot be read or matched, or has changed."""
         plan = self._plans[task.layer]
@@ -84,8 +89,7 @@ class Worker:
             "solver": plan.solver,
             "device": plan.work.device.describe(),
             "versions": versions(),
-            "seconds": found.seconds,
-            "solved_again": found.solved_again,
+            **asdict(found.effort),
         }
         return TileFile(found.matched, found.upper_bound, made)
 

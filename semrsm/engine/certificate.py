@@ -187,7 +187,9 @@ def bounds_of_samples(
         bounds = bounds + S * (rows.mean[i] * columns.mean[j]).sum(1)
         bounds = bounds + 2.0**-52 * (4 * S + 2 * C + 16) * size
     # Upward, as a product that is hardly more than 0 is rounded once more.
-    bounds = (rows.scale[i] * columns.scale[j] * bounds).nextafter(bounds.new_tensor(torch.inf))
+    bounds = (rows.scale[i] * columns.scale[j] * bounds).nextafter(
+        torch.full_like(bounds, torch.inf)
+    )
     zero = (rows.squared_norm[i] == 0) | (columns.squared_norm[j] == 0)
     return bounds.masked_fill(zero, 0.0)
 

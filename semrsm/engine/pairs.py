@@ -16,7 +16,7 @@ from semrsm.engine.certificate import bounds_of_pairs
 from semrsm.engine.devices import Device
 from semrsm.engine.maps import Maps, type_of_values
 from semrsm.engine.matchers import Matcher, Matches, Settings
-from semrsm.engine.tiles import Tile
+from semrsm.engine.tiles import LARGEST_WORK, Tile
 from semrsm.errors import SemrsmError
 
 
@@ -80,6 +80,8 @@ class MatchedPairs:
         permutation: (P, S) int64, on the device of the work; None where the matcher has none.
         upper_bound: (P,) float64; None unless certified.
         solved_again: How many pairs were matched again in float64: not proved optimal, or alike.
+        handed_over: How many problems, of pairs or of their groups, cost scaling gave up and augmenting
+            paths solved.
     """
 
     pairs: Tensor
@@ -87,6 +89,7 @@ class MatchedPairs:
     permutation: Tensor | None
     upper_bound: Tensor | None
     solved_again: int = 0
+    handed_over: int = 0
 
 
 def match_pairs(rows: Block, columns: Block, pairs: Tensor, work: Work) -> MatchedPairs:
@@ -138,7 +141,10 @@ def solved_again(
     if found.upper_bound is not None and again.bounds is not None:
         bound = found.upper_bound.clone()
         bound[places] = torch.maximum(again.bounds, again.matched)
-    return MatchedPairs(found.pairs, matched, permutation, bound, found.solved_again + len(places))
+    count = found.solved_again + len(places)
+    return replace(
+        found, matched=matched, permutation=permutation, upper_bound=bound, solved_again=count
+    )
 
 
 def upper_bounds(
@@ -167,8 +173,8 @@ def alike_again(
     def match(x: Block, y: Block, pairs: Tensor) -> Matches:
         return wide.matcher.match(x.prepared, y.prepared, pairs, settings)
 
-    # What the chunk takes is granted. A sample is there once as it is read, once ready.
-    granted = len(found.pairs) * pair_bytes(work, S, C)
+    # What a chunk takes on the CPU is granted. A sample is there once as it is read, once ready.
+    granted = min(len(found.pairs) * pair_bytes(work, S, C), LARGEST_WORK)
     sizes = 2 * wide.sample_bytes(S, C), pair_bytes(wide, S, C), granted
     batches = batches_of(found.pairs, places.cpu(), *sizes)
     for again in match_again(rows, columns, found.pairs, match, batches):
@@ -180,7 +186,9 @@ def alike_again(
             bounds = upper_bounds(*maps, again.pairs, again.matches, work.matcher)
             bound[again.places] = torch.maximum(bounds, again.matched)
     count = found.solved_again + len(places)
-    return MatchedPairs(found.pairs, matched, permutation, bound, count)
+    return replace(
+        found, matched=matched, permutation=permutation, upper_bound=bound, solved_again=count
+    )
 
 
 def match_or_halve(
@@ -207,4 +215,5 @@ def match_or_halve(
         None,
         torch.cat(bounds) if bounds else None,
         sum(half.solved_again for half in halves),
+        sum(half.handed_over for half in halves),
     )

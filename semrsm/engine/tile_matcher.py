@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import operator
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 import torch
@@ -24,6 +25,24 @@ from semrsm.errors import SemrsmError
 
 
 @dataclass(frozen=True)
+class Effort:
+    """What matching some pairs took.
+
+    Attributes:
+        solved_again: How many pairs were matched again in float64: not proved optimal, or alike.
+        handed_over: How many problems cost scaling gave up, so that augmenting paths solved them.
+        seconds: Of all threads together.
+    """
+
+    solved_again: int = 0
+    handed_over: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Effort) -> Effort:
+        return Effort(*map(operator.add, astuple(self), astuple(other)))
+
+
+@dataclass(frozen=True)
 class TileValues:
     """What was found for the pairs of a tile.
 
@@ -32,14 +51,12 @@ class TileValues:
             solves i < j, mirrors them, and has the squared norms on its diagonal; where the matcher only
             bounds, its own value of a sample with itself.
         upper_bound: (rows, columns) float64, what no matching can exceed; None unless certified.
-        solved_again: How many pairs were matched again in float64: not proved optimal, or alike.
-        seconds: What matching took, of all threads together, over the number of threads.
+        effort: What matching them took; of its seconds each thread counts as a part.
     """
 
     matched: NDArray[np.float64]
     upper_bound: NDArray[np.float64] | None
-    solved_again: int
-    seconds: float
+    effort: Effort
 
 
 class TileMatcher:
@@ -104,19 +121,17 @@ class TileMatcher:
             torch.set_num_threads(1)  # of this thread, whoever started it
             values = torch.zeros(1 + self._work.certify, *tile.shape, dtype=torch.float64)
             norms = torch.zeros(len(tile.rows), dtype=torch.float64)
-            solved_again, seconds = 0, 0.0
+            effort = Effort()
             pieces = deque(tile.pieces(self._piece))
             while pieces:
                 piece = pieces.popleft()
                 i, j = piece.rows.start - tile.rows.start, piece.columns.start - tile.columns.start
                 part = values[:, i : i + len(piece.rows), j : j + len(piece.columns)]
                 try:
-                    again, spent = self._match_piece(piece, part, norms[i : i + len(piece.rows)])
+                    effort += self._match_piece(piece, part, norms[i : i + len(piece.rows)])
                 except torch.OutOfMemoryError:
                     # That of pairs is seen to where they are matched: here it was that of samples.
                     pieces.extendleft(reversed(self._smaller(piece)))
-                    continue
-                solved_again, seconds = solved_again + again, seconds + spent
         if tile.symmetric_diagonal:
             own = norms if self._work.matcher.permutation else values[0].diagonal().clone()
             values += values.mT.clone()
@@ -127,14 +142,15 @@ class TileMatcher:
                 "inner products overflow float64; divide the activations by a large number"
             )
         bound = values[1].numpy() if self._work.certify else None
-        return TileValues(values[0].numpy(), bound, solved_again, seconds / self._lanes)
+        effort = replace(effort, seconds=effort.seconds / self._lanes)
+        return TileValues(values[0].numpy(), bound, effort)
 
-    def _match_piece(self, piece: Tile, values: Tensor, norms: Tensor) -> tuple[int, float]:
+    def _match_piece(self, piece: Tile, values: Tensor, norms: Tensor) -> Effort:
         """Match the pairs of a piece; put them, and the norms of its rows, into their part of the tile."""
         with self._borrowed(piece) as (rows, columns):
             match = functools.partial(self._match_chunk, rows, columns)
             futures: list[Future[tuple[MatchedPairs, float]]] = []
-            solved_again, seconds = 0, 0.0
+            effort = Effort()
             try:
                 futures += self._submitted(match, self._chunks(piece))
                 for future in as_completed(futures):
@@ -143,13 +159,13 @@ class TileMatcher:
                     values[0, i, j] = found.matched
                     if found.upper_bound is not None:
                         values[1, i, j] = found.upper_bound
-                    solved_again, seconds = solved_again + found.solved_again, seconds + spent
+                    effort += Effort(found.solved_again, found.handed_over, spent)
                     # A sample with itself is no pair of the tile.
                     self._on_pairs(int((i != j).sum()) if piece.symmetric_diagonal else len(i))
             finally:
                 _drop(futures)
             norms.copy_(rows.maps.squared_norm)
-        return solved_again, seconds
+        return effort
 
     def _smaller(self, piece: Tile) -> list[Tile]:
         """Return a piece in pieces of half as many samples, and have later ones be as small.

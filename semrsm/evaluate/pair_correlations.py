@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.integer]
 
-CHUNK = 1 << 16  # pairs that are worked on at a time: they stay in the cache
+CHUNK = 1 << 14  # pairs that are worked on at a time: they stay in the cache
 BATCH = 128  # resamples whose weighted sums are taken in one matrix product
 BLOCK = 1 << 20  # entries of the matrices in it
 CANCELLED = 1e-6  # a variance smaller than this share of the mean square is summed anew, centred
@@ -116,9 +117,11 @@ def weights_of(
     >>> weights_of(np.array([2, 2, 3]), np.array([0, 0]), np.array([1, 2]), np.array([0, 0, 1])).tolist()
     [2, 6]
     """
-    first = counts[i]
-    weights = first * counts[j]
-    return weights if clusters is None else np.where(clusters[i] == clusters[j], first, weights)
+    first = counts.take(i)
+    weights = first * counts.take(j)
+    if clusters is None:
+        return weights
+    return np.where(clusters.take(i) == clusters.take(j), first, weights)
 
 
 @dataclass(frozen=True)
@@ -165,15 +168,21 @@ class _Order:
         """Return how often pairs are drawn: see `measures.resamples.Resamples`."""
         return weights_of(counts, self.i[part], self.j[part], self.clusters)
 
-    def twice_mid_ranks(self, counts: Integers) -> Integers:
-        """Return twice the mean rank of each run where pairs are repeated as often as they are drawn."""
-        cumulative = np.empty(len(self.i), counts.dtype)
+    def twice_mid_ranks(self, counts: Integers, table: Integers) -> Integers:
+        """Return twice the mean rank of each run where pairs are repeated as often as they are drawn.
+
+        The table, of as many integers as there are pairs, is worked in.
+        """
         before = 0
         for part in _parts(len(self.i)):
-            np.cumsum(self.weights(counts, part), out=cumulative[part])
-            cumulative[part] += before
-            before = int(cumulative[part.stop - 1])
-        return _twice_mid_ranks(cumulative if self.ends is None else cumulative[self.ends - 1])
+            weights = self.weights(counts, part)
+            np.cumsum(weights, out=table[part])
+            table[part] += before
+            before = int(table[part.stop - 1])
+            if self.ends is None:  # twice what is up to the end of each run, less the run, and 1
+                table[part] *= 2
+                table[part] -= weights - 1
+        return table if self.ends is None else _twice_mid_ranks(table[self.ends - 1])
 
 
 @dataclass(frozen=True)
@@ -228,18 +237,31 @@ class PairCorrelations:
         {'pearson': [-1.0, nan], 'spearman': [-1.0, nan]}
         """
         wide = _integers(int(counts.sum(axis=1).max()) ** 2)
+        # Tables of ranks are used again: memory that is new is filled with zeros first.
+        tables: SimpleQueue[NDArray[Any]] = SimpleQueue()
+        for _ in range(workers):
+            tables.put(np.empty((2, len(self.x)), wide))
+
+        def of_draw(of_samples: Integers) -> float:
+            table = tables.get()
+            try:
+                return self._spearman(of_samples, *table)
+            finally:
+                tables.put(table)
+
         with ThreadPoolExecutor(workers) as pool:
-            by_rank = np.array(list(pool.map(self._spearman, counts.astype(wide))))
+            by_rank = np.array(list(pool.map(of_draw, counts.astype(wide))))
         values = [self._pearson(counts[k : k + BATCH]) for k in range(0, len(counts), BATCH)]
         # A value is constant in a resample if its ranks are: these are exact.
         by_value = np.where(np.isnan(by_rank), np.nan, np.concatenate(values))
         return {"pearson": by_value, "spearman": by_rank}
 
-    def _spearman(self, counts: Integers) -> float:
+    def _spearman(self, counts: Integers, x_table: Integers, y_table: Integers) -> float:
         total = int(self._totals(counts[None])[0])
         if not total:
             return float("nan")
-        x_table, y_table = self.by_x.twice_mid_ranks(counts), self.by_y.twice_mid_ranks(counts)
+        x_table = self.by_x.twice_mid_ranks(counts, x_table)
+        y_table = self.by_y.twice_mid_ranks(counts, y_table)
         products = np.zeros((2, 2))
         for part in _parts(len(self.x)):
             weights = self.by_x.weights(counts, part)

@@ -77,7 +77,10 @@ def _verdicts(found: Sequence[Found]) -> Table:
 def _markdown(table: Table) -> str:
     lines = ["| " + " | ".join(table.columns) + " |", "|---" * len(table.columns) + "|"]
     for row in table.rows:
-        cells = [_cell(value) for value in row]
+        cells = [
+            "< 0.001" if name == "p" and value is not None and value < 0.001 else _cell(value)
+            for name, value in zip(table.columns, row, strict=True)
+        ]
         for before, after in table.compared:
             if _is_worse(row[before], row[after], table.larger_is_better):
                 cells[after] = f"**{cells[after]}**"
@@ -94,11 +97,11 @@ def _is_worse(before: float | None, after: float | None, larger_is_better: bool)
 def _cell(value: Any) -> str:
     """Return a value with three decimals, or four digits where it is large.
 
-    >>> _cell(0.12345), _cell(1176.8), _cell(3), _cell(None)
-    ('0.123', '1177', '3', '-')
+    >>> _cell(0.12345), _cell(-1e-9), _cell(1176.8), _cell(3), _cell(None)
+    ('0.123', '0.000', '1177', '3', '-')
     """
     if isinstance(value, float):
-        return f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}"
+        return f"{round(value, 3) + 0.0:.3f}" if abs(value) < 10 else f"{value:.4g}"
     return "-" if value is None else str(value)
 
 

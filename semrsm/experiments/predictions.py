@@ -59,6 +59,7 @@ def _evaluate(run_file: Predictions, network: str, rsms: Sequence[Path]) -> Iter
         logits=run_file.address(run_file.logits[network]),
         kernels=run_file.kernels,
         inference=Inference(n_resamples=run_file.bootstrap, seed=run_file.seed),
+        baseline=rsms[0] if run_file.bootstrap else None,
     )
 
 
@@ -78,7 +79,7 @@ def _tables(run_file: Predictions, cells: Cells) -> list[Table]:
         for metric in METRICS
     ]
     if run_file.bootstrap:
-        tables.append(_intervals(run_file, cells))
+        tables += [_intervals(run_file, cells), _differences(run_file, cells)]
     return [*tables, verdict("predictions", run_file, cells, METRICS, False)]
 
 
@@ -94,6 +95,23 @@ def _intervals(run_file: Predictions, cells: Cells) -> Table:
     return Table("predictions.intervals", title, ("layer", "kernel", "RSM", *columns), rows)
 
 
+def _differences(run_file: Predictions, cells: Cells) -> Table:
+    ends = ("difference", "difference-low", "difference-high", "difference-p")
+    rows = [
+        (
+            *(cell.network, cell.layer, cell.kernel, kind_of(cell.matcher), metric),
+            *(found.values[f"{metric}-{end}"] for end in ends),
+        )
+        for cell, found in cells.items()
+        if cell.matcher != run_file.matchers[0]
+        for metric in METRICS
+    ]
+    first = kind_of(run_file.matchers[0])
+    title = f"Differences to the {first} RSM, from the same {run_file.bootstrap} resamples"
+    columns = ("model", "layer", "kernel", "RSM", "metric", "difference", "low", "high", "p")
+    return Table("predictions.differences", title, columns, rows)
+
+
 def _pictures(run_file: Predictions, cells: Cells) -> Iterator[tuple[str, Figure]]:
     records = curves(cells, {"pearson": ""}, lambda cell, _: f"Pearson correlation, {cell.kernel}")
     title = "Similarity and divergence of predictions: lower is better"
@@ -107,7 +125,8 @@ PREDICTIONS = Experiment(
     "Are images that are similar predicted alike? Correlation, over the pairs of images, of their "
     "similarity and the Jensen-Shannon divergence of their predicted class probabilities; lower is "
     "better. The paper's table has one row for each model and does not state its layer; here it is "
-    "the last.",
+    "the last. Whether matching changes a correlation is what the paired differences test (the two "
+    "views of a thing are resampled together), not whether two intervals overlap.",
     Predictions,
     _evaluate,
     _tables,

@@ -21,6 +21,14 @@ from semrsm.storage.input_files import read_text
 from semrsm.storage.labels import array_named, read_labels, read_views, rows_of
 from semrsm.storage.layer import Layer
 
+WIDE = {"rsm", "layer", "matcher", "kernel"}  # columns of every table of evaluations
+NO_METRICS = {
+    "value",
+    "seed",
+    "queries",
+    "excluded",
+    "reason",
+}  # columns of numbers that are no metrics
 READERS = {"labels": read_labels, "views": read_views}
 
 
@@ -79,7 +87,9 @@ def _read(file: ActivationFile, array: Layer, rows: slice) -> NDArray[Any]:
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """Read a table in long form, as `semrsm compare` and `semrsm evaluate` write: CSV, TSV or JSON.
+    """Read a table as `semrsm compare` and `semrsm evaluate` write: CSV, TSV or JSON.
+
+    Evaluations have a row for each RSM and a column for each metric, or are records in long form.
 
     Args:
         path: The file; an empty cell or null is a value that could not be computed.
@@ -97,7 +107,43 @@ def read_records(path: Path) -> list[dict[str, Any]]:
             f"{path} cannot be read as a table ({error}); give what semrsm compare -o wrote"
         ) from error
     rows = _read_json(path, text) if text.lstrip()[:1] in ("[", "{") else _read_lines(path, text)
-    return [_record(path, number, row) for number, row in enumerate(rows, start=1)]
+    records = [_record(path, number, row) for number, row in enumerate(rows, start=1)]
+    return _in_long_form(records) if records and set(records[0]) >= WIDE else records
+
+
+def _in_long_form(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a table of evaluations with one record for each metric of each row.
+
+    Columns that say more of another one, as "map-low" of "map", are left out, and what is no number.
+
+    >>> row = dict.fromkeys(WIDE, "a") | {"map": "0.5", "map-low": "0.4"}
+    >>> [(record["metric"], record["value"]) for record in _in_long_form([row])]
+    [('map', 0.5)]
+    """
+    if {"metric", "measure"} & set(records[0]):
+        return records
+    names = [
+        name
+        for name in records[0]
+        if name not in {*WIDE, *NO_METRICS}
+        and not any(name.startswith(f"{other}-") for other in records[0])
+        and all(_number(row[name]) is not None for row in records if row[name] is not None)
+    ]
+    about = [{name: row[name] for name in WIDE} for row in records]
+    return [
+        {**said, "metric": name, "value": None if row[name] is None else _number(row[name])}
+        for row, said in zip(records, about, strict=True)
+        for name in names
+    ]
+
+
+def _number(text: str) -> float | None:
+    """Return a finite number, or None where a text is none."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _record(path: Path, number: int, row: Mapping[Any, Any]) -> dict[str, Any]:

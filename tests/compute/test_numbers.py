@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import semrsm
+from semrsm.engine import native
 from semrsm.errors import SemrsmError
 from semrsm.rsms import open_rsms
 from semrsm.storage.rsm_file import open_rsm
@@ -108,6 +109,17 @@ def test_rbf_of_maps_that_are_alike_is_that_of_their_differences(
     assert again == (0 if apart == 1e-2 else 15)
     assert (f"{again} pairs were matched again in float64" in said) == (again > 0)
     np.testing.assert_allclose(semrsm.rsm(maps, kernel="rbf"), of_differences(maps), atol=1e-3)
+
+
+@pytest.mark.skipif(native.core() is None, reason="only the native core hands problems over")
+def test_problems_that_are_handed_over_are_counted_and_told(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    maps = rng.integers(0, 2, (3, 2, 21, 21)).astype(np.float32)
+    out, said = computed(maps, tmp_path, "-k", "linear")
+    handed_over = semrsm.read_rsm(out, kernel="linear")[1]["parameters"]["handed_over"]
+    assert handed_over > 0
+    assert f"{handed_over} problems with many equal positions went from cost scaling" in said
 
 
 def test_rbf_that_float64_cannot_tell_is_counted(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -136,6 +136,15 @@ def test_groups_hold_every_position_once_whatever_the_ties(target, kind):
         torch.testing.assert_close(means.sum(1) * size, values.sum(1), rtol=1e-5, atol=1e-4)
 
 
+def test_problems_of_equal_positions_are_handed_over_and_counted(target):
+    rng = np.random.default_rng(8)
+    x, y = (rank_one(rng, 1, 500, 4), zeros(rng, 1, 500, 4))
+    alike = rng.integers(0, 2, (2, 1, 500, 3)).astype(float)
+    assert check(*alike, torch.float32).handed_over
+    assert not check(*rng.normal(size=(2, 1, 500, 8)), torch.float32).handed_over
+    check(x, y, torch.float32)
+
+
 def test_float64_of_large_maps_leaves_no_gap():
     rng = np.random.default_rng(5)
     solved = check(relu(rng, 1, 500, 9), relu(rng, 1, 500, 9), torch.float64, tolerance=1e-11)

@@ -20,6 +20,7 @@ from semrsm.errors import SemrsmError
 from semrsm.evaluate import evaluations, predictions, views
 from semrsm.evaluate.results import Evaluation, write_details
 from semrsm.evaluate.run import evaluate_predictions, evaluate_retrieval, evaluate_views
+from semrsm.measures.inference import Inference
 from semrsm.rsms import Rsm
 from tests.helpers import write_rsm
 
@@ -131,7 +132,7 @@ def test_the_bootstrap_of_predictions_takes_no_more_than_it_says(large: Path) ->
     memory = predictions.RESAMPLED_PAIR_BYTES * pairs + (2 << 20)
     tracemalloc.start()
     try:
-        list(evaluation(large, "predictions", n_resamples=2, memory=memory))
+        list(evaluation(large, "predictions", inference=Inference(n_resamples=2), memory=memory))
         assert tracemalloc.get_traced_memory()[1] < memory
     finally:
         tracemalloc.stop()

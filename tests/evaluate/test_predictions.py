@@ -11,7 +11,9 @@ from semrsm.evaluate import divergences as module
 from semrsm.evaluate import pair_correlations
 from semrsm.evaluate.divergences import checked_probabilities, divergences, softmax
 from semrsm.evaluate.pair_correlations import PairCorrelations, dense_ranks, pearson, spearman
-from semrsm.evaluate.predictions import bootstrap, correlations
+from semrsm.evaluate.predictions import correlations
+from semrsm.measures import MEASURES
+from semrsm.measures.resamples import Resamples
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -152,31 +154,23 @@ def test_a_constant_has_no_correlation(value: float, rng: np.random.Generator) -
     assert np.isnan(found["spearman"])
 
 
-def slow_bootstrap(K: np.ndarray, D: np.ndarray, n_resamples: int, seed: int) -> dict[str, list]:
-    """Resample rows and columns as matrices; drop the pairs of a sample with its own copy."""
-    rng = np.random.default_rng(seed)
-    n = len(K)
-    values: dict[str, list] = {"pearson": [], "spearman": []}
-    for _ in range(n_resamples):
-        drawn = rng.integers(0, n, n)
-        pairs = [(a, b) for a in range(n) for b in range(a + 1, n) if drawn[a] != drawn[b]]
-        x = [K[drawn[a], drawn[b]] for a, b in pairs]
-        y = [D[drawn[a], drawn[b]] for a, b in pairs]
-        values["pearson"].append(scipy.stats.pearsonr(x, y)[0])
-        values["spearman"].append(scipy.stats.spearmanr(x, y)[0])
-    return {name: np.quantile(v, [0.025, 0.975]).tolist() for name, v in values.items()}
-
-
-def test_the_bootstrap_is_that_of_resampled_matrices(rng: np.random.Generator) -> None:
-    n = 9
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_resamples_of_samples_or_clusters_are_those_of_measures(
+    size: int, rng: np.random.Generator
+) -> None:
+    n = 12
     K = np.round(rng.standard_normal((n, n)), 1)
     K = K + K.T
     D = np.round(-0.5 * K + rng.standard_normal((n, n)), 1)
     D = D + D.T
     upper = np.triu_indices(n, 1)
-    found = bootstrap(K[upper], D[upper], dense_ranks(D[upper]), n, 40, seed=5)
-    for name, ends in slow_bootstrap(K, D, 40, seed=5).items():
-        assert [found[name].low, found[name].high] == pytest.approx(ends, abs=1e-12)
+    clusters = rng.permutation(np.arange(n) // size)
+    counts = np.concatenate(list(Resamples.of(n, 20, 5, clusters).drawn()))
+    prepared = PairCorrelations.of(K[upper], D[upper], dense_ranks(D[upper]), n, clusters)
+    found = prepared(counts.astype(np.int32))
+    for name, values in found.items():
+        expected = MEASURES[f"rsa-{name}"].resample(K, D, clusters)(counts)
+        np.testing.assert_allclose(values, expected, atol=1e-9)
 
 
 @given(SEEDS, st.integers(2, 9), st.sampled_from([1, 5, 99]), st.sampled_from([1, 8]))
@@ -216,16 +210,3 @@ def test_a_resample_without_the_outlier_keeps_its_digits(rng: np.random.Generato
     found = PairCorrelations.of(x, y, dense_ranks(y), 10)(counts)["pearson"][0]
     kept = np.triu_indices(10, 1)[0] > 0
     assert found == pytest.approx(scipy.stats.pearsonr(x[kept], y[kept])[0], abs=1e-9)
-
-
-def test_the_bootstrap_is_seeded(rng: np.random.Generator) -> None:
-    x, y = rng.standard_normal((2, 45))
-    first, again, other = (bootstrap(x, y, dense_ranks(y), 10, 30, seed=s) for s in (1, 1, 2))
-    assert first == again
-    assert first != other
-
-
-def test_an_interval_of_what_is_undefined_is_nan() -> None:
-    x = np.array([1.0, 2.0, 3.0])
-    found = bootstrap(x, x, dense_ranks(x), 3, 20, seed=0)
-    assert np.isnan(found["pearson"].low)

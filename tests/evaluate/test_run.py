@@ -12,6 +12,7 @@ from semrsm import rsms
 from semrsm.errors import SemrsmError
 from semrsm.evaluate.results import write_details
 from semrsm.evaluate.run import evaluate_predictions, evaluate_retrieval, evaluate_views
+from semrsm.measures.inference import Inference
 
 
 @pytest.fixture
@@ -84,7 +85,9 @@ def test_nothing_depends_on_the_size_of_the_blocks(
         found = [
             *evaluate_retrieval([rsm_file], f"{dump}::labels"),
             *evaluate_views([rsm_file], f"{dump}::views"),
-            *evaluate_predictions([rsm_file], logits=f"{dump}::logits", n_resamples=5),
+            *evaluate_predictions(
+                [rsm_file], logits=f"{dump}::logits", inference=Inference(n_resamples=5)
+            ),
         ]
         return [record for e in found for record in e.records()]
 
@@ -172,7 +175,9 @@ def test_what_is_undefined_has_a_reason(tmp_path: Path, rng: np.random.Generator
         warnings.simplefilter("error")
         found = [
             *evaluate_predictions(
-                [tmp_path / "r.npy"], logits=tmp_path / "logits.npy", n_resamples=9
+                [tmp_path / "r.npy"],
+                logits=tmp_path / "logits.npy",
+                inference=Inference(n_resamples=9),
             ),
             *evaluate_views([tmp_path / "r.npy"], tmp_path / "l.csv"),
         ]

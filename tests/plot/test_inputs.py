@@ -50,6 +50,24 @@ def test_a_row_is_texts_a_number_and_nothing(tmp_path) -> None:
     assert second["value"] is None
 
 
+def test_a_wide_table_of_evaluations_is_read_in_long_form(tmp_path) -> None:
+    (tmp_path / "e.csv").write_text(
+        "rsm,layer,matcher,kernel,baseline,f1@1,f1@1-low,f1@1-p,median-same,queries,seed\n"
+        "a.h5,l1,optimal,rbf,b.h5,0.5,0.4,0.01,,80,0\n"
+        "a.h5,l2,optimal,rbf,b.h5,0.7,,,0.1,80,0\n"
+    )
+    found = read_records(tmp_path / "e.csv")
+    said = [
+        (r["rsm"], r["layer"], r["matcher"], r["kernel"], r["metric"], r["value"]) for r in found
+    ]
+    assert said == [
+        ("a.h5", "l1", "optimal", "rbf", "f1@1", 0.5),
+        ("a.h5", "l1", "optimal", "rbf", "median-same", None),
+        ("a.h5", "l2", "optimal", "rbf", "f1@1", 0.7),
+        ("a.h5", "l2", "optimal", "rbf", "median-same", 0.1),
+    ]
+
+
 @pytest.mark.parametrize(
     ("odd", "says"),
     [

@@ -62,10 +62,9 @@ def prepare(maps: Maps) -> Packed:
     """Make a block ready: grow the feature trees that large maps start from, and pack all levels."""
     sizes = GROUP_SIZES if maps.n_positions >= TREES_FROM else ()
     levels = (*means_of_groups(maps.values, sizes), maps.values.contiguous())
-    # Sample by sample: widening a block at once would triple its memory.
-    norms = torch.stack(
-        [torch.linalg.vector_norm(v, dim=1, dtype=torch.float64) for v in maps.values]
-    )
+    b, S, C = maps.values.shape
+    norms = torch.empty(b, S, dtype=torch.float64)
+    _core().call("norms", levels[-1], levels[-1], b * S, C, norms)
     packed = tuple(_pack(level) for level in levels)
     return Packed(maps, levels, packed, norms, torch.linalg.vector_norm(norms, dim=1))
 
@@ -127,7 +126,8 @@ def solve_products(rows: Packed, columns: Packed, pairs: Tensor, bounded: bool =
     if found.bounds is not None:
         maps, norms = (rows.maps, columns.maps), (rows.norms, columns.norms)
         bounds = bounds_of_samples(*maps, pairs, found.bounds, *norms)
-    return Solved(found.sums, found.permutation, len(again), bounds)
+    counts = len(again), found.handed_over
+    return Solved(found.sums, found.permutation, *counts, bounds=bounds)
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,7 @@ class _Found:
     gaps: Tensor
     permutation: Tensor
     bounds: Tensor | None
+    handed_over: int
 
 
 def _solve(rows: Packed, columns: Packed, pairs: Tensor, bounded: bool) -> _Found:
@@ -153,10 +154,9 @@ def _solve(rows: Packed, columns: Packed, pairs: Tensor, bounded: bool) -> _Foun
     pairs = pairs[order].contiguous()
     levels = _levels(rows), _levels(columns), len(rows.levels)
     sizes = C, pairs, len(pairs), entropies, len(entropies)
-    _core().call("match", values, *levels, *sizes, sums, gaps, bounds, permutation)
-    return _Found(
-        sums[place], gaps[place], permutation[place], None if bounds is None else bounds[place]
-    )
+    handed_over = _core().call("match", values, *levels, *sizes, sums, gaps, bounds, permutation)
+    ordered = sums[place], gaps[place], permutation[place]
+    return _Found(*ordered, None if bounds is None else bounds[place], handed_over)
 
 
 def _widened(block: Packed, sample: Tensor) -> Packed:

@@ -19,6 +19,8 @@ class Solved:
         sums: (P,) float64, sum_s <v_s, w_p(s)> of the stored values.
         permutation: (P, S) int64.
         solved_again: How many pairs were not proved optimal at first and were solved again in float64.
+        handed_over: How many problems, of pairs or of their groups, cost scaling gave up and augmenting
+            paths solved.
         bounds: (P,) float64, what no matching of the samples exceeds; None where not asked for, or where
             the solver has no potentials.
         unproven: (P,) bool, which pairs are left to be solved again, as they were not proved optimal.
@@ -28,6 +30,7 @@ class Solved:
     sums: Tensor
     permutation: Tensor
     solved_again: int = 0
+    handed_over: int = 0
     bounds: Tensor | None = None
     unproven: Tensor | None = None
     potentials: Tensor | None = None

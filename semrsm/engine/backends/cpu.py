@@ -116,7 +116,8 @@ def match(rows: Block, columns: Block, pairs: Tensor, work: Work) -> MatchedPair
         # The sums of a matching are rounded too, and may lie above its value.
         bounds = upper_bounds(rows.maps, columns.maps, pairs, matches, work.matcher)
         bound = torch.maximum(bounds, matched)
-    found = MatchedPairs(pairs, matched, matches.permutation, bound, matches.solved_again)
+    counts = matches.solved_again, matches.handed_over
+    found = MatchedPairs(pairs, matched, matches.permutation, bound, *counts)
     found = solved_again(found, matches, rows.maps, columns.maps, work)
     # What takes a tile at once has summed float64 products of all digits, if there are no others.
     exact = rows.maps.exact and columns.maps.exact and not work.matcher.in_chunks

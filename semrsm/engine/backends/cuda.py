@@ -88,9 +88,7 @@ def chunks(piece: Tile, work: Work, budget: Budget) -> list[Tensor]:
     if not work.matcher.in_chunks:
         return cpu.bands(piece, work, budget)
     (a, b), found, first = piece.shape, [], 0
-    apart = int(
-        work.matcher.permutation
-    )  # of a pair at the diagonal; what only bounds has its own value
+    apart = int(work.matcher.permutation)  # what only bounds has a value of a sample with itself
     while first < a:
         left = first + apart if piece.symmetric_diagonal else 0
         height = min(a - first, max(1, budget.chunk // max(1, b - left)))

@@ -25,6 +25,8 @@ class Matches:
             sample; None where the matcher has none.
         solved_again: How many of the pairs a solver could not prove optimal, so that they were
             solved again in float64.
+        handed_over: How many problems, of pairs or of their groups, cost scaling gave up and augmenting
+            paths solved.
         bounds: (P,) float64, what no matching of the samples themselves exceeds, if the solver says it.
         unproven: (P,) bool, which of the pairs a solver could not prove optimal and left to be solved
             again; None where it leaves none.
@@ -34,6 +36,7 @@ class Matches:
     sums: Tensor
     permutation: Tensor | None = None
     solved_again: int = 0
+    handed_over: int = 0
     bounds: Tensor | None = None
     unproven: Tensor | None = None
     potentials: Tensor | None = None

@@ -40,7 +40,7 @@ def shorten_all(names: Sequence[str], letters: int = LETTERS) -> list[str]:
     Example:
         >>> layers = [f"vit.encoder.layer.{i}.attention.output.dense" for i in (1, 10)]
         >>> shorten_all([*layers, "vit.layernorm"], 20)
-        ['…1…', '…10…', 'vit.layernorm']
+        ['…1…output.dense', '…10…output.dense', 'vit.layernorm']
     """
     names = [drawable(name) for name in names]
     distinct = list(dict.fromkeys(names))

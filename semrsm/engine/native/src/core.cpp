@@ -291,6 +291,10 @@ SEMRSM_EXPORT int64_t semrsm_fastest_target() {
             semrsm::pack(y + i * S * C, S, C, out + i * semrsm::packed_size<T>(S, C));                  \
         return 0;                                                                                       \
     }                                                                                                   \
+    SEMRSM_EXPORT int64_t semrsm_norms_##NAME(const T* x, int64_t n, int64_t C, double* out) {          \
+        for (int64_t k = 0; k < n; k++) out[k] = std::sqrt(semrsm::dot(x + k * C, x + k * C, C));       \
+        return 0;                                                                                       \
+    }                                                                                                   \
     SEMRSM_EXPORT int64_t semrsm_grow_##NAME(const T* x, int64_t n, int64_t S, int64_t C,               \
                                              const int64_t* sizes, int64_t n_sizes, T* means) {         \
         semrsm::grow(x, n, S, C, sizes, n_sizes, means);                                                \
