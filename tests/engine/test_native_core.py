@@ -1,5 +1,6 @@
 """The native core against SciPy in float64, for every kind of processor that this one can be."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from scipy.optimize import linear_sum_assignment
 from semrsm.engine import native, potentials
 from semrsm.engine.assignment import native_core
 from semrsm.engine.maps import prepare
+from semrsm.engine.matchers.greedy import greedy_in_turn
 from semrsm.errors import SemrsmError
 
 pytestmark = pytest.mark.skipif(not native.targets(), reason="the native core was not built here")
@@ -134,6 +136,22 @@ def test_groups_hold_every_position_once_whatever_the_ties(target, kind):
     for size, means in zip((16, 4), native_core.means_of_groups(values, (16, 4)), strict=True):
         assert means.shape == (2, 64 // size, 5)
         torch.testing.assert_close(means.sum(1) * size, values.sum(1), rtol=1e-5, atol=1e-4)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    S=st.integers(1, 70),
+    values=st.sampled_from([2, 5, 10_000]),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+)
+@settings(max_examples=100, deadline=None)
+def test_greedy_is_that_of_the_readable_twin_also_for_ties(seed, S, values, dtype):
+    affinity = torch.from_numpy(np.random.default_rng(seed).integers(-values, values, (3, S, S)))
+    for target in native.targets():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(native, "core", functools.partial(native.load, target))
+            found = native_core.greedy(affinity.to(dtype))
+        assert torch.equal(found, greedy_in_turn(affinity.to(dtype)))
 
 
 def test_problems_of_equal_positions_are_handed_over_and_counted(target):

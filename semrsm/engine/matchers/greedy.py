@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from semrsm.engine.assignment import native_core
 from semrsm.engine.maps import Maps
 from semrsm.engine.matchers.matcher import Matches
 from semrsm.engine.products import affinities, better_of_both_ways
@@ -41,6 +42,13 @@ def greedy_permutations(affinity: Tensor) -> Tensor:
     >>> greedy_permutations(torch.tensor([[[5.0, 4.0], [6.0, 1.0]]])).tolist()
     [[1, 0]]
     """
+    if affinity.is_cpu and native_core.available():
+        return native_core.greedy(affinity)
+    return greedy_in_turn(affinity)
+
+
+def greedy_in_turn(affinity: Tensor) -> Tensor:
+    """Do what `greedy_permutations` does, on any device: the readable twin of native/src/greedy.hpp."""
     order = affinity.amax(2).argsort(dim=1, descending=True, stable=True)
     in_turn = affinity.gather(1, order[:, :, None].expand_as(affinity))
     taken = torch.zeros_like(affinity[:, 0])

@@ -7,6 +7,7 @@
 
 #include "augment.hpp"
 #include "dot.hpp"
+#include "greedy.hpp"
 #include "product.hpp"
 #include "scaling.hpp"
 #include "sinkhorn.hpp"
@@ -293,6 +294,12 @@ SEMRSM_EXPORT int64_t semrsm_fastest_target() {
     }                                                                                                   \
     SEMRSM_EXPORT int64_t semrsm_norms_##NAME(const T* x, int64_t n, int64_t C, double* out) {          \
         for (int64_t k = 0; k < n; k++) out[k] = std::sqrt(semrsm::dot(x + k * C, x + k * C, C));       \
+        return 0;                                                                                       \
+    }                                                                                                   \
+    SEMRSM_EXPORT int64_t semrsm_greedy_##NAME(const T* affinity, int64_t n, int64_t S,                 \
+                                               int64_t* permutations) {                                 \
+        for (int64_t k = 0; k < n; k++)                                                                 \
+            semrsm::match_greedily(affinity + k * S * S, S, permutations + k * S);                      \
         return 0;                                                                                       \
     }                                                                                                   \
     SEMRSM_EXPORT int64_t semrsm_grow_##NAME(const T* x, int64_t n, int64_t S, int64_t C,               \
