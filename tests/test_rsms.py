@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import semrsm
-from semrsm import rsms
+from semrsm import kernel_rows, rsms
 from semrsm.errors import SemrsmError
 from semrsm.rsms import open_rsms
 from semrsm.storage.rsm_file import RsmFile
@@ -78,7 +78,7 @@ def test_blocks_of_any_size_are_the_rows(
     tmp_path: Path, kernel: str | None, memory: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rsms, "CHUNK", 16)
-    monkeypatch.setattr(rsms, "PART", 200)
+    monkeypatch.setattr(kernel_rows, "PART", 200)
     path = write_rsm(tmp_path / "a.rsm.h5", {"a": products(51)}, kernels=("linear",))
     [rsm] = open_rsms(path, kernel=kernel)
     parts = list(rsm.blocks(memory, 40))
