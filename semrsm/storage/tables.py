@@ -23,4 +23,4 @@ def write_table(
     """
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows((columns, *rows))
-    write_aside(out, text.getvalue().encode(), overwrite)
+    write_aside(out, text.getvalue().encode("utf-8", "backslashreplace"), overwrite)

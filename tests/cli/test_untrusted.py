@@ -30,7 +30,7 @@ def deadly_to_open(monkeypatch: pytest.MonkeyPatch) -> None:
             os.kill(os.getpid(), signal.SIGSEGV)
         return open_activations(path)
 
-    for place in ("storage.whole_read", "cli.info", "storage.matrices", "compute.plan"):
+    for place in ("storage.whole_read", "cli.info", "storage.matrices", "compute.layers"):
         monkeypatch.setattr(sys.modules[f"semrsm.{place}"], "open_activations", open_file)
 
 

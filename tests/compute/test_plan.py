@@ -29,7 +29,7 @@ def refusal(dump: Path, **options: object) -> str:
 def test_a_map_too_large_for_the_solver(dump: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, solver in SOLVERS.items():
         monkeypatch.setitem(SOLVERS, name, replace(solver, most_positions=15))
-    assert "takes at most 15 positions, the map has 16" in refusal(dump)
+    assert "takes at most 15 positions, here it would be given 16" in refusal(dump)
     with open_plan(dump, options_of({"matcher": "identity"})) as plan:
         assert list(plan.layers) == ["layer"]
 

@@ -152,7 +152,7 @@ def test_what_is_not_proved_is_solved_again_in_one_batch(
     chunks = cuda.chunks(
         Tile(range(5), range(5), True), Work(MATCHERS["optimal"]), Budget(5, 2, 2, 64, 0)
     )
-    assert (sorted(batches), found.solved_again) == (sorted(map(len, chunks)), 10)
+    assert (sorted(batches), found.effort.solved_again) == (sorted(map(len, chunks)), 10)
 
 
 def test_a_broken_program_is_noticed(faked: FakedCuda, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,7 @@ def test_a_broken_program_is_noticed(faked: FakedCuda, monkeypatch: pytest.Monke
     )
     x = maps(5, 3)
     found = match(x)
-    assert found.solved_again == 3
+    assert found.effort.solved_again == 3
     np.testing.assert_allclose(found.matched, on_cpu(x).matched, rtol=1e-6)
 
 
@@ -174,7 +174,7 @@ def test_alike_maps_are_matched_again_from_the_file(faked: FakedCuda) -> None:
     x = maps(6, 4)
     x[2], x[3] = x[0] * (1 + 1e-4), x[0].flip(0)
     found, expected = match(x, chunk=2), on_cpu(x)
-    assert found.solved_again == expected.solved_again == 3
+    assert found.effort.solved_again == expected.effort.solved_again == 3
     alike = np.ix_([0, 2, 3], [0, 2, 3])
     np.testing.assert_allclose(found.matched[alike], expected.matched[alike], rtol=1e-14)
     np.testing.assert_allclose(found.matched, expected.matched, rtol=1e-6)

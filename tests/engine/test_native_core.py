@@ -166,7 +166,7 @@ def test_problems_of_equal_positions_are_handed_over_and_counted(target):
 def test_float64_of_large_maps_leaves_no_gap():
     rng = np.random.default_rng(5)
     solved = check(relu(rng, 1, 500, 9), relu(rng, 1, 500, 9), torch.float64, tolerance=1e-11)
-    assert solved.again == 0
+    assert solved.solved_again == 0
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_equals_scipy_on_real_maps(target, layer, shared_data):
         maps = file[layer][:3].astype(np.float32)
     x = maps.reshape(*maps.shape[:2], -1).transpose(0, 2, 1)
     solved = check(x[:1], x[1:], torch.float32)
-    assert solved.again == 0
+    assert solved.solved_again == 0
 
 
 @pytest.mark.slow

@@ -204,9 +204,9 @@ def test_the_triton_solver_gives_the_same_values_and_solves_again_what_it_cannot
         return worst(assigned.permutation.flip(1), assigned.u, assigned.v, assigned.scans)
 
     monkeypatch.setattr(triton_products.triton_sap, "solve", spoilt)
-    assert found.solved_again == 0
+    assert found.effort.solved_again == 0
     mended = tile_of(x, "optimal", settings=Settings(solver="triton"))
-    assert mended.solved_again == 6
+    assert mended.effort.solved_again == 6
     np.testing.assert_allclose(mended.matched, expected.matched, rtol=1e-6)
 
 

@@ -114,8 +114,8 @@ def test_labels_and_logits_that_change_while_they_are_read_are_refused(
     values = (X.reshape(40, -1) > 0).astype(np.float32)
     WRITERS[writer](path, values)
     WRITERS[writer](other, 1 - values)
-    monkeypatch.setattr(
-        "semrsm.storage.labels.refuse_more_than_memory", lambda *_: change(path, other)
-    )
+    for module in ("sample_ids", "labels"):  # what both ask before they read
+        place = f"semrsm.storage.{module}.refuse_more_than_memory"
+        monkeypatch.setattr(place, lambda *_: change(path, other))
     with pytest.raises(SemrsmError, match=r"written to|cut short|bytes, and had"):
         read(path)

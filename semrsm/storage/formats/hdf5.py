@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,8 @@ def open_hdf5(path: Path) -> tuple[dict[str, Layer], Callable[[], None]]:
         def visit(name: str | bytes, item: h5py.Dataset | h5py.Group) -> None:
             # Scalars and empty dataspaces hold no samples.
             if isinstance(item, h5py.Dataset) and item.shape:
-                name = os.fsdecode(name)  # bytes that are no UTF-8 come as such
+                if isinstance(name, bytes):  # it is no UTF-8
+                    name = name.decode("utf-8", "surrogateescape")
                 arrays[name] = _layer_of(name, item, opened)
 
         file.visititems(visit)
@@ -59,8 +59,8 @@ def _places(file: h5py.File) -> Callable[[str], tuple[Any, ...]]:
 
     @functools.cache
     def made(group: str, name: str) -> int:
-        holder = file[os.fsencode(group)]  # kept while its links are asked
-        link = holder.id.links.get_info(os.fsencode(name))
+        holder = file[_bytes_of(group)]  # kept while its links are asked
+        link = holder.id.links.get_info(_bytes_of(name))
         return link.corder if link.corder_valid else 0
 
     def place(name: str) -> tuple[Any, ...]:
@@ -69,6 +69,11 @@ def _places(file: h5py.File) -> Callable[[str], tuple[Any, ...]]:
         return tuple((made(*at), natural_key(at[1])) for at in zip(above, parts, strict=True))
 
     return place
+
+
+def _bytes_of(name: str) -> bytes:
+    """Return a name as HDF5 keeps it, whatever the encoding of file names is here."""
+    return name.encode("utf-8", "surrogateescape")
 
 
 def _layer_of(name: str, item: h5py.Dataset, opened: tuple[int, Stamp]) -> Layer:
