@@ -133,6 +133,6 @@ def test_a_baseline_of_other_samples_is_refused(tmp_path: Path, files: dict[str,
     found = evaluate_views([files["good"]], files["views"], inference=SURE, baseline=small)
     with pytest.raises(
         SemrsmError,
-        match="has 24 samples and .* 5; compute both from the same samples, or name another",
+        match=r"has 24 samples and .* 5; compute both from the same samples, or name another",
     ):
         list(found)
