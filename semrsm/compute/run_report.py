@@ -81,7 +81,7 @@ class LayerReport:
             )
         if self.handed_over:
             notes.append(
-                f"{self.handed_over} problems with many equal positions went from cost scaling to augmenting"
+                f"{self.handed_over} problems, with many positions alike, went from cost scaling to augmenting"
                 " paths, which take longer and are as exact"
             )
         for kernel in self.in_float64:

@@ -119,7 +119,7 @@ def test_problems_that_are_handed_over_are_counted_and_told(
     out, said = computed(maps, tmp_path, "-k", "linear")
     handed_over = semrsm.read_rsm(out, kernel="linear")[1]["parameters"]["handed_over"]
     assert handed_over > 0
-    assert f"{handed_over} problems with many equal positions went from cost scaling" in said
+    assert f"{handed_over} problems, with many positions alike, went from cost scaling" in said
 
 
 def test_rbf_that_float64_cannot_tell_is_counted(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -185,7 +185,7 @@ def test_equals_scipy_on_one_pair_of_the_largest_maps(shared_data):
     with h5py.File(shared_data / "resnet18_imagenet_24.h5") as file:
         maps = file["layer1"][:2].astype(np.float32)
     x = maps.reshape(*maps.shape[:2], -1).transpose(0, 2, 1)
-    assert check(x[:1], x[1:], torch.float32).again == 0
+    assert check(x[:1], x[1:], torch.float32).solved_again == 0
 
 
 @settings(deadline=None, max_examples=60)

@@ -20,7 +20,7 @@ LARGEST_GAP = 1e-7
 GROUP_SIZES = (16, 4)
 """Positions in a group of the feature trees, from TREES_FROM positions on."""
 TREES_FROM = 400
-ENTROPIES = ((1500, (0.006,)), (TREES_FROM, (0.02,)), (1, (0.15, 0.04)))
+ENTROPIES = ((1500, (0.012,)), (TREES_FROM, (0.02,)), (1, (0.15, 0.04)))
 """Of the Sinkhorn sweeps, in units of the mean reduced cost, by least number of positions. Measured on
 ResNet18 maps: the better the potentials of the trees, the smaller the entropy that improves them."""
 

@@ -11,7 +11,7 @@ Costs = NDArray[np.float64]
 LENGTH = 32  # entries that a list holds at most
 LEAST = 6  # entries that a list holds at least, where there are so many
 FIRST_EPS, EPS_STEP, LAST_EPS = 0.003, 10.0, 1e-12  # of the mean cost
-MOST_BIDS, MOST_LISTS = 150, 20  # for each row; beyond, another solver is better
+MOST_BIDS, MOST_LISTS = 600, 40  # for each row; beyond, another solver is better
 
 
 @dataclass

@@ -36,7 +36,7 @@ template <class T> struct Scaling {
     static constexpr long NEAR_FROM = 1500;  // positions; below, whole rows are read quickly
     static constexpr double FIRST_EPS = 0.003, EPS_STEP = 10;  // of the mean cost
     static constexpr double LAST_EPS = sizeof(T) == 4 ? 5e-8 : 1e-12;
-    static constexpr int MOST_BIDS = 150, MOST_LISTS = 20;  // for each row
+    static constexpr int MOST_BIDS = 600, MOST_LISTS = 40;  // for each row
 
     struct Bid {
         double best, second;
