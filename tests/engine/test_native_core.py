@@ -22,6 +22,9 @@ from semrsm.errors import SemrsmError
 pytestmark = pytest.mark.skipif(not native.targets(), reason="the native core was not built here")
 
 
+wanted = pytest.mark.skipif(native.core() is None, reason="SEMRSM_NATIVE_TARGET is none")
+
+
 @pytest.fixture(params=native.TARGETS)
 def target(request, monkeypatch):
     if request.param not in native.targets():
@@ -163,6 +166,7 @@ def test_problems_of_equal_positions_are_handed_over_and_counted(target):
     check(x, y, torch.float32)
 
 
+@wanted
 def test_float64_of_large_maps_leaves_no_gap():
     rng = np.random.default_rng(5)
     solved = check(relu(rng, 1, 500, 9), relu(rng, 1, 500, 9), torch.float64, tolerance=1e-11)
@@ -180,6 +184,7 @@ def test_equals_scipy_on_real_maps(target, layer, shared_data):
     assert solved.solved_again == 0
 
 
+@wanted
 @pytest.mark.slow
 def test_equals_scipy_on_one_pair_of_the_largest_maps(shared_data):
     with h5py.File(shared_data / "resnet18_imagenet_24.h5") as file:
@@ -188,6 +193,7 @@ def test_equals_scipy_on_one_pair_of_the_largest_maps(shared_data):
     assert check(x[:1], x[1:], torch.float32).solved_again == 0
 
 
+@wanted
 @settings(deadline=None, max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
