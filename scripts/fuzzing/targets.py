@@ -78,8 +78,8 @@ RSM = (
 MATRIX = (
     "compare {f} {v}/matrix.npy --measure cka --json",
     "compare {v}/matrix.npy {f} --measure rsa-pearson",
-    "evaluate retrieval {f} --labels {v}/labels.csv",
-    "evaluate predictions {f} --logits {v}/logits.csv --json",
+    "evaluate retrieval {f} --labels {v}/labels.csv --by-position",
+    "evaluate predictions {f} --logits {v}/logits.csv --by-position --json",
     "plot {f} -o out.svg --kind mds",
 )
 WITH_IDS = (*MATRIX, "compare {v}/matrix.csv {f} --measure rsa-pearson --align")
