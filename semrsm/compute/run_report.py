@@ -81,8 +81,8 @@ class LayerReport:
             )
         if self.handed_over:
             notes.append(
-                f"{self.handed_over} problems, with many positions alike, went from cost scaling to augmenting"
-                " paths, which take longer and are as exact"
+                f"{self.handed_over} problems, with many positions alike, went from cost scaling to"
+                " augmenting paths, which take longer and are as exact"
             )
         for kernel in self.in_float64:
             notes.append(f"{kernel} is stored in float64, as its values leave the range of float32")
