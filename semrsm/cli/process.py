@@ -39,8 +39,7 @@ def ends_well(command: Callable[P, R]) -> Callable[P, R]:
             flush()
             return result
         except SemrsmError as error:
-            if Terminated.last is not None:  # what was raised then came out as something else
-                raise Terminated.last.with_notes_of(error) from None
+            _require_no_signal(error)
             say("; ".join([f"semrsm: {error}", *_outcome(error)]))
             raise typer.Exit(FAILED) from None
         except BrokenPipeError:
@@ -104,6 +103,7 @@ def _run(commands: Callable[[], object]) -> Any:
     except BrokenPipeError:
         drop_stdout()
     except (SemrsmError, OSError) as error:  # of stdout, to which help and version are printed
+        _require_no_signal(error)
         drop_stdout()
         where = getattr(error, "filename", None)
         why = getattr(error, "strerror", None) or error
@@ -158,6 +158,15 @@ def _terminate(number: int, _: object) -> None:
             signal.signal(signal.SIGQUIT, signal.SIG_DFL)
         Terminated.last = Terminated(number)
         raise Terminated.last
+
+
+def _require_no_signal(error: BaseException) -> None:
+    """Raise the signal that has come instead of an error: a library may have made the one of the other.
+
+    shutil.rmtree, say, closes a folder again whose closing a signal has ended.
+    """
+    if Terminated.last is not None:
+        raise Terminated.last.with_notes_of(error) from None
 
 
 def _send_again(lost: Any) -> None:

@@ -91,6 +91,32 @@ def test_an_error_that_a_library_makes_of_a_signal_is_taken_for_the_signal() -> 
     assert (done.returncode, done.stderr) == (143, "semrsm: terminated; the rest is kept\n")
 
 
+CLOSED_TWICE = """
+import os, signal
+from semrsm.cli.process import run_process
+
+def commands():
+    folder = os.open(".", os.O_RDONLY)
+    try:
+        os.close(folder)
+        os.kill(os.getpid(), signal.SIGTERM)
+        str()
+    except BaseException as error:
+        error.add_note("the rest is kept")
+        raise
+    finally:
+        os.close(folder)
+
+run_process(commands)
+"""
+
+
+def test_an_error_of_the_system_that_a_signal_causes_is_taken_for_the_signal() -> None:
+    """shutil.rmtree closes a folder twice when a signal comes just after the first time."""
+    done = python(CLOSED_TWICE)
+    assert (done.returncode, done.stderr) == (143, "semrsm: terminated; the rest is kept\n")
+
+
 SWALLOWED = """
 import os, signal, time
 from semrsm.cli import process
