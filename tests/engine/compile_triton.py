@@ -14,7 +14,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from semrsm.engine.assignment import triton_proof, triton_sap, triton_sinkhorn
+from semrsm.engine.assignment import triton_pairs, triton_proof, triton_sap, triton_sinkhorn
 
 C = 256  # channels
 INTEGERS = {"S": "i32", "C": "i32", "iterations": "i32", "stride_s": "i64", "stride_j": "i64"}
@@ -32,7 +32,7 @@ TYPES = INTEGERS | OTHERS | POINTERS
 
 def programs(S: int) -> dict:
     """Return every program with the constants that a launch gives it."""
-    of_rows, in_float64 = triton_sinkhorn.tile(S), triton_proof.proof_layout(S)
+    of_rows, in_float64 = triton_pairs.tile(S), triton_proof.proof_layout(S)
     return {
         triton_sinkhorn.sinkhorn_program: of_rows,
         triton_sap.best_column_program: of_rows,

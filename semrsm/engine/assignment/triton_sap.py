@@ -15,12 +15,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from semrsm.engine.assignment.triton_sinkhorn import (
+from semrsm.engine.assignment.triton_pairs import (
     NOT_SPECIALIZED,
+    begin,
+    load_rows,
     places_of,
-    sinkhorn_start,
     tile,
 )
+from semrsm.engine.assignment.triton_sinkhorn import sinkhorn_start
 from semrsm.errors import SemrsmError
 
 LARGEST = 4096
@@ -61,28 +63,19 @@ def best_column_program(
     BLOCK: tl.constexpr,
 ):
     """Each row's best column, argmax_t A[s,t] - v_t, ROWS rows at a time."""
-    if ALIGNED:
-        stride_i, stride_s, stride_j = stride_i * 16, stride_s * 16, stride_j * 16
-    pair = tl.program_id(0).to(tl.int64)
-    i = tl.load(pairs + 2 * pair)
-    j = tl.load(pairs + 2 * pair + 1)
-    base = affinity + i * stride_i + j * stride_j
+    pair, _, _, base, stride_s = begin(affinity, pairs, stride_i, stride_s, stride_j, ALIGNED)
     columns = tl.arange(0, BLOCK)
     rows = tl.arange(0, ROWS)
     real = columns < S
     column_offsets = columns.to(tl.int64) * stride_t
     v = tl.load(v_in + pair * S + columns, mask=real, other=0.0)
     for first in range(0, S, ROWS):
-        in_rows = (first + rows) < S
-        row_offsets = (first + rows).to(tl.int64) * stride_s
-        values = tl.load(
-            base + row_offsets[:, None] + column_offsets[None, :],
-            mask=in_rows[:, None] & real[None, :],
-            other=0.0,
-        )
+        numbers = first + rows
+        in_rows = numbers < S
+        values = load_rows(base, numbers, in_rows, stride_s, column_offsets, real)
         gain = tl.where(real[None, :], values - v[None, :], float("-inf"))
         best = tl.argmax(gain, 1)
-        tl.store(best_out + pair * S + first + rows, best, mask=in_rows)
+        tl.store(best_out + pair * S + numbers, best, mask=in_rows)
 
 
 @triton.jit
@@ -125,12 +118,7 @@ def sap_program(
     BLOCK: tl.constexpr,
 ):
     """Match every row of one pair; parent_memory comes in holding each row's best column."""
-    if ALIGNED:
-        stride_i, stride_s, stride_j = stride_i * 16, stride_s * 16, stride_j * 16
-    pair = tl.program_id(0).to(tl.int64)
-    i = tl.load(pairs + 2 * pair)
-    j = tl.load(pairs + 2 * pair + 1)
-    base = affinity + i * stride_i + j * stride_j
+    pair, _, _, base, stride_s = begin(affinity, pairs, stride_i, stride_s, stride_j, ALIGNED)
     v_memory += pair * S
     row_memory += pair * S
     parent_memory += pair * S
