@@ -73,7 +73,9 @@ def sinkhorn_program(
     tl.store(v_out + pair * S + columns, tl.where(flat, 0.0, v), mask=real)
 
 
-def sinkhorn_start(affinity: Tensor, pairs: Tensor) -> Tensor:
+def sinkhorn_start(
+    affinity: Tensor, pairs: Tensor, sweeps: tuple[int, float] | None = None
+) -> Tensor:
     """Return column potentials near the optimal ones, for many pairs at once.
 
     With P[s,t] = softmax_t((A[s,t] - v_t) / eps), a column that is asked for more than once in
@@ -83,6 +85,7 @@ def sinkhorn_start(affinity: Tensor, pairs: Tensor) -> Tensor:
     Args:
         affinity: (B_i, S, B_j, S) float32, any strides, on a CUDA device (or in the interpreter).
         pairs: (P, 2) int64 on the same device, contiguous: rows (i, j) of affinity[i, :, j, :].
+        sweeps: How many sweeps, and the factor of eps between two; by default those of `annealing`.
 
     Returns:
         (P, S) float32.
@@ -93,7 +96,7 @@ def sinkhorn_start(affinity: Tensor, pairs: Tensor) -> Tensor:
     [[0.0, 0.0]]
     """
     S = affinity.shape[1]
-    iterations, eps_factor = annealing(S)
+    iterations, eps_factor = sweeps or annealing(S)
     v = torch.empty((len(pairs), S), dtype=torch.float32, device=affinity.device)
     with torch.cuda.device_of(affinity):
         places, aligned = places_of(affinity)
