@@ -25,7 +25,7 @@ from semrsm.evaluate.blocks import (
 from semrsm.evaluate.divergences import divergence_rows, divergences
 from semrsm.evaluate.pair_correlations import PairCorrelations, dense_ranks
 from semrsm.evaluate.results import Evaluation
-from semrsm.evaluate.retrieval import multi_hot, retrieve, summarise
+from semrsm.evaluate.retrieval import multi_hot, relevant_of, retrieve, summarise
 from semrsm.evaluate.sure import (
     ROWS,
     auroc_of_pairs,
@@ -108,10 +108,13 @@ def retrieval_of(
     if seen is not None:
         counts["excluded-views"] = int((n_left_out - 1).sum())
         notes = (f"other views of a query, by {seen.address}, are no candidates",)
+    told = scores
     if all(len(s) <= 1 for known in (labels, gallery) if known for s in known.sets):
-        # Of single labels precision@k is f1@k.
-        scores = {name: v for name, v in scores.items() if not name.startswith("precision@")}
-    means = summarise(scores)
+        # Of single labels precision@k is f1@k; recall@k is f1@k k / R, which R may make a new number.
+        told = scores = _without(scores, "precision@")
+        if len(np.unique(relevant_of(query_hot, gallery_hot, things))) == 1:
+            told = _without(scores, "recall@")
+    means = summarise(told)
     names = [_at(name, ks) for name in dict.fromkeys(name.split("@")[0] for name in means)]
     values = {name: means.get(name) for some in names for name in some}
     reasons = {
@@ -126,7 +129,7 @@ def retrieval_of(
         return evaluation
     known = {name: value for name, value in means.items() if value is not None}
     if things is None:
-        weighted = mean_over_queries(scores)
+        weighted = mean_over_queries(told)
     else:
         try:
             refuse_repeats("retrieval among the queries themselves", inference.method)
@@ -149,6 +152,12 @@ def _clustered(inference: Inference, things: NDArray[np.intp]) -> Inference:
     if inference.clusters is not None:
         return inference
     return dataclasses.replace(inference, clusters=things)
+
+
+def _without(
+    scores: Mapping[str, predictions.Floats], prefix: str
+) -> dict[str, predictions.Floats]:
+    return {name: v for name, v in scores.items() if not name.startswith(prefix)}
 
 
 def _at(metric: str, ks: tuple[int, ...]) -> list[str]:

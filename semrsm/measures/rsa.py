@@ -170,7 +170,8 @@ def permute_ranks(ranks: Ranks, order: Integers) -> Ranks:
 def _ascending(values: PairValues) -> tuple[Integers, NDArray[Any]]:
     """The order that sorts `values`, and in that order numbers that are equal where values are."""
     if values.dtype != np.float32 or len(values) > 2**32:
-        order = np.argsort(values)
+        # Of 16 bits the stable sort is a radix sort, several times as fast.
+        order = np.argsort(values, kind="stable" if values.dtype.itemsize <= 2 else None)
         return order, values[order]
     # value and place in one 64-bit key: sorting keys is three times as fast as argsort
     bits = (values + np.float32(0.0)).view(np.uint32)  # -0.0 becomes 0.0, which equals it
