@@ -207,7 +207,7 @@ def predictions(
     """Correlate the similarity of pairs with the Jensen-Shannon divergence of their predictions.
 
     The more negative, the better the RSM says which samples are predicted alike. Ranking needs 56 bytes
-    of memory for each pair, 68 with --bootstrap.
+    of memory for each pair.
 
     Example: semrsm evaluate predictions dump.rsm.h5 --logits dump.h5::logits --bootstrap 1000
     """

@@ -105,7 +105,7 @@ PREDICTIONS = EvaluationMethod(
     ),
     {},
     "pair",
-    "56 bytes a pair, 68 with resamples",
+    "56 bytes a pair; 32 MiB for each thread on resamples",
     f"{WALD}; the divergence: Lin: Divergence measures based on the Shannon entropy. IEEE Transactions on"
     " Information Theory 37, 1991",
     "10.1109/18.61115",

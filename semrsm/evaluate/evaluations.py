@@ -23,7 +23,7 @@ from semrsm.evaluate.blocks import (
     upper_pairs,
 )
 from semrsm.evaluate.divergences import divergence_rows, divergences
-from semrsm.evaluate.pair_correlations import PairCorrelations, dense_ranks
+from semrsm.evaluate.pair_correlations import PairCorrelations
 from semrsm.evaluate.results import Evaluation
 from semrsm.evaluate.retrieval import multi_hot, relevant_of, retrieve, summarise
 from semrsm.evaluate.sure import (
@@ -38,6 +38,7 @@ from semrsm.measures.inference import Inference, refuse_repeats
 from semrsm.measures.intervals import replicate
 from semrsm.measures.resamples import Tick
 from semrsm.measures.weighted import no_tick
+from semrsm.measures.weighted_ranks import dense_ranks
 from semrsm.rsms import Rsm
 from semrsm.storage.labels import Labels, rows_of
 
@@ -235,8 +236,9 @@ def check_predictions(rsm: Rsm, p: predictions.Floats, n_resamples: int, memory:
     """Refuse an RSM without pairs, or whose pairs do not fit in memory; return the bytes it takes."""
     refuse_no_pairs(rsm)
     n = rsm.shape[0]
-    each = predictions.RESAMPLED_PAIR_BYTES if n_resamples else predictions.PAIR_BYTES
-    needed = each * n * (n - 1) // 2 + 2 * p.nbytes + rsm.row_need(WORKING)
+    pairs = predictions.PAIR_BYTES * n * (n - 1) // 2
+    worker = predictions.WORKER_BYTES if n_resamples else 0
+    needed = pairs + worker + 2 * p.nbytes + rsm.row_need(WORKING)
     what = f"{rsm.address}: ranking the pairs of {n} samples"
     require_memory(what, needed, memory, "take fewer samples")
     return needed
@@ -263,7 +265,7 @@ def predictions_of(
     if undefined:
         return with_intervals(evaluation, {}, inference, {}, undefined)
     spare = memory - check_predictions(rsm, p, inference.n_resamples, memory)
-    workers = min(cores(), 1 + int(spare // (predictions.WORKER_PAIR_BYTES * len(divergence))))
+    workers = min(cores(), 1 + spare // predictions.WORKER_BYTES)
     resamples = inference.resamples(n)
     clusters = None if inference.clusters is None else resamples.clusters
     both = PairCorrelations.of(similarity, divergence, ranks, n, clusters)
