@@ -56,6 +56,7 @@ def test_divergences_do_not_depend_on_the_size_of_the_blocks_or_the_threads(
     p = random_probabilities(3, 20, 7)
     whole = divergences(p)
     monkeypatch.setattr(module, "CHUNK", 21)
+    monkeypatch.setattr(module, "BAND", 3)
     np.testing.assert_array_equal(divergences(p), whole)
     np.testing.assert_array_equal(divergences(p, workers=3), whole)
 
