@@ -47,12 +47,15 @@ Kernels = Annotated[
     typer.Option(
         "-k",
         "--kernel",
-        help=f"{', '.join(KERNELS)}; may be repeated; finished where not stored. (default: stored)",
+        help=f"{', '.join(KERNELS)}; may be repeated; computed where not stored. (default: those stored)",
     ),
 ]
 Memory = Annotated[
     str | None,
-    typer.Option(metavar="SIZE", help="May be taken, such as 4GiB. (default: half of all)"),
+    typer.Option(
+        metavar="SIZE",
+        help="Memory that may be taken, such as 4GiB. (default: half of the machine's)",
+    ),
 ]
 Out = Annotated[
     Path | None,
@@ -65,7 +68,7 @@ Details = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, one record a value.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, a record for each value.")]
 
 
 def _evaluate(
@@ -197,7 +200,7 @@ def retrieval(
 def predictions(
     rsm: Rsms,
     logits: Annotated[
-        str | None, typer.Option(help="Logits (n, classes): FILE[::name]; softmaxed.")
+        str | None, typer.Option(help="Logits (n, classes): FILE[::name]. Their softmax is taken.")
     ] = None,
     probabilities: Annotated[
         str | None, typer.Option(help="Probabilities (n, classes) instead: FILE[::name].")

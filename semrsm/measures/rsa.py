@@ -62,7 +62,9 @@ def unit_vector(values: PairValues) -> Floats:
     """Return `values` (m,) divided by their norm, float64."""
     largest = float(np.abs(values).max())
     if largest == 0:
-        raise SemrsmError("the RSM is zero off the diagonal, so this measure is undefined")
+        raise SemrsmError(
+            "the RSM is zero off the diagonal, so this measure is undefined; choose another layer"
+        )
     unit = values.astype(np.float64)
     unit /= power_of_two_above(largest)
     unit /= np.sqrt(np.vdot(unit, unit))
