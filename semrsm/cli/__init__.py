@@ -26,7 +26,6 @@ COMMANDS = (compute, finish, status, info, methods, pair, compare, plot, report,
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
