@@ -140,7 +140,7 @@ def _rows() -> list[dict[str, Any]]:
     from semrsm.measures import MEASURES
 
     rows = [
-        _row("matcher", m.name, m.summary, "; ".join(_facts(m)), m.reference)
+        _row("matcher", m.name, m.summary, "; ".join(facts_of(m)), m.reference)
         for m in MATCHERS.values()
     ]
     for k in KERNELS.values():
@@ -159,7 +159,7 @@ def _rows() -> list[dict[str, Any]]:
     return rows
 
 
-def _facts(matcher: Matcher) -> list[str]:
+def facts_of(matcher: Matcher) -> list[str]:
     """Return what is true of a matcher, in a few words each."""
     facts = [f"value {matcher.value}"]
     facts += [f"--{name} (default {getattr(Settings, name)})" for name in matcher.parameters]
