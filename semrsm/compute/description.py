@@ -87,7 +87,7 @@ def _fingerprint(layers: list[LayerInput]) -> str:
     content = hashlib.blake2b(digest_size=16)
     for layer in layers:
         content.update(repr((layer.layer.name, layer.layer.shape, str(layer.layer.dtype))).encode())
-        if not layer.layer.loaded_whole:
+        if not layer.layer.loaded_bytes:
             for sample in sorted({0, layer.n_samples // 2, layer.n_samples - 1}):
                 content.update(layer.read(range(sample, sample + 1), checked=False).tobytes())
     return content.hexdigest()

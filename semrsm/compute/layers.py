@@ -141,7 +141,7 @@ def class_token_hint(layer: LayerInput) -> str | None:
 def open_maps(path: Path) -> ActivationFile:
     """Open an activation file; an RSM file is none, though it holds matrices of numbers."""
     file = open_activations(path)
-    if file.format == "hdf5" and is_rsm_file(path):
+    if is_rsm_file(path):
         file.close()
         raise SemrsmError(
             f"{path} is an RSM file, not activations; use it with semrsm compare, evaluate or plot"
@@ -216,11 +216,11 @@ def column_inputs(
     """Return, for each row layer, the layer of the other file whose samples are the columns.
 
     A layer has its name in both files, unless the address of the other file names one or that file
-    is a .npy, which holds one array.
+    holds one array without a name (.npy).
 
     Raises SemrsmError if it is missing there, or its positions or channels differ.
     """
-    if file.format == "npy":  # its one array has no name but the file's
+    if file.contents.unnamed:  # its one array has no name but the file's
         layer = next(iter(file.arrays))
     if layer and len(rows) > 1:
         names = ", ".join(row.layer.name for row in rows)

@@ -152,12 +152,12 @@ def plan_layer(
     work = work_of(options, rows, processes)
     memory = (options.memory or default_memory()) // processes
     inputs = (rows,) if rows is columns else (rows, columns)
-    loaded = sum(i.layer.n_bytes for i in inputs if i.layer.loaded_whole)
+    loaded = sum(i.layer.loaded_bytes for i in inputs)
     n = rows.n_samples, columns.n_samples
     grid = Grid(*n, rows is columns, edge_for(max(n), rows.n_positions, work.matcher))
     try:
         _refuse_what_cannot_be(rows, columns, work, options)
-        what = "a compressed .npz, which is loaded whole,"
+        what = "a compressed array, which is loaded whole,"
         require_memory(what, loaded + bool(loaded), memory, "save it as HDF5 or uncompressed")
         size = LayerSize(
             edge=grid.edge,

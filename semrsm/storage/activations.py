@@ -2,14 +2,14 @@
 
 Nothing is ever unpickled. HDF5 layers are read in blocks; so are .npy files and the members of an
 uncompressed .npz. A member of a compressed .npz cannot be read in parts and is loaded whole:
-`Layer.loaded_whole` says so, and the planner counts its bytes. Nothing is mapped: reading a mapped
+`Layer.loaded_bytes` says so, and the planner counts its bytes. Nothing is mapped: reading a mapped
 file that is cut short ends the process.
 """
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from semrsm.errors import SemrsmError
 from semrsm.names import no_such
 from semrsm.storage.damage import DAMAGE, remedy_of
 from semrsm.storage.formats import FORMATS, format_of
+from semrsm.storage.formats.contents import Contents
 from semrsm.storage.layer import Layer
 
 
@@ -27,15 +28,25 @@ class ActivationFile:
     Attributes:
         path: Where it is.
         format: A key of FORMATS.
-        arrays: Every array in it, by name, layers or not, in the order of the file: in which they were
-            made where an HDF5 group keeps track of that, and that of the archive; else in natural order.
-        close: Closes it.
+        contents: What its reader gives of it.
     """
 
     path: Path
     format: str
-    arrays: Mapping[str, Layer]
-    close: Callable[[], None]
+    contents: Contents
+
+    @property
+    def arrays(self) -> Mapping[str, Layer]:
+        """Every array in it, by name, layers or not, in the order of the file.
+
+        That is the order in which they were made where an HDF5 group keeps track of that, and that of
+        an archive; else the natural order.
+        """
+        return self.contents.arrays
+
+    def close(self) -> None:
+        """Close it."""
+        self.contents.close()
 
     def __enter__(self) -> ActivationFile:
         return self
@@ -59,7 +70,8 @@ class ActivationFile:
         Raises:
             SemrsmError: A pattern matches nothing, a named array is no layer, there is no layer.
         """
-        file = replace(self, arrays=_declare_bfloat16(self.arrays)) if bfloat16 else self
+        arrays = _declare_bfloat16(self.arrays) if bfloat16 else self.arrays
+        file = replace(self, contents=replace(self.contents, arrays=arrays))
         chosen = file._matching(patterns) if patterns else file.layers()
         if not chosen:
             held = (
@@ -105,9 +117,9 @@ def open_activations(path: Path) -> ActivationFile:
     """
     format_name = format_of(path)
     try:
-        arrays, close = FORMATS[format_name].open(path)
+        contents = FORMATS[format_name].open(path)
     except DAMAGE as error:
         raise SemrsmError(
             f"{path} cannot be opened as {format_name} ({error}): {remedy_of(error)}"
         ) from error
-    return ActivationFile(path, format_name, arrays, close)
+    return ActivationFile(path, format_name, contents)

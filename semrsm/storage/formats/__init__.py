@@ -7,22 +7,34 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semrsm.errors import SemrsmError
+from semrsm.storage.formats.contents import Contents
 from semrsm.storage.formats.hdf5 import open_hdf5
 from semrsm.storage.formats.npy import open_npy
 from semrsm.storage.formats.npz import open_npz
 from semrsm.storage.input_files import refuse_irregular
-from semrsm.storage.layer import Layer
 
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of activation file: how it is told from others and how it is opened."""
+    """A kind of activation file: how it is told from others and how it is opened.
+
+    Attributes:
+        name: What `semrsm info` calls it.
+        suffixes: What names of such files usually end with.
+        recognises: (path, first bytes) -> whether a file is of this kind; the first row that says so counts.
+        summary: One line for help and docs.
+        open: Reads what it holds, but not the values.
+    """
 
     name: str
     suffixes: tuple[str, ...]
-    magic: bytes
+    recognises: Callable[[Path, bytes], bool]
     summary: str
-    open: Callable[[Path], tuple[dict[str, Layer], Callable[[], None]]]
+    open: Callable[[Path], Contents]
+
+
+def _begins(magic: bytes) -> Callable[[Path, bytes], bool]:
+    return lambda path, start: start.startswith(magic)
 
 
 FORMATS: dict[str, Format] = {
@@ -31,12 +43,12 @@ FORMATS: dict[str, Format] = {
         Format(
             "hdf5",
             (".h5", ".hdf5", ".he5"),
-            b"\x89HDF\r\n\x1a\n",
+            _begins(b"\x89HDF\r\n\x1a\n"),
             "HDF5, nested groups",
             open_hdf5,
         ),
-        Format("npz", (".npz",), b"PK", "NumPy archive of several arrays", open_npz),
-        Format("npy", (".npy",), b"\x93NUMPY", "one NumPy array", open_npy),
+        Format("npz", (".npz",), _begins(b"PK"), "NumPy archive of several arrays", open_npz),
+        Format("npy", (".npy",), _begins(b"\x93NUMPY"), "one NumPy array", open_npy),
     )
 }
 
@@ -58,7 +70,7 @@ def format_of(path: Path) -> str:
             f"{path} cannot be read ({error.strerror}); check its permissions"
         ) from error
     for known in FORMATS.values():
-        if start.startswith(known.magic):
+        if known.recognises(path, start):
             return known.name
     wanted = ", ".join(f.name for f in FORMATS.values())
     raise SemrsmError(
