@@ -113,7 +113,9 @@ class RunOptions:
         "Width of rbf: 'median' of the distances, or a number. (default: median)",
     )
     layout: str | None = _option(
-        None, parse_layout, f"Axes of the arrays: {', '.join(LAYOUTS)}. (default: nchw, ntd, nd)"
+        None,
+        parse_layout,
+        f"Axes of the arrays: {', '.join(LAYOUTS)}. (default: ncdhw, nchw, ntd, nd)",
     )
     skip_tokens: int = _option(
         0,
@@ -121,11 +123,11 @@ class RunOptions:
         "Leave out so many tokens at the front (class token: 1). (default: 0)",
         kind=int,
     )
-    pool: tuple[int, int] | None = _option(
+    pool: tuple[int, ...] | None = _option(
         None,
         parse_pool,
-        "Average-pool the grid to HxW positions first, such as 7x7.",
-        metavar="HxW",
+        "Average-pool the grid to HxW positions first, such as 7x7; volumes to DxHxW, such as 4x7x7.",
+        metavar="[Dx]HxW",
     )
     samples: SampleChoice | None = _option(  # noqa: RUF009  (a field, as the others)
         None,

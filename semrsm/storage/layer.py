@@ -128,8 +128,8 @@ class Layer:
             two_bytes = self.dtype.itemsize == 2 and self.dtype.kind in "uV"
             hint = " (--bfloat16 if that is what it holds)" if two_bytes else ""
             return f"holds {self.dtype}, not float16, float32 or float64{hint}"
-        if not 2 <= len(self.shape) <= 4:
-            return f"has {len(self.shape)} dimensions (shape {self.shape}), not 2, 3 or 4"
+        if not 2 <= len(self.shape) <= 5:
+            return f"has {len(self.shape)} dimensions (shape {self.shape}), not 2, 3, 4 or 5"
         return None
 
     def take(self, wanted: slice, checked: bool = True) -> NDArray[Any]:
