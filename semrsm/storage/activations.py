@@ -85,11 +85,12 @@ class ActivationFile:
 
     def _matching(self, patterns: tuple[str, ...]) -> dict[str, Layer]:
         """Return the layers matched by globs; an array named outright must be a layer."""
+        held = {**(self.contents.batches or {}), **self.arrays}
         chosen: set[str] = set()
         for pattern in patterns:
             pattern = pattern.strip("/")
-            if pattern in self.arrays:
-                if problem := self.arrays[pattern].problem():
+            if pattern in held:
+                if problem := held[pattern].problem():
                     raise SemrsmError(f"{self.path}::{pattern} {problem}; choose another --layer")
                 chosen.add(pattern)
                 continue
@@ -99,7 +100,7 @@ class ActivationFile:
             if not found:
                 raise SemrsmError(f"{self.path}: {no_such(self.arrays, pattern, 'layer')}")
             chosen.update(found)
-        return {name: array for name, array in self.arrays.items() if name in chosen}
+        return {name: array for name, array in held.items() if name in chosen}
 
 
 def _declare_bfloat16(arrays: Mapping[str, Layer]) -> dict[str, Layer]:

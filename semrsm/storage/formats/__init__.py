@@ -11,7 +11,11 @@ from semrsm.storage.formats.contents import Contents
 from semrsm.storage.formats.hdf5 import open_hdf5
 from semrsm.storage.formats.npy import open_npy
 from semrsm.storage.formats.npz import open_npz
+from semrsm.storage.formats.safetensors import is_safetensors, open_safetensors
+from semrsm.storage.formats.torch_archive import is_torch, open_torch
 from semrsm.storage.input_files import refuse_irregular
+
+START = 32  # bytes of a file that formats are told by
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,22 @@ FORMATS: dict[str, Format] = {
             "HDF5, nested groups",
             open_hdf5,
         ),
+        Format(
+            "torch",
+            (".pt", ".pth"),
+            is_torch,
+            "what torch.save wrote: tensors in dicts and lists",
+            open_torch,
+        ),
         Format("npz", (".npz",), _begins(b"PK"), "NumPy archive of several arrays", open_npz),
         Format("npy", (".npy",), _begins(b"\x93NUMPY"), "one NumPy array", open_npy),
+        Format(
+            "safetensors",
+            (".safetensors",),
+            is_safetensors,
+            "arrays behind a header, as Hugging Face saves them",
+            open_safetensors,
+        ),
     )
 }
 
@@ -60,7 +78,7 @@ def format_of(path: Path) -> str:
         raise SemrsmError(f"{path} is a folder; name an activation file in it")
     try:
         with path.open("rb") as stream:
-            start = stream.read(8)
+            start = stream.read(START)
     except FileNotFoundError as error:
         near = sorted(p.name for p in path.parent.glob("*") if p.suffix in _SUFFIXES)[:8]
         beside = f" Activation files there: {', '.join(near)}" if near else ""
@@ -74,7 +92,7 @@ def format_of(path: Path) -> str:
             return known.name
     wanted = ", ".join(f.name for f in FORMATS.values())
     raise SemrsmError(
-        f"{path} is none of {wanted} (it begins with {start!r}); save activations as one of these"
+        f"{path} is none of {wanted} (it begins with {start[:8]!r}); save activations as one of these"
     )
 
 
