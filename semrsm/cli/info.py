@@ -137,7 +137,9 @@ def _rsm_file(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
 def _activation_file(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
     with open_activations(path) as file:
         rows = [_array(layer, taken=name in file.layers()) for name, layer in file.arrays.items()]
-        about: dict[str, Any] = {"bytes": bytes_for_people(path.stat().st_size)}
+        about: dict[str, Any] = {
+            "bytes": bytes_for_people(sum(part.stat().st_size for part in file.files))
+        }
         counts = dict.fromkeys(layer.n_samples for layer in file.layers().values())
         found = [array for n in counts if (array := ids_array(file, n))]
         ids = read_sample_ids(file, found[0].n_samples) if found else None

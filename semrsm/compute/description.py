@@ -70,11 +70,11 @@ def _describe_layer(plan: LayerPlan) -> dict[str, Any]:
 
 def _describe_file(file: ActivationFile, layers: list[LayerInput]) -> dict[str, Any]:
     """Return what tells a file from another, or from itself when it has been written to since."""
-    status = file.path.stat()
+    stats = [part.stat() for part in file.files]
     return {
         "path": str(file.path.resolve()),
-        "bytes": status.st_size,
-        "modified_ns": status.st_mtime_ns,
+        "bytes": sum(status.st_size for status in stats),
+        "modified_ns": max(status.st_mtime_ns for status in stats),
         "fingerprint": _fingerprint(layers),
     }
 

@@ -1,4 +1,4 @@
-"""Reading activations: HDF5, .npz and .npy files as named layers, in blocks of samples.
+"""Reading activations: files and folders of the formats in FORMATS as named layers, in blocks of samples.
 
 Nothing is ever unpickled. HDF5 layers are read in blocks; so are .npy files and the members of an
 uncompressed .npz. A member of a compressed .npz cannot be read in parts and is loaded whole:
@@ -9,14 +9,14 @@ file that is cut short ends the process.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from semrsm.errors import SemrsmError
 from semrsm.names import no_such
-from semrsm.storage.damage import DAMAGE, remedy_of
-from semrsm.storage.formats import FORMATS, format_of
+from semrsm.storage.formats import format_of, open_contents
+from semrsm.storage.formats.batches import gather
 from semrsm.storage.formats.contents import Contents
 from semrsm.storage.layer import Layer
 
@@ -27,7 +27,7 @@ class ActivationFile:
 
     Attributes:
         path: Where it is.
-        format: A key of FORMATS.
+        format: What its format is called.
         contents: What its reader gives of it.
     """
 
@@ -43,6 +43,11 @@ class ActivationFile:
         an archive; else the natural order.
         """
         return self.contents.arrays
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The files that it consists of: itself, or those of a folder."""
+        return self.contents.files or (self.path,)
 
     def close(self) -> None:
         """Close it."""
@@ -112,15 +117,17 @@ def _declare_bfloat16(arrays: Mapping[str, Layer]) -> dict[str, Layer]:
 
 
 def open_activations(path: Path) -> ActivationFile:
-    """Open an activation file; the format is told by its first bytes, not by its name.
+    """Open an activation file, or a folder of them; the format is told by first bytes, not by names.
 
-    Raises SemrsmError if it is missing, not readable, of no known format, or damaged.
+    Raises SemrsmError if it is missing, not readable, of no known format, or damaged, or if the files of
+    a folder, or arrays that are batches, do not fit each other.
     """
-    format_name = format_of(path)
-    try:
-        contents = FORMATS[format_name].open(path)
-    except DAMAGE as error:
-        raise SemrsmError(
-            f"{path} cannot be opened as {format_name} ({error}): {remedy_of(error)}"
-        ) from error
-    return ActivationFile(path, format_name, contents)
+    known = format_of(path)
+    contents = open_contents(path, known)
+    if path.is_file():
+        try:
+            contents = gather(contents, path.stem)
+        except SemrsmError as error:
+            contents.close()
+            raise error.within(path) from error
+    return ActivationFile(path, known.name, contents)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from semrsm.errors import SemrsmError
 from semrsm.storage.activations import ActivationFile, open_activations
 from semrsm.storage.address import address_of
-from semrsm.storage.formats import FORMATS
+from semrsm.storage.formats import SUFFIXES
 from semrsm.storage.input_files import read_text, refuse_more_than_memory
 from semrsm.storage.layer import Layer
 
@@ -118,8 +118,7 @@ def read_sample_list(address: str) -> list[str]:
     Raises SemrsmError if it cannot be read, holds none, or names one twice.
     """
     path, name = address_of(address)
-    suffixes = tuple(suffix for known in FORMATS.values() for suffix in known.suffixes)
-    found = _of_array(path, name) if name or path.suffix in suffixes else _of_text(path)
+    found = _of_array(path, name) if name or path.suffix in SUFFIXES else _of_text(path)
     if not found:
         raise SemrsmError(f"{address} names no sample; write ids or numbers into it, one a line")
     if len(set(found)) < len(found):

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semrsm.errors import SemrsmError
+from semrsm.storage.damage import DAMAGE, remedy_of
 from semrsm.storage.formats.contents import Contents
+from semrsm.storage.formats.folder import open_folder
 from semrsm.storage.formats.hdf5 import open_hdf5
 from semrsm.storage.formats.npy import open_npy
 from semrsm.storage.formats.npz import open_npz
@@ -67,20 +69,24 @@ FORMATS: dict[str, Format] = {
             "arrays behind a header, as Hugging Face saves them",
             open_safetensors,
         ),
+        Format(
+            "folder",
+            (),
+            lambda path, start: path.is_dir(),
+            "folder of such files: one for each sample, batch or layer",
+            lambda path: open_folder(path, open_contents, SUFFIXES),
+        ),
     )
 }
 
 
-def format_of(path: Path) -> str:
-    """Return the name of a file's format by its first bytes; raise SemrsmError if there is none."""
+def format_of(path: Path) -> Format:
+    """Return the format of a file, by its first bytes, or of a folder; raise SemrsmError if it has none."""
     refuse_irregular(path)
-    if path.is_dir():
-        raise SemrsmError(f"{path} is a folder; name an activation file in it")
     try:
-        with path.open("rb") as stream:
-            start = stream.read(START)
+        start = b"" if path.is_dir() else _first_bytes(path)
     except FileNotFoundError as error:
-        near = sorted(p.name for p in path.parent.glob("*") if p.suffix in _SUFFIXES)[:8]
+        near = sorted(p.name for p in path.parent.glob("*") if p.suffix in SUFFIXES)[:8]
         beside = f" Activation files there: {', '.join(near)}" if near else ""
         raise SemrsmError(f"{path} does not exist; check the path.{beside}") from error
     except OSError as error:
@@ -89,11 +95,30 @@ def format_of(path: Path) -> str:
         ) from error
     for known in FORMATS.values():
         if known.recognises(path, start):
-            return known.name
+            return known
     wanted = ", ".join(f.name for f in FORMATS.values())
     raise SemrsmError(
         f"{path} is none of {wanted} (it begins with {start[:8]!r}); save activations as one of these"
     )
 
 
-_SUFFIXES = tuple(suffix for f in FORMATS.values() for suffix in f.suffixes)
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(START)
+
+
+def open_contents(path: Path, known: Format | None = None) -> Contents:
+    """Return what a file holds, as its reader gives it.
+
+    Raises SemrsmError if it is missing, not readable, of no known format, or damaged.
+    """
+    known = known or format_of(path)
+    try:
+        return known.open(path)
+    except DAMAGE as error:
+        raise SemrsmError(
+            f"{path} cannot be opened as {known.name} ({error}): {remedy_of(error)}"
+        ) from error
+
+
+SUFFIXES: tuple[str, ...] = tuple(suffix for f in FORMATS.values() for suffix in f.suffixes)
