@@ -83,17 +83,18 @@ def _number(value: Any, name: str, wanted: str, kind: type) -> Any:
     return number
 
 
-def parse_pool(value: Any) -> tuple[int, int]:
-    """Return (height, width) of "HxW" or of a pair.
+def parse_pool(value: Any) -> tuple[int, ...]:
+    """Return (height, width) of "HxW", or (depth, height, width) of "DxHxW", or of as many numbers.
 
-    >>> parse_pool("7x7")
-    (7, 7)
+    >>> parse_pool("7x7"), parse_pool([4, 7, 7])
+    ((7, 7), (4, 7, 7))
     """
     text = "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    match = re.fullmatch(rf"\s*({WHOLE})\s*[xX]\s*({WHOLE})\s*", text)
-    if match and int(match[1]) > 0 and int(match[2]) > 0:
-        return int(match[1]), int(match[2])
-    raise SemrsmError(f"pool must be HxW, such as 7x7, got {value!r}")
+    if re.fullmatch(rf"(\s*{WHOLE}\s*[xX]){{1,2}}\s*{WHOLE}\s*", text):
+        lengths = tuple(int(part) for part in re.split("[xX]", text))
+        if min(lengths) > 0:
+            return lengths
+    raise SemrsmError(f"pool must be HxW, such as 7x7, or DxHxW of volumes, got {value!r}")
 
 
 def parse_memory(value: Any) -> int:
