@@ -177,7 +177,7 @@ def open_rsms(
         if not is_text_table(path):
             refuse_activations(path, name)
         if kernel is not None and path.exists():
-            raise SemrsmError(f"{path} is a plain matrix and has no kernels; leave --kernel out")
+            raise SemrsmError(f"{path} is a plain matrix and has no kernels; leave `kernel` out")
         matrices = {matrix.name: matrix for matrix in read_matrices(path, name)}
         names = [m for m in matrices if m is not None]
         chosen = _matching(path, names, layers) if names else matrices

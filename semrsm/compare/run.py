@@ -156,7 +156,7 @@ def compare(
     left, right = open_sides(addresses, layers, kernel, kernel_b, stored, by_position)
     rsms = left if left is right else [*left, *right]
     if distance and all(rsm.matcher is not None for rsm in rsms):
-        raise SemrsmError("--distance is for plain matrices and all are RSM files; leave it out")
+        raise SemrsmError("`distance` is for plain matrices and all are RSM files; leave it out")
     columns = range(len(rsms) - len(right), len(rsms))
     pairs = list(itertools.product(range(len(left)), columns))
     notes = []
@@ -229,7 +229,7 @@ def _matched(
     if not matched:
         i, j = pairs[0]
         raise SemrsmError(
-            f"no layer of {rsms[i].path} has its name in {rsms[j].path}; leave --matched-layers out"
+            f"no layer of {rsms[i].path} has its name in {rsms[j].path}; leave `matched_layers` out"
             " or name two layers: path::layer"
         )
     paired = {index for pair in matched for index in pair}

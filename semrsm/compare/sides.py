@@ -36,7 +36,7 @@ def open_sides(
     """
     if kernel_b is not None and len(addresses) > 2:
         raise SemrsmError(
-            f"--kernel-b is for the second of two files and there are {len(addresses)}; use --kernel"
+            f"`kernel_b` is for the second of two files and there are {len(addresses)}; use `kernel`"
         )
     files = [address for address in addresses if not is_model(address)]
     if not files:
@@ -61,9 +61,9 @@ def open_sides(
     else:
         opened = [rsm for a in dict.fromkeys(addresses) for rsm in open_one(a, first)]
         sides = [opened, opened]
-    for flag, name in (("--kernel", kernel), ("--kernel-b", kernel_b)):
+    for keyword, name in (("kernel", kernel), ("kernel_b", kernel_b)):
         if name is not None and not any(rsm.kernel == name for side in sides for rsm in side):
-            raise SemrsmError(f"plain matrices have no kernels; leave {flag} out")
+            raise SemrsmError(f"plain matrices have no kernels; leave `{keyword}` out")
     if len(addresses) == 2 and str(addresses[0]) == str(addresses[1]) and kernel_b in (None, first):
         return sides[0], sides[0]
     return sides[0], sides[1]

@@ -134,7 +134,7 @@ def class_token_hint(layer: LayerInput) -> str | None:
     side = math.isqrt(tokens - 1)
     return (
         f"{layer.layer.name}: {tokens} tokens are {side} x {side} and one more; if that is a class token,"
-        " leave it out with --skip-tokens 1"
+        " leave it out with `skip_tokens=1`"
     )
 
 
@@ -173,7 +173,7 @@ def layer_inputs(file: ActivationFile, layer: str | None, options: RunOptions) -
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} {n}" for name, n in counts.items())
         raise SemrsmError(
-            f"{file.path}: the layers differ in their samples: {listed}; choose with --layer"
+            f"{file.path}: the layers differ in their samples: {listed}; choose with `layer`"
         )
     ids = _ids_of(file)
     inputs = [layer_input(file.path, found, options, ids) for found in layers.values()]
@@ -225,7 +225,7 @@ def column_inputs(
     if layer and len(rows) > 1:
         names = ", ".join(row.layer.name for row in rows)
         raise SemrsmError(
-            f"--against names one layer, {layer}, for several: {names}; choose one with --layer"
+            f"`against` names one layer, {layer}, for several: {names}; choose one with `layer`"
         )
     columns, ids = [], _ids_of(file)
     for row in rows:
@@ -239,8 +239,8 @@ def column_inputs(
             if ours != theirs:
                 raise SemrsmError(
                     f"{row.address} has {ours} {what} and {column.address} has {theirs};"
-                    " --against needs maps of equal size"
-                    + (": --pool both to one grid" if what == "positions" else "")
+                    " `against` needs maps of equal size"
+                    + (": `pool` both to one grid" if what == "positions" else "")
                 )
         columns.append(column)
     return columns

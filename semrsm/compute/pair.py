@@ -23,7 +23,7 @@ from semrsm.storage.address import address_of
 if TYPE_CHECKING:
     from semrsm.engine.pairs import Work
 
-NO_SIGMA = "rbf needs a width; give --sigma a number"
+NO_SIGMA = "rbf needs a width; give `sigma` a number"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Pair:
         if self.permutation is None or self.strength is None:
             raise SemrsmError(
                 f"the matcher {self.values[0].matcher} matches no positions, so there is no matching"
-                " to save or draw; use another --matcher"
+                " to save or draw; use another `matcher`"
             )
         return self.permutation, self.strength
 
@@ -94,7 +94,7 @@ class Pair:
         if self.grid is None and side * side != S:
             raise SemrsmError(
                 f"{S} tokens are no square grid to draw on; leave out the class token with"
-                " --skip-tokens 1 or leave out --plot"
+                " `skip_tokens=1` or leave out `plot`"
             )
         return self.grid or (side, side)
 
@@ -181,7 +181,7 @@ def _only_layer(file: ActivationFile, name: str | None, run: RunOptions) -> Laye
     found = file.select((name,) if name else ())
     if len(found) > 1:
         raise SemrsmError(
-            f"{file.path} holds the layers {', '.join(found)}; choose one with --layer"
+            f"{file.path} holds the layers {', '.join(found)}; choose one with `layer`"
         )
     return layer_input(file.path, next(iter(found.values())), run)
 

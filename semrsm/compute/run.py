@@ -111,7 +111,7 @@ def compute_with(
     path = Path(options.run_folder) if options.run_folder else run_folder_of(out)
     if options.shard and options.restart:
         raise SemrsmError(
-            "--restart throws away what all shards have matched; remove the run folder yourself, then"
+            "`restart` throws away what all shards have matched; remove the run folder yourself, then"
             " give the shards without it"
         )
     check_name(out)

@@ -72,7 +72,7 @@ class LayerReport:
             )
             notes.append(
                 "matchings were chosen on products in TF32 or bfloat16, so they may not be optimal; their"
-                f" values are exact{gap or ', and --certify would bound the optimum'}"
+                f" values are exact{gap or ', and `certify` would bound the optimum'}"
             )
         if self.solved_again:
             notes.append(

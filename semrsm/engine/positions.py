@@ -75,37 +75,37 @@ def positions_of(
     """
     if len(shape) not in DEFAULT_LAYOUTS:
         raise SemrsmError(
-            f"wanted 2, 3 or 4 dimensions, got {len(shape)} (shape {shape}); choose another --layer"
+            f"wanted 2, 3 or 4 dimensions, got {len(shape)} (shape {shape}); choose another `layer`"
         )
     layout = layout or DEFAULT_LAYOUTS[len(shape)]
     look_up(LAYOUTS, layout, "layout")
     if len(layout) != len(shape):
         raise SemrsmError(
             f"layout '{layout}' has {len(layout)} dimensions, the array {len(shape)} (shape {shape});"
-            " choose another --layout"
+            " choose another `layout`"
         )
     if 0 in shape:
         raise SemrsmError(
-            f"the array is empty (shape {shape}); save it again or choose another --layer"
+            f"the array is empty (shape {shape}); save it again or choose another `layer`"
         )
     positions = Positions(layout, skip_tokens, pool)
     grid = Positions(layout).grid(shape)
     if skip_tokens and (grid or layout == "nd"):
         raise SemrsmError(
-            f"--skip-tokens is for token sequences, layout '{layout}' has none; leave it out"
+            f"`skip_tokens` is for token sequences, layout '{layout}' has none; leave it out"
         )
     if pool and not grid:
         raise SemrsmError(
-            f"--pool is for maps with a grid, layout '{layout}' has none; leave it out"
+            f"`pool` is for maps with a grid, layout '{layout}' has none; leave it out"
         )
     if pool and grid and (pool[0] > grid[0] or pool[1] > grid[1]):
         raise SemrsmError(
-            f"--pool {pool[0]}x{pool[1]} needs a larger grid, got one of {grid[0]}x{grid[1]};"
-            " choose a smaller --pool"
+            f"`pool='{pool[0]}x{pool[1]}'` needs a larger grid, got one of {grid[0]}x{grid[1]};"
+            " choose a smaller `pool`"
         )
     if positions.count(shape) < 1:
         raise SemrsmError(
-            f"--skip-tokens {skip_tokens} leaves none of {Positions(layout).count(shape)} tokens; skip fewer"
+            f"`skip_tokens={skip_tokens}` leaves none of {Positions(layout).count(shape)} tokens; skip fewer"
         )
     return positions
 

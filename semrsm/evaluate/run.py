@@ -310,7 +310,7 @@ def _all(
     bases = open_all([baseline], layers, kernels)
     for rsm in rsms:
         pair = [rsm, baseline_of(rsm, bases)]
-        check_same_samples(pair, "name another --baseline", by_position=by_position)
+        check_same_samples(pair, "name another `baseline`", by_position=by_position)
     return with_differences(evaluations, one, bases, inference)
 
 

@@ -73,7 +73,7 @@ def run_demo(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SemrsmError(
-            f"the folder {folder} cannot be made ({error.strerror}); choose another -o"
+            f"the folder {folder} cannot be made ({error.strerror}); choose another `out`"
         ) from error
     files = {
         run: [folder / f"{run.network}.{matcher}.rsm.h5" for matcher in MATCHERS]

@@ -107,7 +107,7 @@ def run_experiments(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SemrsmError(
-            f"the folder {folder} cannot be made ({error.strerror}); choose another -o"
+            f"the folder {folder} cannot be made ({error.strerror}); choose another `out`"
         ) from error
     for (network, matcher), job in _jobs([run_file for _, run_file in read]).items():
         compute(

@@ -116,7 +116,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
         text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise SemrsmError(
-            f"{path} cannot be read as a table ({error}); give what semrsm compare -o wrote"
+            f"{path} cannot be read as a table ({error}); give what semrsm compare wrote"
         ) from error
     rows = _read_json(path, text) if text.lstrip()[:1] in ("[", "{") else _read_lines(path, text)
     records = [_record(path, number, row) for number, row in enumerate(rows, start=1)]
@@ -192,6 +192,6 @@ def _read_json(path: Path, text: str) -> list[dict[str, Any]]:
         raise SemrsmError(f"{path} is no JSON ({error}); write the table again") from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise SemrsmError(
-            f"{path} holds no list of records; give what semrsm compare --json prints"
+            f"{path} holds no list of records; give what semrsm compare prints as JSON"
         )
     return rows

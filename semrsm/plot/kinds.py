@@ -88,7 +88,7 @@ def _order(inputs: PlotInputs, by: str) -> NDArray[np.intp]:
         return order_samples(np.empty((n, 0)), by, inputs.labels)
     needed = (CLUSTER_BYTES + READ_BYTES) * n**2
     what = f"{last.address}: clustering {n} samples"
-    require_memory(what, needed, inputs.memory, "choose another --order")
+    require_memory(what, needed, inputs.memory, "choose another `order`")
     return order_samples(last.values(), by, inputs.labels)
 
 
@@ -110,12 +110,12 @@ def _side_by_side(inputs: PlotInputs) -> Figure:
     if len(rsms) != 2:
         raise SemrsmError(
             f"side-by-side draws two RSMs and got {len(rsms)}; give two files and choose one layer"
-            " with --layer"
+            " with `layer`"
         )
     if rsms[0].kernel != rsms[1].kernel:
         raise SemrsmError(
             f"one colour scale needs one kernel, not {rsms[0].kernel} and {rsms[1].kernel};"
-            " choose with --kernel"
+            " choose with `kernel`"
         )
     left, right = inputs.panels
     if inputs.views is not None and inputs.options.order is None:
@@ -162,18 +162,18 @@ def _retrieved(inputs: PlotInputs) -> Figure:
     options = inputs.options
     if options.images is None or not options.queries:
         raise SemrsmError(
-            "retrieved needs images and queries; give --images FILE::name --queries 0,5"
+            "retrieved needs images and queries; give `images='FILE::name'` and `queries='0,5'`"
         )
     n = inputs.rsms[0].shape[0]
     k = K if options.k is None else options.k
     if k < 1 or k >= n:
         raise SemrsmError(
-            f"of {n} samples 1 to {n - 1} can be retrieved, not {k}; change --neighbours"
+            f"of {n} samples 1 to {n - 1} can be retrieved, not {k}; change `neighbours`"
         )
     rows = []
     for query in options.queries:
         if not 0 <= query < n:
-            raise SemrsmError(f"there is no sample {query} among 0 to {n - 1}; change --queries")
+            raise SemrsmError(f"there is no sample {query} among 0 to {n - 1}; change `queries`")
         for rsm, name in zip(inputs.rsms, inputs.names.titles, strict=True):
             similarities = rsm.rows(slice(query, query + 1))[0]
             found = top_k(similarities, query, k)
@@ -204,7 +204,7 @@ class Plot:
     options: tuple[str, ...]
     draw: Callable[[PlotInputs], Figure]
     needs: Callable[[Sequence[Rsm]], int] | None = None
-    otherwise: str = "draw fewer layers, or --kind heatmap, which reads by blocks"
+    otherwise: str = "draw fewer layers, or `kind='heatmap'`, which reads by blocks"
     rectangular: bool = False
 
 
@@ -301,7 +301,7 @@ def draw_plot(
     for name in options.given():
         if name not in plot.options:
             able = ", ".join(p.name for p in PLOTS.values() if name in p.options)
-            raise SemrsmError(f"--{_flag(name)} is not for {kind} but for: {able}; leave it out")
+            raise SemrsmError(f"`{_keyword(name)}` is not for {kind} but for: {able}; leave it out")
     if plot.reads == "tables":
         records = [row for address in addresses for row in read_records(Path(address))]
         return plot.draw(PlotInputs(options, records=records))
@@ -310,7 +310,7 @@ def draw_plot(
         if not rsm.symmetric and not plot.rectangular:
             raise SemrsmError(
                 f"{rsm.address} is rectangular, {rsm.shape[0]} x {rsm.shape[1]}, and {kind} needs a"
-                " square RSM of one set of samples; use --kind heatmap"
+                " square RSM of one set of samples; use `kind='heatmap'`"
             )
     check_memory(plot, inputs)
     figure = plot.draw(inputs)
@@ -319,10 +319,10 @@ def draw_plot(
     return figure
 
 
-def _flag(name: str) -> str:
-    """Return the flag of an option.
+def _keyword(name: str) -> str:
+    """Return what users call a field of PlotOptions.
 
-    >>> _flag("layers")
+    >>> _keyword("layers")
     'layer'
     """
-    return {"layers": "layer", "k": "neighbours"}.get(name, name.replace("_", "-"))
+    return {"layers": "layer", "k": "neighbours"}.get(name, name)

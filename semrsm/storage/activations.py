@@ -78,7 +78,7 @@ class ActivationFile:
             pattern = pattern.strip("/")
             if pattern in self.arrays:
                 if problem := self.arrays[pattern].problem():
-                    raise SemrsmError(f"{self.path}::{pattern} {problem}; choose another --layer")
+                    raise SemrsmError(f"{self.path}::{pattern} {problem}; choose another `layer`")
                 chosen.add(pattern)
                 continue
             found = [

@@ -185,7 +185,7 @@ def rows_of(
         raise SemrsmError(
             f"{found.address} has ids of its samples, such as '{ids[0]}', and {whose} has none,"
             " so that it is not known which row belongs to which sample; save ids beside the activations,"
-            f" (n,) under the name {ID_NAMES[0]}, and compute again, or say --by-position if row i is of"
+            f" (n,) under the name {ID_NAMES[0]}, and compute again, or say `by_position=True` if row i is of"
             " sample i"
         )
     if len(found) == n:

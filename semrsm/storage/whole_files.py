@@ -48,18 +48,20 @@ def check_output(out: Path, overwrite: bool) -> None:
     check_name(out)
     kind = kind_of(out)
     if kind == "folder":
-        raise SemrsmError(f"{out} is a folder; name a file in it with -o")
+        raise SemrsmError(f"{out} is a folder; name a file in it with `out`")
     if kind not in ("file", "nothing"):
         raise SemrsmError(f"{out} is a {kind}, which is not written to; name a file")
     if kind == "file" and not overwrite:
         raise SemrsmError(
-            f"{out} exists; replace it with --overwrite or choose another name with -o"
+            f"{out} exists; replace it with `overwrite=True` or choose another name with `out`"
         )
     folder = _target(out).parent
     if kind_of(folder) != "folder":
-        raise SemrsmError(f"the folder {folder} does not exist; make it first or choose another -o")
+        raise SemrsmError(
+            f"the folder {folder} does not exist; make it first or choose another `out`"
+        )
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise SemrsmError(f"the folder {folder} is not writable; choose another -o")
+        raise SemrsmError(f"the folder {folder} is not writable; choose another `out`")
 
 
 def refuse_inputs(out: Path, inputs: Iterable[Path]) -> None:
@@ -190,7 +192,7 @@ def aside(out: Path, overwrite: bool = True) -> Iterator[Path]:
     except OSError as error:
         _outputs.pop(out, None)
         raise SemrsmError(
-            f"{out} cannot be written ({error.strerror or error}); free space or choose another -o"
+            f"{out} cannot be written ({error.strerror or error}); free space or choose another `out`"
         ) from error
     finally:
         if os.path.lexists(partial):

@@ -308,10 +308,10 @@ def test_the_plan_holds_less_where_less_memory_is_granted() -> None:
     assert not tight.loaded
     assert roomy.rows[prepare] > tight.rows[prepare] >= 1
     with pytest.raises(
-        SemrsmError, match=r"4000 samples like this needs 586 MiB and --memory grants"
+        SemrsmError, match=r"4000 samples like this needs 586 MiB and `memory` grants"
     ):
         plan_comparison(rsms, spearman, memory=GIB // 2)
-    with pytest.raises(SemrsmError, match="--memory"):
+    with pytest.raises(SemrsmError, match="`memory`"):
         plan_comparison(rsms, spearman, resample=True, memory=GIB * 7 // 8)
     plan_comparison(rsms, spearman, memory=GIB * 7 // 8)
     plan_comparison(rsms, cka, memory=GIB // 4)
@@ -332,7 +332,7 @@ def test_as_many_neighbours_count_as_are_asked_for(
         compare(files, measures=["mutual-knn"], neighbours=22)
     with pytest.raises(SemrsmError, match="neighbours must be at least 1"):
         compare(files, measures=["mutual-knn"], neighbours=0)
-    with pytest.raises(SemrsmError, match="--neighbours is for mutual-knn, jaccard-knn, cknna"):
+    with pytest.raises(SemrsmError, match="`neighbours` is for mutual-knn, jaccard-knn, cknna"):
         compare(files, neighbours=3)
 
 

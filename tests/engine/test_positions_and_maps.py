@@ -58,7 +58,7 @@ def test_pooling_is_the_mean_of_cells_that_cover_the_grid(side: int, pool: int) 
         ((3, 4, 5), {"skip_tokens": 4}, "leaves none of 4 tokens"),
         ((3, 4, 5), {"skip_tokens": 5, "layout": "ndt"}, "leaves none of 5 tokens"),
         ((3, 4), {"skip_tokens": 1}, "for token sequences"),
-        ((3, 4, 5), {"pool": (2, 2)}, "--pool is for maps with a grid, layout 'ntd' has none"),
+        ((3, 4, 5), {"pool": (2, 2)}, "`pool` is for maps with a grid, layout 'ntd' has none"),
         ((3, 4, 5, 5), {"pool": (6, 2)}, "got one of 5x5"),
     ],
 )
@@ -110,5 +110,5 @@ def test_devices_are_taken_at_their_word() -> None:
     assert find_device("cpu") == Device()
     assert find_device("auto").kind == ("cuda" if torch.cuda.is_available() else "cpu")
     assert Device().describe() == str(Device()) == "cpu"
-    with pytest.raises(SemrsmError, match="--device cuda:99, but torch sees"):
+    with pytest.raises(SemrsmError, match="`device='cuda:99'`, but torch sees"):
         find_device("cuda:99")

@@ -245,8 +245,8 @@ def solve(affinity: Tensor, pairs: Tensor, *, start: Tensor | None = None) -> As
     S = affinity.shape[1]
     if S > LARGEST:
         raise SemrsmError(
-            f"the triton solver takes up to {LARGEST} positions, got {S}; pool the maps with --pool"
-            " or use --device cpu"
+            f"the triton solver takes up to {LARGEST} positions, got {S}; pool the maps with `pool`"
+            " or use `device='cpu'`"
         )
     pairs = pairs.contiguous()
     v = sinkhorn_start(affinity, pairs) if start is None else start.float().contiguous().clone()
