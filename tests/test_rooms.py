@@ -32,9 +32,10 @@ STOREYS = {
     "plot": 6,
     "record": 6,
     "export": 6,
-    "experiments": 7,
-    "__init__": 8,
-    "cli": 8,
+    "api": 7,
+    "experiments": 8,
+    "__init__": 9,
+    "cli": 9,
 }
 
 # Library -> the only rooms that may import it.

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from semrsm.api.given import inference_in
 from semrsm.cli.console import print_json, print_table, progress, say
 from semrsm.cli.flags import ByPosition
 from semrsm.cli.outputs import check_outputs
@@ -18,7 +19,6 @@ from semrsm.cli.resampling import (
     Clusters,
     Interval,
     Seed,
-    inference_of,
 )
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.parsers import parse_memory
@@ -138,7 +138,7 @@ def retrieval(
             layers=tuple(layer or ()),
             kernels=tuple(kernel or ()),
             ks=tuple(at or (1, 5, 10)),
-            inference=inference_of(bootstrap, 0, seed, interval),
+            inference=inference_in(bootstrap, 0, seed, interval),
             clusters=clusters,
             baseline=baseline,
             memory=_bytes(memory),
@@ -192,7 +192,7 @@ def predictions(
             by_position=by_position,
             layers=tuple(layer or ()),
             kernels=tuple(kernel or ()),
-            inference=inference_of(bootstrap, 0, seed, interval),
+            inference=inference_in(bootstrap, 0, seed, interval),
             clusters=clusters,
             baseline=baseline,
             memory=_bytes(memory),
@@ -238,7 +238,7 @@ def views(
             by_position=by_position,
             layers=tuple(layer or ()),
             kernels=tuple(kernel or ()),
-            inference=inference_of(bootstrap, 0, seed, interval),
+            inference=inference_in(bootstrap, 0, seed, interval),
             clusters=clusters,
             baseline=baseline,
             memory=_bytes(memory),

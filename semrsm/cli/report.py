@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from semrsm.api.plot import parse_queries
 from semrsm.cli.console import say
 from semrsm.cli.flags import ByPosition
 from semrsm.cli.outputs import check_outputs
-from semrsm.cli.plot import parse_queries
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.parsers import parse_memory
 from semrsm.plot.report import build_report

@@ -232,15 +232,20 @@ def column_inputs(
         [found] = file.select((layer or row.layer.name,), options.bfloat16).values()
         column = layer_input(file.path, found, options, ids)
         refuse_beyond(options.exclude, max(row.layer.n_samples, found.n_samples))
-        for what, ours, theirs in (
-            ("positions", row.n_positions, column.n_positions),
-            ("channels", row.n_channels, column.n_channels),
-        ):
-            if ours != theirs:
-                raise SemrsmError(
-                    f"{row.address} has {ours} {what} and {column.address} has {theirs};"
-                    " `against` needs maps of equal size"
-                    + (": `pool` both to one grid" if what == "positions" else "")
-                )
+        refuse_unequal(row, column)
         columns.append(column)
     return columns
+
+
+def refuse_unequal(row: LayerInput, column: LayerInput) -> None:
+    """Raise SemrsmError unless the maps of two layers have equal positions and channels."""
+    for what, ours, theirs in (
+        ("positions", row.n_positions, column.n_positions),
+        ("channels", row.n_channels, column.n_channels),
+    ):
+        if ours != theirs:
+            raise SemrsmError(
+                f"{row.address} has {ours} {what} and {column.address} has {theirs};"
+                " `against` needs maps of equal size"
+                + (": `pool` both to one grid" if what == "positions" else "")
+            )

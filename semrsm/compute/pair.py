@@ -75,6 +75,10 @@ class Pair:
     grid: tuple[int, int] | None
     n_samples: int
 
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield a record for each kernel, as `pandas.DataFrame` takes them."""
+        return (value.as_json() for value in self.values)
+
     def matching(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return permutation and strength; raise SemrsmError if the matcher has none."""
         if self.permutation is None or self.strength is None:

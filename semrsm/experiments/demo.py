@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from semrsm.compute.run import Progress, compute
+from semrsm.api.compute import compute
+from semrsm.compute.run import Progress
 from semrsm.data import digits_path
 from semrsm.errors import SemrsmError
 from semrsm.evaluate.views import auroc, codes_of, medians, same_view_pairs

@@ -9,8 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from semrsm.api.compute import compute
 from semrsm.compute.options import read_toml
-from semrsm.compute.run import Progress, compute
+from semrsm.compute.run import Progress
 from semrsm.errors import SemrsmError
 from semrsm.experiments.experiment import Cell, Cells, Experiment, Network, RunFile, Table, checked
 from semrsm.experiments.page import make_page

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from semrsm.plot.figures.geometry import ORDERS, order_samples, top_k
 from semrsm.plot.figures.heatmaps import Panel, draw_heatmaps
 from semrsm.plot.figures.retrieved import Retrieved, draw_retrieved
 from semrsm.plot.figures.side_by_side import draw_side_by_side, order_by_views
-from semrsm.plot.inputs import read_images, read_records
+from semrsm.plot.inputs import read_images, records_of
 from semrsm.plot.memory import (
     CLUSTER_BYTES,
     EMBED_BYTES,
@@ -274,7 +273,7 @@ def check_memory(plot: Plot, inputs: PlotInputs) -> None:
 
 def draw_plot(
     kind: str,
-    addresses: Sequence[str],
+    addresses: Sequence[Any],
     options: PlotOptions,
     memory: int | None = None,
     on_note: Callable[[str], None] = lambda text: None,
@@ -283,7 +282,8 @@ def draw_plot(
 
     Args:
         kind: A key of PLOTS.
-        addresses: RSM files or plain matrices, `path` or `path::layer`; or tables (CSV, TSV, JSON).
+        addresses: RSM files or plain matrices, `path` or `path::layer`; or tables (CSV, TSV,
+            JSON), or their records.
         options: What is asked of the picture; an option that the kind does not use is refused.
         memory: Bytes that may be taken; None means half of the machine's. Heat maps of large RSMs are
             read by blocks of rows, the kinds that need a whole RSM are refused where it does not fit.
@@ -303,7 +303,7 @@ def draw_plot(
             able = ", ".join(p.name for p in PLOTS.values() if name in p.options)
             raise SemrsmError(f"`{_keyword(name)}` is not for {kind} but for: {able}; leave it out")
     if plot.reads == "tables":
-        records = [row for address in addresses for row in read_records(Path(address))]
+        records = [row for address in addresses for row in records_of(address)]
         return plot.draw(PlotInputs(options, records=records))
     inputs = read_inputs(addresses, options, memory)
     for rsm in inputs.rsms:
