@@ -3,6 +3,7 @@
 from semrsm.api.compare import compare
 from semrsm.api.compute import compute, status
 from semrsm.api.evaluate import evaluate_predictions, evaluate_retrieval, evaluate_views
+from semrsm.api.export import export
 from semrsm.api.plot import plot
 from semrsm.api.try_out import methods_on, pair
 from semrsm.compute.array import rsm
@@ -18,6 +19,7 @@ __all__ = [
     "evaluate_predictions",
     "evaluate_retrieval",
     "evaluate_views",
+    "export",
     "methods_on",
     "pair",
     "plot",

@@ -47,6 +47,7 @@ COMMAND_OF = {
     "evaluate_predictions": ("evaluate predictions", {"out", "details", "overwrite"}),
     "evaluate_views": ("evaluate views", {"out", "details", "overwrite"}),
     "plot": ("plot", set()),
+    "export": ("export", set()),
 }
 
 

@@ -46,6 +46,8 @@ LIBRARIES = {
     "matplotlib": ("plot",),
     "dask": ("compute/executors.py",),
     "distributed": ("compute/executors.py",),
+    "pyarrow": ("export",),
+    "zarr": ("export", "storage/formats"),
     "triton": ("engine/assignment/triton_",),
 }
 

@@ -11,6 +11,7 @@ from semrsm.cli.compare import compare
 from semrsm.cli.compute import compute
 from semrsm.cli.demo import demo
 from semrsm.cli.evaluate import app as evaluate
+from semrsm.cli.export import export
 from semrsm.cli.finish import finish
 from semrsm.cli.info import info
 from semrsm.cli.methods import methods
@@ -23,7 +24,20 @@ from semrsm.cli.status import status
 from semrsm.machine import cores
 from semrsm.version import __version__
 
-COMMANDS = (compute, finish, status, info, methods, pair, compare, plot, report, demo, reproduce)
+COMMANDS = (
+    compute,
+    finish,
+    status,
+    info,
+    methods,
+    pair,
+    compare,
+    export,
+    plot,
+    report,
+    demo,
+    reproduce,
+)
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -55,7 +55,11 @@ def check_output(out: Path, overwrite: bool) -> None:
         raise SemrsmError(
             f"{out} exists; replace it with `overwrite=True` or choose another name with `out`"
         )
-    folder = _target(out).parent
+    check_folder(_target(out).parent)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise SemrsmError unless a folder is there and can be written to."""
     if kind_of(folder) != "folder":
         raise SemrsmError(
             f"the folder {folder} does not exist; make it first or choose another `out`"
@@ -200,6 +204,48 @@ def aside(out: Path, overwrite: bool = True) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def aside_folder(
+    out: Path, overwrite: bool = True, marks: Sequence[str] = ("zarr.json", ".zgroup")
+) -> Iterator[Path]:
+    """Give a temporary name beside `out` for a folder, which is then renamed; as `aside` for files.
+
+    A folder that is there is only replaced if it is empty or holds one of `marks`: no other is thrown
+    away, whatever was named by mistake.
+
+    Raises SemrsmError if it must not be replaced, or cannot be written.
+    """
+    check_name(out)
+    kind = kind_of(out)
+    if kind == "folder" and not any((out / mark).exists() for mark in marks) and any(out.iterdir()):
+        raise SemrsmError(f"{out} is a folder of something else; choose another `out`")
+    if kind not in ("folder", "nothing"):
+        raise SemrsmError(f"{out} is a {kind}, and a folder is to be written; choose another `out`")
+    if kind == "folder" and not overwrite:
+        raise SemrsmError(
+            f"{out} exists; replace it with `overwrite=True` or choose another name with `out`"
+        )
+    target = _target(out)
+    check_folder(target.parent)
+    remove_leftovers(target)
+    partial, old = temporary_name(target), temporary_name(target)
+    try:
+        yield partial
+        if kind == "folder":
+            target.replace(old)
+        partial.replace(target)
+        sync_folder(target.parent)
+    except OSError as error:
+        raise SemrsmError(
+            f"{out} cannot be written ({error.strerror or error}); free space or choose another `out`"
+        ) from error
+    finally:
+        if old.exists() and not target.exists():
+            old.replace(target)
+        for left in (partial, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def outputs_of_process() -> list[Path]:
     """Return the outputs that this process has written, asked at any moment.
 
@@ -252,7 +298,9 @@ def remove_if_left(partial: Path) -> None:
             ended = not is_running(int(process))
         else:
             ended = time.time() - partial.stat().st_mtime > LEFT_BEHIND
-        if ended:
+        if ended and partial.is_dir():
+            shutil.rmtree(partial)
+        elif ended:
             partial.unlink()
 
 
