@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+
 def write_rdms(
     path: Path,
     rdms: Sequence[Callable[[], Iterable[NDArray[np.floating]]]],
