@@ -136,6 +136,8 @@ def notes_of(plan: RunPlan) -> list[str]:
     notes = [f"{first.rows.path}: {first.rows.note}" if first.rows.note else None]
     if not first.symmetric and first.columns.note:
         notes.append(f"{first.columns.path}: {first.columns.note}")
+    files = {first.rows.path: first.rows.layer.note, first.columns.path: first.columns.layer.note}
+    notes += [f"{path}: {note}" for path, note in files.items() if note]
     notes.append(near_miss(plan.file, first.rows.layer.n_samples))
     return [note for note in notes if note]
 

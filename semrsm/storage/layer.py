@@ -67,6 +67,7 @@ class Layer:
         bfloat16: The 2-byte numbers are bfloat16.
         loaded_whole: Reading any part loads all of it (a compressed .npz member).
         rows: Gives the samples of a slice as stored; `take` checks them.
+        note: What should be known before it is used, such as that its file is incomplete.
         find_gaps: Gives the samples of which the file has no values, by their first one.
         find_sources: Gives the other files that its values lie in.
         refuse_written: Raises OSError if the file was written to since it was opened.
@@ -79,6 +80,7 @@ class Layer:
     layout: str | None = None
     bfloat16: bool = False
     loaded_whole: bool = False
+    note: str | None = None
     find_gaps: Callable[[], Sequence[Gap]] = tuple
     find_sources: Callable[[], Sequence[Path]] = tuple
     refuse_written: Callable[[], None] = lambda: None
