@@ -46,6 +46,11 @@ LIBRARIES = {
     "dask": ("compute/executors.py",),
     "distributed": ("compute/executors.py",),
     "triton": ("engine/assignment/triton_",),
+    "torchvision": ("record/models.py",),
+    "timm": ("record/models.py",),
+    "transformers": ("record/models.py",),
+    "safetensors": ("record/weights.py",),
+    "PIL": ("record/images.py",),
 }
 
 FILES = sorted(PACKAGE.rglob("*.py"))
