@@ -14,9 +14,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from semrsm.engine.positions import LAYOUTS
 from semrsm.errors import SemrsmError
+from semrsm.names import look_up
 from semrsm.record.layers import Chosen, choose_modules, unwrapped
-from semrsm.record.outputs import batch_size, first_tensor, layout_of, problem_of, stored_output
+from semrsm.record.outputs import (
+    aspect_of,
+    batch_size,
+    first_tensor,
+    layout_of,
+    problem_of,
+    stored_output,
+)
 from semrsm.storage.activation_writer import ActivationWriter
 
 # Where a recorder is: before a call of the model, within one, after one that is not written yet; or among
@@ -50,6 +59,8 @@ class Recorder:
                 f"the model is a {type(model).__name__}, not a torch.nn.Module; give one"
             )
         self._model = model
+        for name in layout.values() if isinstance(layout, Mapping) else [layout] if layout else []:
+            look_up(LAYOUTS, name, "layout")
         self._layout = layout
         unwrapped(model)
         patterns = [layers] if isinstance(layers, str) else list(layers)
@@ -64,6 +75,7 @@ class Recorder:
         )
         self._state = IDLE
         self._n: int | None = None  # samples of the batch, where the model's input says it
+        self._aspect = 1.0  # height over width of the images
         self._calls: Counter[str] = Counter()
         self._noted: set[str] = set()
         self._left_out: set[str] = set()
@@ -141,6 +153,7 @@ class Recorder:
         self._commit_last()
         _refuse_training(model)
         self._n = batch_size((args, kwargs))
+        self._aspect = aspect_of((args, kwargs))
         self._state = WITHIN
 
     def _end(self, model: nn.Module, args: Any, output: Any) -> None:
@@ -189,7 +202,7 @@ class Recorder:
         given = self._layout.get(name) if isinstance(self._layout, Mapping) else self._layout
         if given is not None and len(given) == len(shape):
             return given
-        layout, guessed = layout_of(module, shape)
+        layout, guessed = layout_of(module, shape, self._aspect)
         if guessed:
             self._note(
                 name, f"gives {shape}, which is taken as channels-last; layout nchw if it is not"

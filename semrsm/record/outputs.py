@@ -20,6 +20,7 @@ CHANNELS_SECOND = tuple(
     for name in ("conv", "batchnorm", "instancenorm", "pooling", "upsampling", "pixelshuffle")
 )
 CHANNELS_LAST = (nn.Linear, nn.LayerNorm, nn.Embedding, nn.MultiheadAttention)
+ROUNDING = 2.0  # pixels by which strides and borders change the aspect of a map
 TORCH_TYPES = {
     "float16": torch.float16,
     "bfloat16": torch.bfloat16,
@@ -67,6 +68,20 @@ def batch_size(inputs: Any) -> int | None:
     return next((n for n in map(batch_size, parts) if n is not None), None)
 
 
+def aspect_of(inputs: Any) -> float:
+    """Return height over width of the images that a model is given; 1 if no tensor of them is.
+
+    >>> aspect_of(((torch.ones(5, 3, 8, 4),), {})), aspect_of((([torch.ones(3, 8, 8)],), {}))
+    (2.0, 1.0)
+    """
+    if isinstance(inputs, Tensor):
+        return inputs.shape[-2] / inputs.shape[-1] if inputs.ndim == 4 and inputs.numel() else 1.0
+    parts: Any = inputs.values() if isinstance(inputs, Mapping) else inputs
+    if not isinstance(inputs, Mapping | list | tuple):
+        return 1.0
+    return next((aspect for aspect in map(aspect_of, parts) if aspect != 1.0), 1.0)
+
+
 def problem_of(tensor: Tensor | None, n: int | None) -> str | None:
     """Say in a clause why an output of a batch of n samples is no layer; None if it is one."""
     if tensor is None:
@@ -84,22 +99,32 @@ def problem_of(tensor: Tensor | None, n: int | None) -> str | None:
     return None
 
 
-def layout_of(module: nn.Module, shape: tuple[int, ...]) -> tuple[str, bool]:
+def layout_of(module: nn.Module, shape: tuple[int, ...], aspect: float = 1.0) -> tuple[str, bool]:
     """Return how an output is read, and whether that is a guess from its shape.
 
     A convolution, pooling or batch normalisation has its channels second, a linear layer or layer
-    normalisation last. Of other modules a map whose two axes behind the first are equal, and differ
-    from the last, is taken as channels-last.
+    normalisation last. Of other modules a map is taken as channels-last if its last two axes do not have
+    the aspect of the image, but the two before have.
+
+    Args:
+        module: What gave it.
+        shape: Of the output, (n, ...).
+        aspect: Height over width of the images.
 
     >>> layout_of(nn.Sequential(), (2, 56, 56, 96)), layout_of(nn.Conv2d(3, 8, 1), (2, 8, 8, 9))
     (('nhwc', True), ('nchw', False))
+    >>> layout_of(nn.ReLU(), (2, 64, 64, 128), aspect=0.5)
+    ('nchw', False)
     """
     second = type(module).__module__ in CHANNELS_SECOND or type(module) is nn.GroupNorm
     last = type(module) in CHANNELS_LAST
     if len(shape) == 4 and last:
         return "nhwc", False
-    if len(shape) == 4 and not second and shape[1] == shape[2] != shape[3]:
-        return "nhwc", True
+    if len(shape) == 4 and not second:
+        _, first, middle, end = shape
+        off_second, off_last = abs(middle - aspect * end), abs(first - aspect * middle)
+        if off_second > ROUNDING >= off_last:
+            return "nhwc", True
     if len(shape) == 3 and second:
         return "ndt", False
     return {2: "nd", 3: "ntd", 4: "nchw", 5: "ncdhw"}[len(shape)], False

@@ -22,7 +22,7 @@ from semrsm.record.hooks import Recorder
 from semrsm.record.images import Images, grey_image, open_images, shifted_views
 from semrsm.record.layers import choose_modules
 from semrsm.record.models import RANDOM, LoadedModel
-from semrsm.record.outputs import first_tensor, layout_of, problem_of
+from semrsm.record.outputs import aspect_of, first_tensor, layout_of, problem_of
 from semrsm.record.weights import digest_of
 from semrsm.storage.address import address_of
 from semrsm.storage.whole_files import refuse_inputs
@@ -162,6 +162,7 @@ def list_layers(
     """
     chosen = choose_modules(model.module, list(patterns) or ["**"])
     rows: list[LayerRow] = []
+    aspect = 1.0
     calls: Counter[str] = Counter()
 
     def take(name: str, module: nn.Module, args: Any, output: Any) -> None:
@@ -174,7 +175,7 @@ def list_layers(
                 name if calls[name] == 1 else f"{name}#{calls[name]}",
                 type(module).__name__,
                 "x".join(map(str, shape[1:])) or "-",
-                "-" if problem else layout_of(module, shape)[0],
+                "-" if problem else layout_of(module, shape, aspect)[0],
             )
         )
 
@@ -183,6 +184,7 @@ def list_layers(
             handle = one.module.register_forward_hook(functools.partial(take, one.name))
             stack.callback(handle.remove)
         image = _one_image(model, address)
+        aspect = aspect_of(image[None])
         try:
             with torch.inference_mode():
                 model.run(model.module, torch.stack([image, image]))
