@@ -102,7 +102,14 @@ def load_model(name: str, weights: str | None = None, seed: int = 0) -> LoadedMo
     with torch.random.fork_rng(devices=[]), _offline(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of libraries, about each other
         torch.manual_seed(seed)
-        loaded = library.load(asked, weights)
+        try:
+            loaded = library.load(asked, weights)
+        except SemrsmError:
+            raise
+        except Exception as error:  # libraries raise what they like
+            raise SemrsmError(
+                f"{name} cannot be loaded ({type(error).__name__}: {error}); choose another one, or --weights"
+            ) from error
     loaded.module.eval()
     return loaded
 
@@ -228,15 +235,13 @@ def _load_hf(name: str, weights: str | None) -> LoadedModel:
     architectures = getattr(config, "architectures", None) or [""]
     classifies = architectures[0].endswith("ForImageClassification")
     auto = library.AutoModelForImageClassification if classifies else library.AutoModel
-    try:
-        if weights is None:
-            module = auto.from_pretrained(name, local_files_only=True, use_safetensors=True)
-            weights = f"hf:{name}"
-        else:
-            module = auto.from_config(config)
-            weights = _give_weights(module, weights)
-    except (OSError, ValueError) as error:
-        raise SemrsmError(f"hf:{name} cannot be loaded ({error}); give --weights") from error
+    if weights is None:
+        library.utils.logging.disable_progress_bar()
+        module = auto.from_pretrained(name, local_files_only=True, use_safetensors=True)
+        weights = f"hf:{name}"
+    else:
+        module = auto.from_config(config)
+        weights = _give_weights(module, weights)
     module = getattr(module, "vision_model", module)  # of CLIP and its kin
     preprocess, words = _hf_preprocess(library, name, config, is_kind)
     return LoadedModel(
