@@ -141,8 +141,8 @@ def _draw(found: Pair, images: str | None) -> Figure:
         title += f": cosine {cosine.matched:.3f} ({cosine.identity:.3f} at the same positions)"
     pictures = None
     if images:
-        shown = read_images(images, (first.i, first.j), found.n_samples)
-        pictures = shown[first.i], shown[first.j]
+        by_sample = read_images(images, (first.i, first.j), found.n_samples)
+        pictures = by_sample[first.i], by_sample[first.j]
     return draw_matching(
         permutation,
         strength,

@@ -141,10 +141,10 @@ def _in_long_form(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         and not any(name.startswith(f"{other}-") for other in records[0])
         and all(_number(row[name]) is not None for row in records if row[name] is not None)
     ]
-    about = [{name: row[name] for name in WIDE} for row in records]
+    shared = [{name: row[name] for name in WIDE} for row in records]
     return [
-        {**said, "metric": name, "value": None if row[name] is None else _number(row[name])}
-        for row, said in zip(records, about, strict=True)
+        {**about, "metric": name, "value": None if row[name] is None else _number(row[name])}
+        for row, about in zip(records, shared, strict=True)
         for name in names
     ]
 
