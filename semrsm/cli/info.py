@@ -138,9 +138,9 @@ def _activation_file(path: Path) -> tuple[str, dict[str, Any], list[dict[str, An
         rows = [_array(layer, taken=name in file.layers()) for name, layer in file.arrays.items()]
         about: dict[str, Any] = {"bytes": bytes_for_people(path.stat().st_size)}
         counts = dict.fromkeys(layer.n_samples for layer in file.layers().values())
-        found = [array for n in counts if (array := ids_array(file, n))]
-        ids = read_sample_ids(file, found[0].n_samples) if found else None
-        about["sample_ids"] = _ids(found[0].name if found else "", ids)
+        arrays = [array for n in counts if (array := ids_array(file, n))]
+        ids = read_sample_ids(file, arrays[0].n_samples) if arrays else None
+        about["sample_ids"] = _ids(arrays[0].name if arrays else "", ids)
         if hints := [hint for n in counts if (hint := near_miss(file, n))]:
             about["hint"] = hints[0]
         return f"activation file ({file.format})", about, rows

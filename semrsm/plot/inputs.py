@@ -50,9 +50,9 @@ def read_column(
     Raises:
         SemrsmError: There is no such file or array, or it does not fit the samples.
     """
-    found = READERS[what](address, by_position=by_position)
-    rows = rows_of(found, rsm.shape[0], rsm.samples, rsm.address, rsm.taken)
-    texts = [" ".join(sorted(labels)) for labels in found.sets]
+    label_sets = READERS[what](address, by_position=by_position)
+    rows = rows_of(label_sets, rsm.shape[0], rsm.samples, rsm.address, rsm.taken)
+    texts = [" ".join(sorted(labels)) for labels in label_sets.sets]
     values = np.array([texts[row] for row in rows])
     return values.astype(np.int64) if all(map(_is_whole, texts)) else values
 

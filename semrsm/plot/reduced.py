@@ -92,5 +92,5 @@ def quartiles(
                 kept &= (views[rows] == views) == same
             yield block[kept]
 
-    found = quantiles(blocks, (0.25, 0.5, 0.75))
-    return [None if math.isnan(value) else value for value in found]
+    quartiles = quantiles(blocks, (0.25, 0.5, 0.75))
+    return [None if math.isnan(value) else value for value in quartiles]

@@ -154,13 +154,13 @@ def draw_heatmaps(
 
 def scales_of(panels: Sequence[Panel], limits: Limits = NO_LIMITS) -> list[Scale]:
     """Return the colour scale of each panel; those that are compared have the same."""
-    found: dict[str, Scale] = {}
+    scales: dict[str, Scale] = {}
     for name in dict.fromkeys(panel.compared for panel in panels):
         group = [panel for panel in panels if panel.compared == name]
         parts = [p.values if p.spread is None else p.spread[None, :] for p in group]
         zero_counts = any(panel.zero_counts for panel in group)
-        found[name] = colour_scale(parts, zero_counts, limits=limits)
-    return [found[panel.compared] for panel in panels]
+        scales[name] = colour_scale(parts, zero_counts, limits=limits)
+    return [scales[panel.compared] for panel in panels]
 
 
 def _shape(
