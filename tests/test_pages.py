@@ -170,7 +170,13 @@ def test_the_examples_of_a_page_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     x = rng.normal(size=(20, 3, 4, 4)).astype(np.float32)
-    write_h5(tmp_path / "dump.h5", early=x, late=x[:, :, :2, :2], samples=np.arange(20))
+    write_h5(
+        tmp_path / "dump.h5",
+        early=x,
+        late=x[:, :, :2, :2],
+        samples=np.arange(20),
+        labels=np.arange(20) % 2,
+    )
     variables: dict[str, Any] = {"torch": torch}
     torch.manual_seed(1)
     for language, text in blocks(page):

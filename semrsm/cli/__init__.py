@@ -11,6 +11,7 @@ from semrsm.cli.compute import compute
 from semrsm.cli.console import printable
 from semrsm.cli.demo import demo
 from semrsm.cli.evaluate import app as evaluate
+from semrsm.cli.export import export
 from semrsm.cli.finish import finish
 from semrsm.cli.info import info
 from semrsm.cli.methods import methods
@@ -22,7 +23,20 @@ from semrsm.cli.reproduce import reproduce
 from semrsm.cli.status import status
 from semrsm.version import __version__
 
-COMMANDS = (compute, finish, status, info, methods, pair, compare, plot, report, demo, reproduce)
+COMMANDS = (
+    compute,
+    finish,
+    status,
+    info,
+    methods,
+    pair,
+    compare,
+    export,
+    plot,
+    report,
+    demo,
+    reproduce,
+)
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from semrsm.api.given import inference_in
 from semrsm.cli.completion import names_of
 from semrsm.cli.console import print_json, print_table, progress, say
 from semrsm.cli.flags import ByPosition, JsonRecords, Layers, Memory, bytes_of, takes_flags_of
@@ -20,7 +21,6 @@ from semrsm.cli.resampling import (
     Clusters,
     Interval,
     Seed,
-    inference_of,
 )
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.engine.kernels import KERNELS
@@ -99,7 +99,7 @@ def _evaluate(
             by_position=by_position,
             layers=tuple(layer or ()),
             kernels=tuple(kernel or ()),
-            inference=inference_of(bootstrap, 0, seed, interval),
+            inference=inference_in(bootstrap, 0, seed, interval),
             clusters=clusters,
             baseline=baseline,
             memory=bytes_of(memory),

@@ -165,7 +165,7 @@ def facts_of(matcher: Matcher) -> list[str]:
     facts += [f"--{name} (default {getattr(Settings, name)})" for name in matcher.parameters]
     facts += ["the better of both directions"] * matcher.both_ways
     facts += ["no permutation: --kernel linear only"] * (not matcher.permutation)
-    facts += ["needs a grid"] * matcher.needs_grid
+    facts += ["needs a grid"] * matcher.needs_plane
     return facts
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from semrsm.api.plot import parse_queries
 from semrsm.cli.completion import names_of
 from semrsm.cli.console import say
 from semrsm.cli.flags import (
@@ -21,7 +22,6 @@ from semrsm.cli.flags import (
 )
 from semrsm.cli.outputs import check_outputs
 from semrsm.cli.untrusted import Untrusted, read_first
-from semrsm.errors import SemrsmError
 from semrsm.plot.figures.canvas import check_suffix, save_figure
 from semrsm.plot.kinds import PLOTS, draw_plot
 from semrsm.plot.request import PlotOptions
@@ -124,19 +124,3 @@ def plot(
     )
     save_figure(draw_plot(kind, inputs, options, bytes_of(memory), say), out, overwrite)
     say(f"wrote {out}")
-
-
-def parse_queries(text: str | None) -> tuple[int, ...] | None:
-    """Return the numbers in a text, or None.
-
-    >>> parse_queries("0,5 7")
-    (0, 5, 7)
-    """
-    if text is None:
-        return None
-    try:
-        return tuple(int(number) for number in text.replace(",", " ").split())
-    except ValueError:
-        raise SemrsmError(
-            f"queries are numbers of samples such as 0,5,7 and not '{text}'; change --queries"
-        ) from None

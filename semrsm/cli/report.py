@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from semrsm.api.plot import parse_queries
 from semrsm.cli.console import say
 from semrsm.cli.flags import (
     ByPosition,
@@ -19,7 +20,6 @@ from semrsm.cli.flags import (
     bytes_of,
 )
 from semrsm.cli.outputs import check_outputs
-from semrsm.cli.plot import parse_queries
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.plot.report import build_report
 from semrsm.plot.request import PlotOptions

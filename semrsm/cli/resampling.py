@@ -7,9 +7,7 @@ from typing import Annotated
 import typer
 
 from semrsm.cli.completion import names_of
-from semrsm.measures.inference import USUAL_RESAMPLES, Inference
 from semrsm.measures.intervals import INTERVALS
-from semrsm.names import look_up
 
 Clusters = Annotated[
     str | None,
@@ -44,11 +42,3 @@ Interval = Annotated[
         show_default=False,
     ),
 ]
-
-
-def inference_of(bootstrap: int, permutations: int, seed: int, interval: str | None) -> Inference:
-    """Return what flags ask for; raises SemrsmError for an interval that there is not."""
-    if interval is not None:
-        look_up(INTERVALS, interval, "interval")
-        bootstrap = bootstrap or USUAL_RESAMPLES
-    return Inference(bootstrap, permutations, seed, interval or "corrected")

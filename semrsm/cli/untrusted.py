@@ -39,5 +39,6 @@ def read_first(first: bool, *addresses: str | Path | None) -> None:
 
 def seconds_for(path: Path) -> int:
     """Return how long a file may be computed on that is read whole."""
-    size = path.stat().st_size if path.is_file() else 0
+    files = path.rglob("*") if path.is_dir() else [path]
+    size = sum(file.stat().st_size for file in files if file.is_file())
     return SECONDS + size // BYTES_A_SECOND

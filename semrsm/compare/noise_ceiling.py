@@ -39,7 +39,7 @@ class CeilingTable:
 
 
 def noise_ceiling(
-    addresses: Sequence[str | Path],
+    addresses: Sequence[str | Path | Rsm],
     *,
     measures: Sequence[str] = (),
     layers: tuple[str, ...] = (),

@@ -39,7 +39,7 @@ def _check_diagonal(folders: Folders) -> None:
     if symmetric and not run["permutation"] and not OWN_DIAGONAL.items() <= run.items():
         raise SemrsmError(
             f"{folders.folders[0].path} holds a run of the matcher {run['matcher']} from before its"
-            " diagonal was its own value of a sample with itself; begin anew with semrsm compute --restart"
+            " diagonal was its own value of a sample with itself; begin anew with `restart=True`"
         )
 
 
@@ -158,7 +158,7 @@ def _chosen_on_fast_products(run: Mapping[str, Any], solver: str | None) -> bool
     matcher = MATCHERS[run["matcher"]]
     if matcher.value == "exact" and solver == "native":  # which makes its own products
         return False
-    return matcher.in_chunks and matcher.permutation and not matcher.needs_grid
+    return matcher.in_chunks and matcher.permutation and not matcher.needs_plane
 
 
 def _type_of(finish: Finisher, info: LayerInfo) -> str:

@@ -123,7 +123,7 @@ class RunOptions:
     layout: str | None = _option(
         None,
         parse_layout,
-        f"Read the axes of the arrays as {', '.join(LAYOUTS)}. (default: nchw, ntd, nd)",
+        f"Read the axes of the arrays as {', '.join(LAYOUTS)}. (default: ncdhw, nchw, ntd, nd)",
         metavar="AXES",
     )
     skip_tokens: int = _option(
@@ -133,11 +133,11 @@ class RunOptions:
         kind=int,
         metavar="K",
     )
-    pool: tuple[int, int] | None = _option(
+    pool: tuple[int, ...] | None = _option(
         None,
         parse_pool,
-        "Average-pool the grid to HxW positions first, such as 7x7.",
-        metavar="HxW",
+        "Average-pool the grid to HxW positions first, such as 7x7; volumes to DxHxW, such as 4x7x7.",
+        metavar="[Dx]HxW",
     )
     samples: SampleChoice | None = _option(  # noqa: RUF009  (a field, as the others)
         None,

@@ -83,17 +83,18 @@ def _number(value: Any, name: str, wanted: str, kind: type) -> Any:
     return number
 
 
-def parse_pool(value: Any) -> tuple[int, int]:
-    """Return (height, width) of "HxW" or of a pair.
+def parse_pool(value: Any) -> tuple[int, ...]:
+    """Return (height, width) of "HxW", or (depth, height, width) of "DxHxW", or of as many numbers.
 
-    >>> parse_pool("7x7")
-    (7, 7)
+    >>> parse_pool("7x7"), parse_pool([4, 7, 7])
+    ((7, 7), (4, 7, 7))
     """
     text = "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    match = re.fullmatch(rf"\s*({WHOLE})\s*[xX]\s*({WHOLE})\s*", text)
-    if match and int(match[1]) > 0 and int(match[2]) > 0:
-        return int(match[1]), int(match[2])
-    raise SemrsmError(f"pool must be HxW, such as 7x7, got {value!r}")
+    if re.fullmatch(rf"(\s*{WHOLE}\s*[xX]){{1,2}}\s*{WHOLE}\s*", text):
+        lengths = tuple(int(part) for part in re.split("[xX]", text))
+        if min(lengths) > 0:
+            return lengths
+    raise SemrsmError(f"pool must be HxW, such as 7x7, or DxHxW of volumes, got {value!r}")
 
 
 def parse_memory(value: Any) -> int:
@@ -186,7 +187,7 @@ def _part_of_array() -> tuple[int, int]:
     if not all(re.fullmatch(WHOLE, text) for text in texts):
         raise SemrsmError(
             f"shard auto reads {', '.join(names)}, which are not set here; submit a job array with"
-            " sbatch --array=1-8, or name the part: --shard 1/8"
+            " sbatch --array=1-8, or name the part: `shard='1/8'`"
         )
     task, first, count = (int(text) for text in texts)
     step = int(os.environ.get("SLURM_ARRAY_TASK_STEP", "1") or 1)
@@ -194,7 +195,7 @@ def _part_of_array() -> tuple[int, int]:
     if beside or not part < count:
         raise SemrsmError(
             f"the job array has gaps (task {task}, first {first}, {count} tasks); submit it as"
-            f" --array=1-{count}, or name the part: --shard I/{count}"
+            f" --array=1-{count}, or name the part: `shard='I/{count}'`"
         )
     return part + 1, count
 
