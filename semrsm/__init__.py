@@ -8,10 +8,13 @@ from semrsm.api.plot import plot
 from semrsm.api.try_out import methods_on, pair
 from semrsm.compute.array import rsm
 from semrsm.errors import SemrsmError
+from semrsm.record.recording import record
 from semrsm.rsms import read_rsm
+from semrsm.storage.activation_writer import ActivationWriter
 from semrsm.version import __version__
 
 __all__ = [
+    "ActivationWriter",
     "SemrsmError",
     "__version__",
     "compare",
@@ -24,6 +27,7 @@ __all__ = [
     "pair",
     "plot",
     "read_rsm",
+    "record",
     "rsm",
     "status",
 ]

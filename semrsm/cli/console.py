@@ -251,9 +251,12 @@ class LineProgress:
     """Progress for logs: a plain line on stderr every 30 s."""
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, write: Callable[[str], None] = say
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        write: Callable[[str], None] = say,
+        unit: str = "pairs",
     ):
-        self._clock, self._write = clock, write
+        self._clock, self._write, self._unit = clock, write, unit
         self._layer: str | None = None
         self._began = self._told = 0.0
         self._first = 0
@@ -268,14 +271,16 @@ class LineProgress:
             self._told = now
             rate = (pairs - self._first) / (now - self._began)
             left = seconds_for_people((of - pairs) / rate)
-            self._write(f"{layer}: {pairs} of {of} pairs, {rate:.4g} pairs/s, {left} left")
+            unit = self._unit
+            self._write(f"{layer}: {pairs} of {of} {unit}, {rate:.4g} {unit}/s, {left} left")
 
 
 class BarProgress:
     """Progress for a terminal: a bar for each layer with pairs per second and the time left."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, unit: str = "pairs") -> None:
         self._progress = progress
+        self._unit = unit
         self._tasks: dict[str, Any] = {}
         self._began: dict[str, tuple[float, int]] = {}
 
@@ -287,22 +292,24 @@ class BarProgress:
         if pairs == first:
             self._began[layer] = time.monotonic(), first
         rate = (pairs - first) / max(time.monotonic() - began, 1e-9)
-        self._progress.update(self._tasks[layer], completed=pairs, rate=f"{rate:.4g} pairs/s")
+        self._progress.update(
+            self._tasks[layer], completed=pairs, rate=f"{rate:.4g} {self._unit}/s"
+        )
 
 
 @contextlib.contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None]]:
+def progress(unit: str = "pairs") -> Iterator[Callable[[str, int, int], None]]:
     """Show how far a run is: call what this gives with (layer, pairs done, pairs in all)."""
     if sys.stderr is None or not sys.stderr.isatty():
-        yield LineProgress()
+        yield LineProgress(unit=unit)
         return
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} pairs"),
+        TextColumn(f"{{task.completed:.0f}}/{{task.total:.0f}} {unit}"),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bars:
-        yield BarProgress(bars)
+        yield BarProgress(bars, unit)

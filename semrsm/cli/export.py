@@ -9,7 +9,7 @@ import typer
 
 from semrsm.api.export import export as export_rsm
 from semrsm.cli.console import print_json, print_table, say
-from semrsm.cli.flags import ByPosition, Layers, Memory, OneKernel
+from semrsm.cli.flags import ByPosition, JsonRecords, Layers, Memory, OneKernel
 from semrsm.cli.outputs import refuse_read
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.export.targets import TARGETS
@@ -27,8 +27,10 @@ def export(
             show_default=False,
         ),
     ],
-    to: Annotated[str, typer.Option(help=f"Write this. {KINDS}.", metavar="|".join(TARGETS))],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Write this file.", metavar="FILE")],
+    to: Annotated[
+        str, typer.Option(help=f"Write this kind of file. {KINDS}.", metavar="|".join(TARGETS))
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Write to this file.", metavar="FILE")],
     layer: Layers = None,
     kernel: OneKernel = None,
     values: Annotated[
@@ -47,11 +49,9 @@ def export(
     ] = None,
     by_position: ByPosition = False,
     memory: Memory = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the output if it exists.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
     untrusted: Untrusted = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: JsonRecords = False,
 ) -> None:
     """Write RSMs as files that other tools read, with the ids of the samples.
 
