@@ -138,7 +138,7 @@ def evaluate_predictions(
         >>> rsm = np.array([[1.0, 0.9, 0.1], [0.9, 1, 0.2], [0.1, 0.2, 1]])
         >>> found = evaluate_predictions(rsm, probabilities=[[1.0, 0], [0.9, 0.1], [0, 1]])
         >>> [(record["metric"], round(record["value"], 2)) for record in found]
-        [('pearson', -1.0), ('spearman', -1.0)]
+        [('pearson', -0.99), ('spearman', -1.0)]
     """
     return _records(
         run.evaluate_predictions(

@@ -56,7 +56,7 @@ def compare(
         typer.Option(
             "-k",
             "--kernel",
-            help=f"{', '.join(KERNELS)}; finished where not stored. (default: first one stored)",
+            help=f"{', '.join(KERNELS)}; computed where not stored. (default: the first that is stored)",
         ),
     ] = None,
     kernel_b: Annotated[
@@ -71,7 +71,9 @@ def compare(
     ] = False,
     distance: Annotated[
         bool,
-        typer.Option("--distance", help="Plain matrices hold distances D; compared as -D/2."),
+        typer.Option(
+            "--distance", help="Plain matrices hold distances D and are compared as -D/2."
+        ),
     ] = False,
     align: Annotated[
         bool, typer.Option("--align", help="Take the samples in common, matched by their ids.")
@@ -80,7 +82,7 @@ def compare(
     rdm: Annotated[
         str | None,
         typer.Option(
-            help=f"{', '.join(RDMS)}: what rsa-* and cosine correlate. (default: none)",
+            help=f"What rsa-* and cosine correlate: {', '.join(RDMS)}. (default: none)",
         ),
     ] = None,
     neighbours: Annotated[
@@ -94,7 +96,7 @@ def compare(
         bool,
         typer.Option(
             "--noise-ceiling",
-            help="How alike RSMs of one kind (subjects, seeds) are to their mean, instead of each other.",
+            help="Print how alike RSMs of one kind (subjects, seeds) are to their mean, not to each other.",
         ),
     ] = False,
     bootstrap: Bootstrap = 0,
@@ -104,16 +106,19 @@ def compare(
         str | None,
         typer.Option(
             metavar="RSM",
-            help="Also the difference to this RSM, or its layer of the same name, in place of the first.",
+            help="Also print the difference to the value with this RSM, or its layer of the same name, as A.",
         ),
     ] = None,
     permutations: Annotated[
         int, typer.Option(min=0, help="Random orders of the samples for p-values, such as 1000.")
     ] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of both.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of resamples and permutations.")] = 0,
     memory: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="May be taken, such as 4GiB. (default: half of all)"),
+        typer.Option(
+            metavar="SIZE",
+            help="Memory that may be taken, such as 4GiB. (default: half of the machine's)",
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -127,12 +132,15 @@ def compare(
         bool, typer.Option("--overwrite", help="Replace table and picture if they exist.")
     ] = False,
     untrusted: Untrusted = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, one record a value.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, a record for each value.")
+    ] = False,
 ) -> None:
     """Say how alike RSMs are: two files layer by layer, or many models with each other.
 
-    A value that is undefined, such as that of a constant RSM, is left empty and said why; where no value
-    is defined the exit code is 1. Intervals are percentiles over resampled samples, p is two-sided.
+    A value that is undefined, such as that of a constant RSM, is left empty, with the reason; where no
+    value is defined the exit code is 1. docs/intervals.md tells how intervals are made and how far to trust
+    them; p is two-sided.
 
     Example: semrsm compare resnet.rsm.h5 vit.rsm.h5 --measure cka-debiased --bootstrap 1000
     """

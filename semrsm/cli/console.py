@@ -54,6 +54,7 @@ def sentence(text: str) -> str:
 
 
 KEYWORD = re.compile(r"`([a-z]\w*)(?:=([^`]*))?`")
+SENTENCES = ("computed", "faults", "hint", "reason")  # keys of JSON
 FLAGS = {"out": "-o"}  # of a keyword that is not spelled as its flag
 
 
@@ -114,7 +115,16 @@ def drop_stdout() -> None:
 def print_json(value: Any) -> None:
     """Print plain JSON on stdout; a number that is not finite is an error, never a bare NaN."""
     with _printing():
-        print(json.dumps(value, indent=2, allow_nan=False))
+        print(json.dumps(_with_flags_in(value), indent=2, allow_nan=False))
+
+
+def _with_flags_in(value: Any, key: str = "") -> Any:
+    """Return plain values with flags in their sentences; names stay as they are."""
+    if isinstance(value, dict):
+        return {k: _with_flags_in(v, k) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_flags_in(v, key) for v in value]
+    return with_flags(value) if isinstance(value, str) and key in SENTENCES else value
 
 
 def print_table(

@@ -27,17 +27,35 @@ def takes_options(*names: str) -> Callable[[Command], Command]:
     """
 
     def decorate(command: Command) -> Command:
-        signature = inspect.signature(command, eval_str=True)
-        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        made = [_parameter(name) for name in names]
+        own, made = _own(command), [_parameter(name) for name in names]
         # An argument stands before the flags, the other flags of the command behind them.
         first = [p for p in own if p.default is p.empty]
-        parameters = [*first, *made, *own[len(first) :]]
-        command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        command.__annotations__ |= {p.name: p.annotation for p in made}
-        return command
+        return _seen_with(command, [*first, *made, *own[len(first) :]])
 
     return decorate
+
+
+def takes_flags_of(shared: Callable[..., Any]) -> Callable[[Command], Command]:
+    """Give a command the flags that are the keyword-only parameters of `shared`, behind its own.
+
+    The command's own last parameter is `**flags`, which it hands on.
+    """
+    parameters = inspect.signature(shared, eval_str=True).parameters.values()
+    made = [p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in parameters if p.kind is p.KEYWORD_ONLY]
+    return lambda command: _seen_with(command, [*_own(command), *made])
+
+
+def _own(command: Callable[..., Any]) -> list[inspect.Parameter]:
+    parameters = inspect.signature(command, eval_str=True).parameters.values()
+    return [p for p in parameters if p.kind is not p.VAR_KEYWORD]
+
+
+def _seen_with(command: Command, parameters: list[inspect.Parameter]) -> Command:
+    """Have typer see these parameters instead of the command's own."""
+    signature = inspect.signature(command).replace(parameters=parameters)
+    command.__signature__ = signature  # type: ignore[attr-defined]
+    command.__annotations__ |= {p.name: p.annotation for p in parameters}
+    return command
 
 
 def given(options: dict[str, Any]) -> dict[str, Any]:

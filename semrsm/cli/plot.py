@@ -82,7 +82,9 @@ def plot(
     ] = False,
     memory: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="May be taken, such as 4GiB. (default: half of all)"),
+        typer.Option(
+            metavar="SIZE", help="Memory that may be taken, such as 4GiB. (default: half of all)"
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the picture.")] = False,
     untrusted: Untrusted = False,

@@ -59,7 +59,9 @@ def report(
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     memory: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="May be taken, such as 4GiB. (default: half of all)"),
+        typer.Option(
+            metavar="SIZE", help="Memory that may be taken, such as 4GiB. (default: half of all)"
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page.")] = False,
     untrusted: Untrusted = False,

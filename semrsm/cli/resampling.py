@@ -16,20 +16,22 @@ Clusters = Annotated[
     ),
 ]
 Bootstrap = Annotated[
-    int, typer.Option(min=0, help="Resamples of the samples for 95 % intervals, such as 1000.")
+    int,
+    typer.Option(min=0, help="How many resamples of the samples for 95 % intervals, such as 1000."),
 ]
 Baseline = Annotated[
     str | None,
     typer.Option(
-        metavar="RSM", help="Also the differences to this RSM, or its layers of the same names."
+        metavar="RSM",
+        help="Also print the differences to this RSM, or to its layers of the same names.",
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the resamples.")]
 Interval = Annotated[
     str | None,
     typer.Option(
-        help=f"Kind of 95 % interval: {', '.join(INTERVALS)} (docs/intervals.md); 1000 resamples unless"
-        " --bootstrap says how many. (default: corrected)",
+        help=f"Kind of 95 % interval: {', '.join(INTERVALS)} (docs/intervals.md). There are 1000 resamples"
+        " unless --bootstrap says how many. (default: corrected)",
         show_default=False,
     ),
 ]
