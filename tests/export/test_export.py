@@ -222,7 +222,7 @@ def test_zarr(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     needs("zarr")
     import zarr
 
-    monkeypatch.setattr(libraries, "CHUNK", 3)
+    monkeypatch.setattr(libraries, "CHUNK", 90)  # three rows
     out = out_of(tmp_path, "zarr")
     for _ in range(2):
         semrsm.export(file, out, to="zarr", labels=LABELS, overwrite=True)
