@@ -107,7 +107,7 @@ def laws(maps: np.ndarray, device: str) -> None:
     with saved(maps) as path:
         best = run(path, device)
         for name, matcher in MATCHERS.items():
-            if matcher.needs_grid:
+            if matcher.needs_plane:
                 continue
             gpu, cpu = (run(path, where, name)["matched"] for where in (device, "cpu"))
             distance = off(gpu, cpu, best["squared_norm"])

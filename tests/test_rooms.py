@@ -36,6 +36,7 @@ STOREYS = {
     "experiments": 8,
     "__init__": 9,
     "cli": 9,
+    "__main__": 10,
 }
 
 # Library -> the only rooms that may import it.

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from semrsm.api.given import inference_in
+from semrsm.cli.completion import names_of
 from semrsm.cli.console import print_json, print_table, progress, say
-from semrsm.cli.flags import ByPosition, takes_flags_of
+from semrsm.cli.flags import ByPosition, JsonRecords, Layers, Memory, bytes_of, takes_flags_of
 from semrsm.cli.outputs import check_outputs
 from semrsm.cli.process import CheckedCommand, ends_well
 from semrsm.cli.resampling import (
@@ -22,7 +23,6 @@ from semrsm.cli.resampling import (
     Seed,
 )
 from semrsm.cli.untrusted import Untrusted, read_first
-from semrsm.compute.parsers import parse_memory
 from semrsm.engine.kernels import KERNELS
 from semrsm.evaluate import EVALUATIONS
 from semrsm.evaluate.results import Evaluation, write_details
@@ -34,32 +34,33 @@ Rsms = Annotated[
     list[str],
     typer.Argument(
         metavar="RSM...",
-        help="RSM files or plain matrices (.npy, .npz, .csv, HDF5), or path::layer, a name or glob.",
+        help="Evaluate these RSM files or plain matrices (.npy, .npz, .csv, HDF5); path::layer names a"
+        " layer or a glob.",
         show_default=False,
     ),
-]
-Layers = Annotated[
-    list[str] | None,
-    typer.Option("-l", "--layer", help="Layer or glob; may be repeated. (default: all)"),
 ]
 Kernels = Annotated[
     list[str] | None,
     typer.Option(
         "-k",
         "--kernel",
-        help=f"{', '.join(KERNELS)}; may be repeated; computed where not stored. (default: those stored)",
+        metavar="NAME",
+        help=f"Take this kernel: {', '.join(KERNELS)}; may be repeated; it is finished where it is not"
+        " stored. (default: those that are stored)",
+        autocompletion=names_of(KERNELS),
     ),
 ]
-Memory = Annotated[
+ViewsOption = Annotated[
     str | None,
     typer.Option(
-        metavar="SIZE",
-        help="Memory that may be taken, such as 4GiB. (default: half of the machine's)",
+        metavar="FILE[::name]",
+        help="Leave other views of a query out of its candidates: which thing each sample is a view"
+        " of, (n,) or .csv.",
     ),
 ]
 Out = Annotated[
     Path | None,
-    typer.Option("-o", "--out", metavar="TABLE.csv", help="Also write the table."),
+    typer.Option("-o", "--out", metavar="TABLE.csv", help="Write the table here, too."),
 ]
 Details = Annotated[
     Path | None,
@@ -68,7 +69,6 @@ Details = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, a record for each value.")]
 
 
 def _evaluate(
@@ -89,7 +89,7 @@ def _evaluate(
     details: Details = None,
     overwrite: Overwrite = False,
     untrusted: Untrusted = False,
-    json: Json = False,
+    json: JsonRecords = False,
 ) -> None:
     """Do what every evaluation does; the keywords are the flags that all of them have.
 
@@ -110,7 +110,7 @@ def _evaluate(
             inference=inference_in(bootstrap, 0, seed, interval),
             clusters=clusters,
             baseline=baseline,
-            memory=None if memory is None else parse_memory(memory),
+            memory=bytes_of(memory),
             on_progress=on_progress,
         )
         if details is None:
@@ -146,29 +146,33 @@ def retrieval(
     labels: Annotated[
         str,
         typer.Option(
-            help="Labels of the samples: FILE[::name], an array (n,), multi-hot (n, classes) or .csv."
+            metavar="FILE[::name]",
+            help="Read the labels of the samples here: (n,), multi-hot (n, classes) or .csv.",
         ),
     ],
     gallery_labels: Annotated[
-        str | None, typer.Option(help="Labels of the columns, for RSMs of queries x gallery.")
-    ] = None,
-    views: Annotated[
         str | None,
-        typer.Option(help="Which thing each sample is a view of: FILE[::name], (n,) or .csv."),
+        typer.Option(
+            metavar="FILE[::name]",
+            help="Read the labels of the columns here, for RSMs of queries x gallery.",
+        ),
     ] = None,
+    views: ViewsOption = None,
     exclude_views: Annotated[
         bool,
         typer.Option(
             "--exclude-views/--include-views",
-            help="Whether other views of a query are left out of its candidates. (default: where --views"
-            " are given)",
+            help="Leave other views of a query out of its candidates, or not. (default: left out where"
+            " --views is given)",
             show_default=False,
         ),
     ] = True,
     at: Annotated[
         list[int] | None,
         typer.Option(
-            min=1, help="k of f1@k, precision@k, recall@k; may be repeated. (default: 1 5 10)"
+            min=1,
+            metavar="K",
+            help="Count the K nearest in f1@k, precision@k, recall@k; may be repeated. (default: 1 5 10)",
         ),
     ] = None,
     **flags: Any,
@@ -200,10 +204,15 @@ def retrieval(
 def predictions(
     rsm: Rsms,
     logits: Annotated[
-        str | None, typer.Option(help="Logits (n, classes): FILE[::name]. Their softmax is taken.")
+        str | None,
+        typer.Option(
+            metavar="FILE[::name]",
+            help="Read logits (n, classes) here; their softmax gives probabilities.",
+        ),
     ] = None,
     probabilities: Annotated[
-        str | None, typer.Option(help="Probabilities (n, classes) instead: FILE[::name].")
+        str | None,
+        typer.Option(metavar="FILE[::name]", help="Read probabilities (n, classes) here instead."),
     ] = None,
     **flags: Any,
 ) -> None:
@@ -225,7 +234,10 @@ def views(
     rsm: Rsms,
     views: Annotated[
         str,
-        typer.Option(help="Which thing each sample is a view of: FILE[::name], (n,) or .csv."),
+        typer.Option(
+            metavar="FILE[::name]",
+            help="Read here which thing each sample is a view of: (n,) or .csv.",
+        ),
     ],
     **flags: Any,
 ) -> None:

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from semrsm.api.export import export as export_rsm
+from semrsm.cli.completion import names_of
 from semrsm.cli.console import print_json, print_table, say
-from semrsm.cli.flags import ByPosition
+from semrsm.cli.flags import ByPosition, JsonRecords, Layers, Memory, OneKernel
 from semrsm.cli.outputs import refuse_read
 from semrsm.cli.untrusted import Untrusted, read_first
-from semrsm.engine.kernels import KERNELS
 from semrsm.export.targets import TARGETS
 
 KINDS = "; ".join(f"{target.name}: {target.summary}" for target in TARGETS.values())
@@ -27,20 +27,15 @@ def export(
             show_default=False,
         ),
     ],
-    to: Annotated[str, typer.Option(help=f"What to write. {KINDS}.", metavar="|".join(TARGETS))],
-    out: Annotated[Path, typer.Option("-o", "--out", help="File to write.", metavar="FILE")],
-    layer: Annotated[
-        list[str] | None,
-        typer.Option("-l", "--layer", help="Layer or glob; may be repeated. (default: all)"),
-    ] = None,
-    kernel: Annotated[
-        str | None,
+    to: Annotated[
+        str,
         typer.Option(
-            "-k",
-            "--kernel",
-            help=f"{', '.join(KERNELS)}; finished where not stored. (default: first one stored)",
+            help=f"Write this. {KINDS}.", metavar="TARGET", autocompletion=names_of(TARGETS)
         ),
-    ] = None,
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write.", metavar="FILE")],
+    layer: Layers = None,
+    kernel: OneKernel = None,
     values: Annotated[
         str | None,
         typer.Option(
@@ -56,18 +51,15 @@ def export(
         ),
     ] = None,
     by_position: ByPosition = False,
-    memory: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="May be taken, such as 4GiB. (default: half of all)"),
-    ] = None,
+    memory: Memory = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
     untrusted: Untrusted = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: JsonRecords = False,
 ) -> None:
     """Write RSMs as files that other tools read, with the ids of the samples.
 
-    The file is written aside and renamed, by blocks of rows where the format allows it. Everything but
-    parquet and zarr is written without further libraries; those need pip install 'semrsm[export]'.
+    The file is written aside and renamed, by blocks of rows where the format allows it. Parquet and Zarr
+    need libraries of the extra `export`; nothing else does.
 
     Example: semrsm export dump.rsm.h5 --to rsatoolbox -o dump.rdms.h5 --labels dump.h5::labels
     """

@@ -9,7 +9,15 @@ import typer
 
 from semrsm.api.report import report as write_report
 from semrsm.cli.console import say
-from semrsm.cli.flags import ByPosition
+from semrsm.cli.flags import (
+    ByPosition,
+    Images,
+    Labels,
+    Layers,
+    Memory,
+    OneKernel,
+    Views,
+)
 from semrsm.cli.outputs import check_outputs
 from semrsm.cli.untrusted import Untrusted, read_first
 
@@ -18,47 +26,38 @@ def report(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="RSM files or plain matrices, path or path::layer (or a glob).",
+            help="Show these RSM files or plain matrices; path::layer names a layer or a glob.",
             metavar="RSM...",
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Page to write.", metavar="FILE.html")],
-    layer: Annotated[
-        list[str] | None, typer.Option("-l", "--layer", help="Layers to show, names or globs.")
-    ] = None,
-    kernel: Annotated[
-        str | None,
-        typer.Option(
-            "-k", "--kernel", help="Kernel to show; the first that is stored if left out."
-        ),
-    ] = None,
-    labels: Annotated[
-        str | None, typer.Option(help="A label for each sample.", metavar="FILE[::name]")
-    ] = None,
-    views: Annotated[
-        str | None,
-        typer.Option(help="Which thing each sample is a view of.", metavar="FILE[::name]"),
-    ] = None,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Write the page here.", metavar="FILE.html")
+    ],
+    layer: Layers = None,
+    kernel: OneKernel = None,
+    labels: Labels = None,
+    views: Views = None,
     by_position: ByPosition = False,
-    images: Annotated[
-        str | None, typer.Option(help="Images of the samples.", metavar="FILE[::name]")
-    ] = None,
+    images: Images = None,
     queries: Annotated[
         str | None,
-        typer.Option(help="Samples to retrieve images for; the first three.", metavar="0,5,7"),
+        typer.Option(
+            help="Retrieve images for these samples, counted from 0. (default: the first three)",
+            metavar="0,5,7",
+        ),
     ] = None,
     table: Annotated[
         list[str] | None,
-        typer.Option(help="Table of semrsm compare -o, or of evaluate -o.", metavar="FILE.csv"),
-    ] = None,
-    title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
-    memory: Annotated[
-        str | None,
         typer.Option(
-            metavar="SIZE", help="Memory that may be taken, such as 4GiB. (default: half of all)"
+            help="Show this table of semrsm compare -o or evaluate -o; may be repeated.",
+            metavar="FILE.csv",
         ),
     ] = None,
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Give the page this title.")
+    ] = None,
+    memory: Memory = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page.")] = False,
     untrusted: Untrusted = False,
 ) -> None:

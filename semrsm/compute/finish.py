@@ -158,7 +158,7 @@ def _chosen_on_fast_products(run: Mapping[str, Any], solver: str | None) -> bool
     matcher = MATCHERS[run["matcher"]]
     if matcher.value == "exact" and solver == "native":  # which makes its own products
         return False
-    return matcher.in_chunks and matcher.permutation and not matcher.needs_grid
+    return matcher.in_chunks and matcher.permutation and not matcher.needs_plane
 
 
 def _type_of(finish: Finisher, info: LayerInfo) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from semrsm.compute.conventions import hint_of
 from semrsm.compute.grid import Grid, edge_for
 from semrsm.compute.layers import LayerInput, column_inputs, layer_inputs, open_maps
 from semrsm.compute.options import RunOptions
@@ -131,9 +132,16 @@ def open_plan(
 
 
 def notes_of(plan: RunPlan) -> list[str]:
-    """Return what should be known of the samples of a run: which were chosen, ids that are not read."""
+    """Return what should be known of the input of a run: what was guessed, which samples were chosen."""
     first = next(iter(plan.layers.values()))
-    notes = [f"{first.rows.path}: {first.rows.note}" if first.rows.note else None]
+    files = filter(None, (plan.file, plan.other))
+    notes: list[str | None] = [
+        f"{file.path}: {note}" for file in files for note in file.contents.notes
+    ]
+    for layer in (layer.rows for layer in plan.layers.values()):
+        hint = hint_of(layer.layer.shape, layer.positions)
+        notes.append(f"{layer.layer.name}: {hint}" if hint else None)
+    notes.append(f"{first.rows.path}: {first.rows.note}" if first.rows.note else None)
     if not first.symmetric and first.columns.note:
         notes.append(f"{first.columns.path}: {first.columns.note}")
     notes.append(near_miss(plan.file, first.rows.layer.n_samples))
@@ -152,12 +160,12 @@ def plan_layer(
     work = work_of(options, rows, processes)
     memory = (options.memory or default_memory()) // processes
     inputs = (rows,) if rows is columns else (rows, columns)
-    loaded = sum(i.layer.n_bytes for i in inputs if i.layer.loaded_whole)
+    loaded = sum(i.layer.loaded_bytes for i in inputs)
     n = rows.n_samples, columns.n_samples
     grid = Grid(*n, rows is columns, edge_for(max(n), rows.n_positions, work.matcher))
     try:
         _refuse_what_cannot_be(rows, columns, work, options)
-        what = "a compressed .npz, which is loaded whole,"
+        what = "a compressed array, which is loaded whole,"
         require_memory(what, loaded + bool(loaded), memory, "save it as HDF5 or uncompressed")
         size = LayerSize(
             edge=grid.edge,
@@ -180,7 +188,7 @@ def _refuse_what_cannot_be(
     rows: LayerInput, columns: LayerInput, work: Work, options: RunOptions
 ) -> None:
     """Raise SemrsmError for what would otherwise be found out after hours of matching."""
-    if work.matcher.needs_grid:
+    if work.matcher.needs_plane:
         refuse_without_grid(work.matcher, rows, columns)
     for name in options.kernel:
         refuse_no_pairs(KERNELS[name], options.sigma, range(rows.n_samples), rows is columns)
@@ -237,8 +245,8 @@ def refuse_without_grid(matcher: Matcher, rows: LayerInput, columns: LayerInput)
     for layer in (rows, columns):
         if layer.grid is None:
             raise SemrsmError(
-                f"{layer.address}: the matcher {matcher.name} needs a grid of positions and layout"
-                f" '{layer.positions.layout}' has none; use another `matcher` or a map (n,c,h,w)"
+                f"{layer.address}: the matcher {matcher.name} needs a grid of positions in a plane and"
+                f" layout '{layer.positions.layout}' has none; use another `matcher` or a map (n,c,h,w)"
             )
     if rows.grid != columns.grid:
         raise SemrsmError(

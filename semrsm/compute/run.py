@@ -14,7 +14,6 @@ from semrsm.compute.description import describe_run
 from semrsm.compute.executors import n_processes, teams_of
 from semrsm.compute.finish import check_kernels, finish_run
 from semrsm.compute.grid import shard_of
-from semrsm.compute.layers import class_token_hint
 from semrsm.compute.match import match_tiles, missing_tiles, tasks_of
 from semrsm.compute.options import RunOptions
 from semrsm.compute.plan import RunPlan, notes_of, open_plan
@@ -81,9 +80,6 @@ def compute_with(
             listener.on_note(f"{out} was finished before; only its run folder was left to remove")
             return Report(out, [])
         check_output(out, options.overwrite or options.shard is not None)
-        for layer in plan.layers.values():
-            if hint := class_token_hint(layer.rows):
-                listener.on_note(hint)
         for note in notes_of(plan):
             listener.on_note(note)
         with _run_folder(path, run, options, out) as folder:

@@ -289,7 +289,7 @@ def _read_array(path: Path, name: str | None, what: str) -> tuple[NDArray[Any], 
     with open_activations(path) as file:
         array = array_named(file, name, what)
         address = f"{path}::{array.name}"
-        if array.dtype.hasobject and file.format != "hdf5":
+        if array.pickled:
             raise SemrsmError(
                 f"{address} holds Python objects, which are not unpickled; save texts or numbers"
             )

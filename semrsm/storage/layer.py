@@ -65,11 +65,12 @@ class Layer:
         dtype: As stored; bfloat16 arrives as uint16 or 2-byte void.
         layout: The dataset's attribute `layout`, None where there is none.
         bfloat16: The 2-byte numbers are bfloat16.
-        loaded_whole: Reading any part loads all of it (a compressed .npz member).
+        loaded_bytes: What reading any part of it loads at once (all of a compressed .npz member).
+        pickled: Its values are Python objects, which are never unpickled.
         rows: Gives the samples of a slice as stored; `take` checks them.
         find_gaps: Gives the samples of which the file has no values, by their first one.
         find_sources: Gives the other files that its values lie in.
-        refuse_written: Raises OSError if the file was written to since it was opened.
+        refuse_written: Raises OSError if the file of some samples was written to since it was opened.
     """
 
     name: str
@@ -78,10 +79,11 @@ class Layer:
     rows: Callable[[slice], NDArray[Any]]
     layout: str | None = None
     bfloat16: bool = False
-    loaded_whole: bool = False
+    loaded_bytes: int = 0
+    pickled: bool = False
     find_gaps: Callable[[], Sequence[Gap]] = tuple
     find_sources: Callable[[], Sequence[Path]] = tuple
-    refuse_written: Callable[[], None] = lambda: None
+    refuse_written: Callable[[slice], None] = lambda samples: None
 
     @property
     def n_samples(self) -> int:
@@ -126,8 +128,8 @@ class Layer:
             two_bytes = self.dtype.itemsize == 2 and self.dtype.kind in "uV"
             hint = " (`bfloat16=True` if that is what it holds)" if two_bytes else ""
             return f"holds {self.dtype}, not float16, float32 or float64{hint}"
-        if not 2 <= len(self.shape) <= 4:
-            return f"has {len(self.shape)} dimensions (shape {self.shape}), not 2, 3 or 4"
+        if not 2 <= len(self.shape) <= 5:
+            return f"has {len(self.shape)} dimensions (shape {self.shape}), not 2, 3, 4 or 5"
         return None
 
     def take(self, wanted: slice, checked: bool = True) -> NDArray[Any]:
@@ -145,7 +147,7 @@ class Layer:
                 )
             block = self.rows(wanted)
             if checked:
-                self.refuse_written()
+                self.refuse_written(wanted)
         except MemoryError as error:
             raise SemrsmError(
                 f"{_named(samples)} take more memory than there is; read fewer at a time"

@@ -71,9 +71,15 @@ def check_folder(folder: Path) -> None:
 def refuse_inputs(out: Path, inputs: Iterable[Path]) -> None:
     """Refuse an output that is one of the files it is made from, also by another name or a link.
 
+    Nor does it go into a folder that is read: the next command would take it for one of the inputs.
+
     Raises SemrsmError naming both.
     """
     for path in inputs:
+        if path.is_dir() and path.resolve() in out.resolve().parents:
+            raise SemrsmError(
+                f"{out} lies in {path}, which this command reads; write it to another folder"
+            )
         with contextlib.suppress(OSError, ValueError):  # one of them is missing: another error
             if out.samefile(path):
                 same = "" if out == path else f" (as {path})"

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import semrsm
+from semrsm import SemrsmError
 from semrsm.compute import grid
+from semrsm.engine.matchers import MATCHERS
 from semrsm.storage.activations import open_activations
 from semrsm.storage.rsm_file import open_rsm
 from tests.helpers import scipy_matched, succeed, vectors, write_h5
@@ -141,6 +143,37 @@ def test_layouts_are_transposes(
     with open_rsm(tmp_path / "a.rsm.h5") as rsm:
         info = rsm.layer()
         assert (info.layout, info.n_positions, info.n_channels) == (layout, 24, 5)
+
+
+VOLUMES = {
+    "ncdhw": lambda x: x,
+    "ndhwc": lambda x: x.transpose(0, 2, 3, 4, 1),
+}
+
+
+@pytest.mark.parametrize("layout", list(VOLUMES))
+@pytest.mark.parametrize("matcher", [m.name for m in MATCHERS.values() if not m.needs_plane])
+def test_positions_of_a_volume_are_matched_as_those_of_a_plane(
+    layout: str, matcher: str, x: np.ndarray, tmp_path: Path
+) -> None:
+    path = write_h5(tmp_path / "a.h5", a=VOLUMES[layout](x.reshape(9, 5, 2, 2, 6)))
+    given = {"layout": layout} if layout != "ncdhw" else {}
+    found = computed(path, matcher=matcher, kernel="linear", **given)
+    expected = semrsm.rsm(x.reshape(9, 5, 4, 6), matcher, "linear", threads=1)
+    np.testing.assert_allclose(found["layers/a/matched"], expected, rtol=1e-12)
+    with open_rsm(tmp_path / "a.rsm.h5") as rsm:
+        assert (rsm.layer().layout, rsm.layer().n_positions) == (layout, 24)
+
+
+def test_volumes_are_pooled_and_planes_are_what_shift_needs(x: np.ndarray, tmp_path: Path) -> None:
+    volumes = x.reshape(9, 5, 2, 2, 6)
+    path = write_h5(tmp_path / "a.h5", a=volumes)
+    found = computed(path, pool="2x1x3", kernel="linear")["layers/a/matched"]
+    pooled = volumes.reshape(9, 5, 2, 2, 3, 2).mean((3, 5)).reshape(9, 5, 2, 3)
+    np.testing.assert_allclose(found, semrsm.rsm(pooled, kernel="linear"), rtol=1e-5, atol=1e-5)
+    says = r"a\.h5::a: the matcher shift needs a grid of positions in a plane and layout 'ncdhw' has none"
+    with pytest.raises(SemrsmError, match=says):
+        semrsm.compute(path, tmp_path / "s.rsm.h5", matcher="shift")
 
 
 def test_a_vector_is_one_position(x: np.ndarray, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from semrsm.storage.rsm_file import open_rsm
 from tests.helpers import brute_force, fail, succeed, write_h5
 
 BOUNDED = [
-    m.name for m in MATCHERS.values() if m.value != "at least the optimum" and not m.needs_grid
+    m.name for m in MATCHERS.values() if m.value != "at least the optimum" and not m.needs_plane
 ]
 
 

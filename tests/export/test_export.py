@@ -278,8 +278,8 @@ def test_equal_content_is_equal_bytes(to: str, file: Path, tmp_path: Path) -> No
         ({"to": "npz", "layer": "block/3"}, "there is no layer 'block/3'"),
         ({"to": "npz", "kernel": "cosin"}, "did you mean 'cosine'"),
         ({"to": "npz", "out": "no/out.npz"}, "does not exist"),
-        ({"to": "mat", "memory": 100}, r"writing 2 RSMs of 7 x 7 as mat needs \d+ KiB"),
-        ({"to": "npz", "memory": 100}, r"needs \d+ KiB and `memory` grants"),
+        ({"to": "mat", "memory": 1024}, r"writing 2 RSMs of 7 x 7 as mat needs \d+ KiB"),
+        ({"to": "npz", "memory": 1024}, r"needs \d+ KiB and `memory` grants"),
     ],
 )
 def test_what_cannot_be_written(

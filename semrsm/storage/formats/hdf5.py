@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.names import natural_key
+from semrsm.storage.formats.contents import Contents
 from semrsm.storage.formats.gaps import Parts, parts_of
 from semrsm.storage.input_files import (
     Stamp,
@@ -27,8 +28,8 @@ TEXT_BYTES = 64  # that a text takes besides its characters
 TOGETHER = 1 << 28  # bytes of texts that are read at once, were each as long as the file
 
 
-def open_hdf5(path: Path) -> tuple[dict[str, Layer], Callable[[], None]]:
-    """Open an HDF5 file: its arrays by name, and what closes it."""
+def open_hdf5(path: Path) -> Contents:
+    """Open an HDF5 file."""
     file = h5py.File(path, "r", driver="sec2")  # whose handle is a descriptor
     arrays: dict[str, Layer] = {}
     try:
@@ -48,7 +49,7 @@ def open_hdf5(path: Path) -> tuple[dict[str, Layer], Callable[[], None]]:
     except BaseException:
         file.close()
         raise
-    return {name: arrays[name] for name in names}, file.close
+    return Contents({name: arrays[name] for name in names}, file.close)
 
 
 def _places(file: h5py.File) -> Callable[[str], tuple[Any, ...]]:
@@ -94,7 +95,7 @@ def _layer_of(name: str, item: h5py.Dataset, opened: tuple[int, Stamp]) -> Layer
         bfloat16=_text(item, "dtype") == "bfloat16",
         find_gaps=lambda: parts().gaps,
         find_sources=lambda: parts().files,
-        refuse_written=lambda: refuse_written(files),
+        refuse_written=lambda _: refuse_written(files),
     )
 
 
@@ -137,3 +138,8 @@ def _text(item: h5py.Dataset, name: str) -> str | None:
     value = value.ravel()[0] if isinstance(value, np.ndarray) else value
     text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
     return text[:LONGEST_ATTRIBUTE]
+
+
+def hdf5_version() -> str:
+    """Return the version of the HDF5 library that files are read with."""
+    return str(h5py.version.hdf5_version)
