@@ -21,14 +21,15 @@ INTRODUCTION = """\
 # Every command, with its flags
 
 This page is made from the commands by `python scripts/make_commands_page.py`; change their help, not
-the page. `semrsm COMMAND --help` prints the same. What holds for all stands in [command_line.md](command_line.md)."""
+the page. `semrsm COMMAND --help` prints the same. What holds for all stands in
+[command_line.md](command_line.md)."""
 
 METHODS = """\
 ## Matchers and kernels
 
 For `--matcher` and `--kernel`, as `semrsm methods` lists them. [matchers.md](matchers.md) says which to
-take, [measures.md](measures.md) has the measures of `compare`, [evaluations.md](evaluations.md) the columns of
-`evaluate`."""
+take, [measures.md](measures.md) has the measures of `compare`, [evaluations.md](evaluations.md) the columns
+of `evaluate`."""
 
 
 def commands() -> dict[str, Any]:

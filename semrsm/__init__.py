@@ -9,10 +9,13 @@ from semrsm.api.report import report
 from semrsm.api.try_out import methods_on, pair
 from semrsm.compute.array import rsm
 from semrsm.errors import SemrsmError
+from semrsm.record.recording import record
 from semrsm.rsms import read_rsm
+from semrsm.storage.activation_writer import ActivationWriter
 from semrsm.version import __version__
 
 __all__ = [
+    "ActivationWriter",
     "SemrsmError",
     "__version__",
     "compare",
@@ -26,6 +29,7 @@ __all__ = [
     "pair",
     "plot",
     "read_rsm",
+    "record",
     "report",
     "rsm",
     "status",

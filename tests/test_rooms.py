@@ -50,6 +50,11 @@ LIBRARIES = {
     "pyarrow": ("export",),
     "zarr": ("export", "storage/formats"),
     "triton": ("engine/assignment/triton_",),
+    "torchvision": ("record/models.py",),
+    "timm": ("record/models.py",),
+    "transformers": ("record/models.py",),
+    "safetensors": ("record/weights.py",),
+    "PIL": ("record/images.py",),
 }
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -18,12 +18,14 @@ from semrsm.cli.methods import methods
 from semrsm.cli.pair import pair
 from semrsm.cli.plot import plot
 from semrsm.cli.process import CheckedCommand, ends_well, run_process
+from semrsm.cli.record import record
 from semrsm.cli.report import report
 from semrsm.cli.reproduce import reproduce
 from semrsm.cli.status import status
 from semrsm.version import __version__
 
 COMMANDS = (
+    record,
     compute,
     finish,
     status,

@@ -54,7 +54,6 @@ def sentence(text: str) -> str:
 
 
 KEYWORD = re.compile(r"`([a-z]\w*)(?:=([^`]*))?`")
-SENTENCES = ("computed", "faults", "hint", "reason")  # keys of JSON
 FLAGS = {"out": "-o"}  # of a keyword that is not spelled as its flag
 
 
@@ -115,16 +114,18 @@ def drop_stdout() -> None:
 def print_json(value: Any) -> None:
     """Print plain JSON on stdout; a number that is not finite is an error, never a bare NaN."""
     with _printing():
-        print(json.dumps(_with_flags_in(value), indent=2, allow_nan=False))
+        print(json.dumps(_in_command_line_terms(value), indent=2, allow_nan=False))
 
 
-def _with_flags_in(value: Any, key: str = "") -> Any:
-    """Return plain values with flags in their sentences; names stay as they are."""
+def _in_command_line_terms(value: Any) -> Any:
+    """Return a value with flags in the sentences that it holds; a name, which has no space, stays."""
+    if isinstance(value, str):
+        return with_flags(value) if " " in value else value
     if isinstance(value, dict):
-        return {k: _with_flags_in(v, k) for k, v in value.items()}
+        return {key: _in_command_line_terms(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_with_flags_in(v, key) for v in value]
-    return with_flags(value) if isinstance(value, str) and key in SENTENCES else value
+        return [_in_command_line_terms(part) for part in value]
+    return value
 
 
 def print_table(
@@ -209,14 +210,14 @@ def _plain(cell: Any) -> str:
     """Return a cell for machines: every digit that counts."""
     if isinstance(cell, float):
         return f"{cell:.10g}"
-    return "" if cell is None else printable(with_flags(str(cell)))
+    return "" if cell is None else printable(str(_in_command_line_terms(cell)))
 
 
 def _shown(cell: Any) -> str:
     """Return a cell for people."""
     if isinstance(cell, float):
         return f"{cell:.4g}"
-    return "-" if cell is None else printable(with_flags(str(cell)))
+    return "-" if cell is None else printable(str(_in_command_line_terms(cell)))
 
 
 def bytes_for_people(n: int) -> str:
@@ -250,9 +251,12 @@ class LineProgress:
     """Progress for logs: a plain line on stderr every 30 s."""
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, write: Callable[[str], None] = say
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        write: Callable[[str], None] = say,
+        unit: str = "pairs",
     ):
-        self._clock, self._write = clock, write
+        self._clock, self._write, self._unit = clock, write, unit
         self._layer: str | None = None
         self._began = self._told = 0.0
         self._first = 0
@@ -267,14 +271,16 @@ class LineProgress:
             self._told = now
             rate = (pairs - self._first) / (now - self._began)
             left = seconds_for_people((of - pairs) / rate)
-            self._write(f"{layer}: {pairs} of {of} pairs, {rate:.4g} pairs/s, {left} left")
+            unit = self._unit
+            self._write(f"{layer}: {pairs} of {of} {unit}, {rate:.4g} {unit}/s, {left} left")
 
 
 class BarProgress:
     """Progress for a terminal: a bar for each layer with pairs per second and the time left."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, unit: str = "pairs") -> None:
         self._progress = progress
+        self._unit = unit
         self._tasks: dict[str, Any] = {}
         self._began: dict[str, tuple[float, int]] = {}
 
@@ -286,22 +292,24 @@ class BarProgress:
         if pairs == first:
             self._began[layer] = time.monotonic(), first
         rate = (pairs - first) / max(time.monotonic() - began, 1e-9)
-        self._progress.update(self._tasks[layer], completed=pairs, rate=f"{rate:.4g} pairs/s")
+        self._progress.update(
+            self._tasks[layer], completed=pairs, rate=f"{rate:.4g} {self._unit}/s"
+        )
 
 
 @contextlib.contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None]]:
+def progress(unit: str = "pairs") -> Iterator[Callable[[str, int, int], None]]:
     """Show how far a run is: call what this gives with (layer, pairs done, pairs in all)."""
     if sys.stderr is None or not sys.stderr.isatty():
-        yield LineProgress()
+        yield LineProgress(unit=unit)
         return
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} pairs"),
+        TextColumn(f"{{task.completed:.0f}}/{{task.total:.0f}} {unit}"),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bars:
-        yield BarProgress(bars)
+        yield BarProgress(bars, unit)

@@ -30,10 +30,12 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            help=f"Write this. {KINDS}.", metavar="TARGET", autocompletion=names_of(TARGETS)
+            help=f"Write this kind of file. {KINDS}.",
+            metavar="|".join(TARGETS),
+            autocompletion=names_of(TARGETS),
         ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="File to write.", metavar="FILE")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Write to this file.", metavar="FILE")],
     layer: Layers = None,
     kernel: OneKernel = None,
     values: Annotated[

@@ -146,6 +146,8 @@ def _activation_file(path: Path) -> tuple[str, dict[str, Any], list[dict[str, An
         found = [array for n in counts if (array := ids_array(file, n))]
         ids = read_sample_ids(file, found[0].n_samples) if found else None
         about["sample_ids"] = _ids(found[0].name if found else "", ids)
+        if note := next((layer.note for layer in file.arrays.values() if layer.note), None):
+            about["note"] = note
         if hints := [hint for n in counts if (hint := near_miss(file, n))]:
             about["hint"] = hints[0]
         guesses = [_guess(layer) for layer in file.layers().values()]

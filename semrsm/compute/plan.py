@@ -144,6 +144,8 @@ def notes_of(plan: RunPlan) -> list[str]:
     notes.append(f"{first.rows.path}: {first.rows.note}" if first.rows.note else None)
     if not first.symmetric and first.columns.note:
         notes.append(f"{first.columns.path}: {first.columns.note}")
+    of_layers = {side.path: side.layer.note for side in (first.rows, first.columns)}
+    notes += [f"{path}: {note}" for path, note in of_layers.items() if note]
     notes.append(near_miss(plan.file, first.rows.layer.n_samples))
     return [note for note in notes if note]
 

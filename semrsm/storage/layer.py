@@ -68,6 +68,7 @@ class Layer:
         loaded_bytes: What reading any part of it loads at once (all of a compressed .npz member).
         pickled: Its values are Python objects, which are never unpickled.
         rows: Gives the samples of a slice as stored; `take` checks them.
+        note: What should be known before it is used, such as that its file is incomplete.
         find_gaps: Gives the samples of which the file has no values, by their first one.
         find_sources: Gives the other files that its values lie in.
         refuse_written: Raises OSError if the file of some samples was written to since it was opened.
@@ -81,6 +82,7 @@ class Layer:
     bfloat16: bool = False
     loaded_bytes: int = 0
     pickled: bool = False
+    note: str | None = None
     find_gaps: Callable[[], Sequence[Gap]] = tuple
     find_sources: Callable[[], Sequence[Path]] = tuple
     refuse_written: Callable[[slice], None] = lambda samples: None

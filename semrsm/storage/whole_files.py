@@ -195,10 +195,7 @@ def aside(out: Path, overwrite: bool = True) -> Iterator[Path]:
     partial = temporary_name(target)
     try:
         yield partial
-        check_output(out, overwrite)
-        _outputs[out] = partial
-        partial.replace(target)
-        sync_folder(target.parent)
+        put_in_place(partial, out, overwrite)
     except OSError as error:
         _outputs.pop(out, None)
         raise SemrsmError(
@@ -250,6 +247,18 @@ def aside_folder(
             old.replace(target)
         for left in (partial, old):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def put_in_place(partial: Path, out: Path, overwrite: bool = True) -> None:
+    """Rename a whole file to the output that it is, and have the system put that on disk.
+
+    Raises SemrsmError as `check_output` does, OSError if it cannot be renamed.
+    """
+    check_output(out, overwrite)
+    target = _target(out)
+    _outputs[out] = partial
+    partial.replace(target)
+    sync_folder(target.parent)
 
 
 def outputs_of_process() -> list[Path]:

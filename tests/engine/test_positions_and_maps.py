@@ -76,8 +76,8 @@ def test_volumes_are_pooled_along_three_axes(layout: str) -> None:
         ((3, 4, 5), {"pool": (2, 2)}, "`pool` is for maps with a grid, layout 'ntd' has none"),
         ((3, 4, 5, 5), {"pool": (6, 2)}, "got one of 5x5"),
         ((3, 4, 2, 5, 5), {"pool": (3, 2, 2)}, "got one of 2x5x5"),
-        ((3, 4, 2, 5, 5), {"pool": (2, 2)}, "does not fit a grid of 2x5x5; give --pool DxHxW"),
-        ((3, 4, 5, 5), {"pool": (2, 2, 2)}, "does not fit a grid of 5x5; give --pool HxW"),
+        ((3, 4, 2, 5, 5), {"pool": (2, 2)}, "does not fit a grid of 2x5x5; give `pool='DxHxW'`"),
+        ((3, 4, 5, 5), {"pool": (2, 2, 2)}, "does not fit a grid of 5x5; give `pool='HxW'`"),
         ((3, 4, 2, 5, 5), {"skip_tokens": 1}, "for token sequences"),
     ],
 )
