@@ -46,6 +46,7 @@ LIBRARIES = {
     "dask": ("compute/executors.py",),
     "distributed": ("compute/executors.py",),
     "triton": ("engine/assignment/triton_",),
+    "zarr": ("storage/formats/zarr_",),
 }
 
 FILES = sorted(PACKAGE.rglob("*.py"))
