@@ -35,6 +35,7 @@ STOREYS = {
     "experiments": 7,
     "__init__": 8,
     "cli": 8,
+    "__main__": 9,
 }
 
 # Library -> the only rooms that may import it.

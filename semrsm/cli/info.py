@@ -25,7 +25,9 @@ def info(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="Activation file, RSM file or run folder.", show_default=False
+            metavar="FILE",
+            help="Look at this activation file, RSM file or run folder.",
+            show_default=False,
         ),
     ],
     check: Annotated[

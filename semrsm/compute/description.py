@@ -16,6 +16,8 @@ from semrsm.version import __version__
 
 # Of a layer, as LayerInfo names them: what is known of its RSM before anything is matched.
 LAYER_FACTS = ("layout", "n_positions", "n_channels", "n_samples", "n_columns", "storage_mode")
+# m_ii of a matcher without a permutation; runs of before, which have |x|² there, do not say it.
+OWN_DIAGONAL = {"diagonal": "the matcher's own value"}
 
 
 def describe_run(plan: RunPlan, options: RunOptions) -> dict[str, Any]:
@@ -45,6 +47,7 @@ def describe_run(plan: RunPlan, options: RunOptions) -> dict[str, Any]:
         "activations": _describe_file(plan.file, [p.rows for p in plans]),
         "against": plan.other and _describe_file(plan.other, [p.columns for p in plans]),
         "against_layer": address_of(options.against)[1] if options.against else None,
+        **({} if first.work.matcher.permutation or not first.symmetric else OWN_DIAGONAL),
     }
 
 

@@ -98,13 +98,23 @@ def parse_pool(value: Any) -> tuple[int, ...]:
 
 
 def parse_memory(value: Any) -> int:
-    """Return a size in bytes: a number, or one with k, M, G, T (1000s) or Ki, Mi, Gi, Ti (1024s).
+    """Return a size in bytes: a number with B, k, M, G, T (1000s) or Ki, Mi, Gi, Ti (1024s), or an int.
 
-    >>> parse_memory("1GiB"), parse_memory("500 MB")
-    (1073741824, 500000000)
+    A bare number in a text is refused, and so is an integer below 1024: nobody grants 4 bytes.
+
+    >>> parse_memory("1GiB"), parse_memory("500 MB"), parse_memory(1 << 30)
+    (1073741824, 500000000, 1073741824)
+    >>> parse_memory("4")
+    Traceback (most recent call last):
+        ...
+    semrsm.errors.SemrsmError: memory must be a size with a unit, got '4'; do you mean 4GiB?
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", str(value).lower())
-    size = float(match[1]) * (UNITS | BINARY_UNITS)[match[2] or ""] if match else 0.0
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*((?:[kmgt]i?)?b?)\s*", str(value).lower())
+    number = float(match[1]) if match else 0.0
+    if match and not match[2] and number > 0 and (isinstance(value, str) or number < 1024):
+        meant = f"{match[1]}{'GiB' if number < 1024 else 'B'}"
+        raise SemrsmError(f"memory must be a size with a unit, got {value!r}; do you mean {meant}?")
+    size = number * (UNITS | BINARY_UNITS)[match[2].removesuffix("b")] if match else 0.0
     if not 1 <= size < LARGEST_MEMORY:
         raise SemrsmError(f"memory must be a size such as 4GiB or 500MB, got {value!r}")
     return int(size)

@@ -215,13 +215,14 @@ def work_of(options: RunOptions, layer: LayerInput, processes: int = 1) -> Work:
             f"the matcher {matcher.name} is itself an upper bound; use --certify with another --matcher"
         )
     device = find_device(devices_of(options.device)[0])
-    solver = choose_solver(device.kind)
-    settings = Settings(solver=solver.name, **parameters_of(options, matcher))
+    settings = Settings(**parameters_of(options, matcher))
+    problem = matcher.problem(layer.n_positions, settings)
+    solver = choose_solver(device.kind, problem)
     if matcher.solves:
-        _refuse_too_large(solver, matcher.problem(layer.n_positions, settings))
+        _refuse_too_large(solver, problem)
     return Work(
         matcher=matcher,
-        settings=settings,
+        settings=replace(settings, solver=solver.name),
         device=device,
         dtype=getattr(torch, options.dtype),
         threads=options.threads or max(1, cores() // processes),

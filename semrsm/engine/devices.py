@@ -85,6 +85,14 @@ def devices_of(name: str) -> list[str]:
     return [f"cuda:{index}" for index in range(there)]
 
 
+def gpus() -> list[str]:
+    """Return the model of every GPU that pairs can be matched on, and the CUDA that torch is built for."""
+    return [
+        f"{Device('cuda', index).describe()} (CUDA {torch.version.cuda})"
+        for index in range(_n_gpus())
+    ]
+
+
 def _n_gpus() -> int:
     return Device("cuda").backend.count()
 

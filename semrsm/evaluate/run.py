@@ -84,7 +84,8 @@ def evaluate_retrieval(
     Yields:
         An Evaluation for each RSM: metrics f1@k, precision@k, recall@k, map, mrr, r-precision and the
         counts queries, excluded and, with view_ids, excluded-views: how many candidates all queries lose
-        to them. Where no sample has two labels precision@k is f1@k and is left out. Details have a row
+        to them. Where no sample has two labels precision@k is f1@k and is left out; so is recall@k where
+        all queries have the same number R of relevant candidates, as it is f1@k k / R. Details have a row
         for each query, empty where it is left out.
 
     Raises:

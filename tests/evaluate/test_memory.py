@@ -130,7 +130,7 @@ def test_what_does_not_fit_is_refused_with_a_number_that_suffices(small: Path, k
 @pytest.mark.slow
 def test_the_bootstrap_of_predictions_takes_no_more_than_it_says(large: Path) -> None:
     pairs = 3000 * 2999 // 2
-    memory = predictions.RESAMPLED_PAIR_BYTES * pairs + (2 << 20)
+    memory = predictions.PAIR_BYTES * pairs + predictions.WORKER_BYTES + (2 << 20)
     tracemalloc.start()
     try:
         list(evaluation(large, "predictions", inference=Inference(n_resamples=2), memory=memory))

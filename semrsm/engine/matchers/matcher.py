@@ -31,6 +31,7 @@ class Matches:
         unproven: (P,) bool, which of the pairs a solver could not prove optimal and left to be solved
             again; None where it leaves none.
         potentials: (P, S) column potentials of the stored values, to solve them again from.
+        gave_up: (P,) bool on the device, the same as `handed_over` where nobody waits to count it.
     """
 
     sums: Tensor
@@ -40,6 +41,7 @@ class Matches:
     bounds: Tensor | None = None
     unproven: Tensor | None = None
     potentials: Tensor | None = None
+    gave_up: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -138,3 +138,8 @@ def _text(item: h5py.Dataset, name: str) -> str | None:
     value = value.ravel()[0] if isinstance(value, np.ndarray) else value
     text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
     return text[:LONGEST_ATTRIBUTE]
+
+
+def hdf5_version() -> str:
+    """Return the version of the HDF5 library that files are read with."""
+    return str(h5py.version.hdf5_version)
