@@ -73,8 +73,8 @@ def compute(
     is written. A run that was stopped, whatever stopped it, goes on when it is called again.
 
     Args:
-        activations: HDF5, .npz or .npy file, or `path::layer`; arrays (n,c,h,w), (n,t,d) or (n,d),
-            float16, float32 or float64.
+        activations: File or folder of a kind in docs/formats.md, or `path::layer`; arrays (n,c,h,w),
+            (n,c,d,h,w), (n,t,d) or (n,d), float16, float32 or float64.
         out: The RSM file to write, by custom NAME.rsm.h5.
         on_progress: Called with (layer, pairs done, pairs in all).
         on_note: Told what else should be known: that the run goes on, that a tile was damaged.
