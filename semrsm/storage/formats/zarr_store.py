@@ -92,7 +92,11 @@ def _layer_of(zarr: Any, name: str, folder: Path) -> tuple[Layer, list[Path]]:
         return _unread(name, about, unknown[0]), [node]
     with warnings.catch_warnings():  # of types that Zarr may write otherwise some day
         warnings.simplefilter("ignore")
-        array = zarr.open_array(str(folder), mode="r", zarr_format=about.get("zarr_format"))
+        array = zarr.open_array(
+            zarr.storage.LocalStore(folder, read_only=True),
+            mode="r",
+            zarr_format=about.get("zarr_format"),
+        )
     if array.dtype.kind == "O" and "vlen-utf8" not in _flat(codecs):
         return _unread(name, about, "object"), [node]
     if 0 in array.chunks or not array.shape:  # a single number, which is no layer
