@@ -13,26 +13,31 @@ from semrsm.cli.console import print_json, print_table, progress, say
 
 def demo(
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Folder to write to.", metavar="DIR")
+        Path, typer.Option("-o", "--out", help="Write to this folder.", metavar="DIR")
     ] = Path("semrsm-demo"),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files there.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files in the folder.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compute identity and optimal RSMs of the embedded digits and show what the matching changes.
 
-    Each digit is there twice, at two random places. The table compares the similarity of these
-    pairs with that of all others; the pictures show one layer of each network.
+    Each digit stands at two random places. The table compares the similarity of these pairs with
+    that of all others; the pictures show one layer of each network.
 
     Example: semrsm demo -o /tmp/demo
     """
     from semrsm.experiments.demo import DemoRow, run_demo
 
     with progress() as on_progress:
-        found = run_demo(out, overwrite=overwrite, on_progress=on_progress)
+        results = run_demo(out, overwrite=overwrite, on_progress=on_progress)
     if json:
         print_json(
-            {"rows": [asdict(row) for row in found.rows], "files": [str(f) for f in found.files]}
+            {
+                "rows": [asdict(row) for row in results.rows],
+                "files": [str(f) for f in results.files],
+            }
         )
         return
-    print_table([field.name for field in fields(DemoRow)], [astuple(row) for row in found.rows])
-    say(f"wrote {', '.join(str(file) for file in found.files)}")
+    print_table([field.name for field in fields(DemoRow)], [astuple(row) for row in results.rows])
+    say(f"wrote {', '.join(str(file) for file in results.files)}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from semrsm.cli.completion import complete_layers, complete_matchers
 from semrsm.cli.console import print_json, print_table, say
 from semrsm.cli.flags import given, takes_options
 from semrsm.cli.outputs import check_outputs
@@ -30,27 +31,46 @@ def pair(
         str,
         typer.Argument(
             metavar="ACTIVATIONS",
-            help="Activation file (HDF5, .npz, .npy), or path::layer.",
+            help="Read this activation file or folder; path::layer names a layer.",
             show_default=False,
         ),
     ],
     i: Annotated[
-        int, typer.Argument(metavar="I", help="A sample, counted from 0.", show_default=False)
+        int,
+        typer.Argument(metavar="I", help="Take this sample, counted from 0.", show_default=False),
     ],
-    j: Annotated[int, typer.Argument(metavar="J", help="Another sample.", show_default=False)],
+    j: Annotated[
+        int, typer.Argument(metavar="J", help="Take this other sample.", show_default=False)
+    ],
     layer: Annotated[
         str | None,
-        typer.Option("-l", "--layer", help="Layer; needed where the file holds several."),
+        typer.Option(
+            "-l",
+            "--layer",
+            metavar="NAME",
+            help="Take this layer; needed where the file holds several.",
+            autocompletion=complete_layers,
+        ),
     ] = None,
     matcher: Annotated[
-        str, typer.Option("-m", "--matcher", help="How positions are matched.")
+        str,
+        typer.Option(
+            "-m",
+            "--matcher",
+            metavar="NAME",
+            help="Match positions in this way; `semrsm methods` lists all.",
+            autocompletion=complete_matchers,
+        ),
     ] = "optimal",
     sigma: Annotated[
-        float | None, typer.Option(help="Width of rbf; without one it is left out.")
+        float | None,
+        typer.Option(
+            metavar="NUMBER", help="Also print rbf, with this width. (default: rbf is left out)"
+        ),
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(help="Match on auto, cpu, cuda or cuda:N. (default: cpu)"),
+        typer.Option(metavar="DEVICE", help="Match on auto, cpu, cuda or cuda:N. (default: cpu)"),
     ] = None,
     matching: Annotated[
         Path | None,
@@ -62,17 +82,17 @@ def pair(
     plot: Annotated[
         Path | None,
         typer.Option(
-            help="Draw both grids, matched positions in one colour, the strongest joined. Tokens"
-            " whose number is a square are drawn as a square, row by row.",
+            help="Draw both grids with matched positions in one colour and lines between the strongest."
+            " Tokens whose number is a square are drawn as a square, row by row.",
             metavar="FILE.png|.pdf|.svg",
         ),
     ] = None,
     images: Annotated[
         str | None,
-        typer.Option(help="Images to draw the lines over.", metavar="FILE[::name]"),
+        typer.Option(help="Draw the lines over these images.", metavar="FILE[::name]"),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace matching and plot.")
+        bool, typer.Option("--overwrite", help="Replace matching and picture if they exist.")
     ] = False,
     untrusted: Untrusted = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -88,7 +108,7 @@ def pair(
         check_suffix(plot)
     check_outputs((matching, plot), (activations, images), overwrite)
     read_first(untrusted, activations, images)
-    found = compare_pair(
+    result = compare_pair(
         activations,
         i,
         j,
@@ -97,36 +117,36 @@ def pair(
         sigma=sigma,
         **given({"device": device, **options}),
     )
-    figure = _draw(found, images) if plot else None
+    figure = _draw(result, images) if plot else None
     if matching:
         content = io.BytesIO()
-        np.save(content, found.matching()[0])
+        np.save(content, result.matching()[0])
         write_aside(matching, content.getvalue(), overwrite)
     if plot and figure:
         save_figure(figure, plot, overwrite)
     if json:
-        print_json([value.as_json() for value in found.values])
+        print_json([value.as_json() for value in result.values])
     else:
-        print_table([f.name for f in fields(PairValue)], [astuple(v) for v in found.values])
+        print_table([f.name for f in fields(PairValue)], [astuple(v) for v in result.values])
     for path in filter(None, (matching, plot)):
         say(f"wrote {path}")
 
 
-def _draw(found: Pair, images: str | None) -> Figure:
-    permutation, strength = found.matching()
-    first = found.values[0]
-    [cosine] = [value for value in found.values if value.kernel == "cosine"]
+def _draw(result: Pair, images: str | None) -> Figure:
+    permutation, strength = result.matching()
+    first = result.values[0]
+    [cosine] = [value for value in result.values if value.kernel == "cosine"]
     title = f"{first.layer}, matcher {first.matcher}"
     if cosine.matched is not None:
         title += f": cosine {cosine.matched:.3f} ({cosine.identity:.3f} at the same positions)"
     pictures = None
     if images:
-        shown = read_images(images, (first.i, first.j), found.n_samples)
-        pictures = shown[first.i], shown[first.j]
+        by_sample = read_images(images, (first.i, first.j), result.n_samples)
+        pictures = by_sample[first.i], by_sample[first.j]
     return draw_matching(
         permutation,
         strength,
-        found.drawn_grid(),
+        result.drawn_grid(),
         (f"sample {first.i}", f"sample {first.j}"),
         title,
         pictures,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,6 +39,25 @@ class Gap:
         return f"{_named(self.samples)} hold no values: {self.why}"
 
 
+def gaps_between(found: Mapping[int, int], wanted: int, edge: int, n: int, why: str) -> list[Gap]:
+    """Return the samples whose chunks are not all there.
+
+    Args:
+        found: How many chunks there are in each row of chunks; rows without any are left out.
+        wanted: How many there should be.
+        edge: Samples in a row of chunks.
+        n: Samples in all.
+        why: What is missing, in a clause.
+
+    >>> [str(gap) for gap in gaps_between({0: 2, 2: 2}, 2, 4, 10, "lost")]
+    ['samples 4 to 7 hold no values: lost']
+    """
+    whole = sorted(row for row, count in found.items() if count == wanted)
+    ends = zip([-1, *whole], [*whole, -(-n // edge)], strict=True)
+    gaps = (range((a + 1) * edge, min(b * edge, n)) for a, b in ends)
+    return [Gap(gap, why) for gap in gaps if gap]
+
+
 def sentence_of(gaps: Sequence[Gap]) -> str:
     """Name the first gaps, and say how many more there are."""
     more = f" (and {len(gaps) - MOST_GAPS} more gaps)" if len(gaps) > MOST_GAPS else ""
@@ -65,11 +84,13 @@ class Layer:
         dtype: As stored; bfloat16 arrives as uint16 or 2-byte void.
         layout: The dataset's attribute `layout`, None where there is none.
         bfloat16: The 2-byte numbers are bfloat16.
-        loaded_whole: Reading any part loads all of it (a compressed .npz member).
+        loaded_bytes: What reading any part of it loads at once (all of a compressed .npz member).
+        pickled: Its values are Python objects, which are never unpickled.
         rows: Gives the samples of a slice as stored; `take` checks them.
+        note: What should be known before it is used, such as that its file is incomplete.
         find_gaps: Gives the samples of which the file has no values, by their first one.
         find_sources: Gives the other files that its values lie in.
-        refuse_written: Raises OSError if the file was written to since it was opened.
+        refuse_written: Raises OSError if the file of some samples was written to since it was opened.
     """
 
     name: str
@@ -78,10 +99,12 @@ class Layer:
     rows: Callable[[slice], NDArray[Any]]
     layout: str | None = None
     bfloat16: bool = False
-    loaded_whole: bool = False
+    loaded_bytes: int = 0
+    pickled: bool = False
+    note: str | None = None
     find_gaps: Callable[[], Sequence[Gap]] = tuple
     find_sources: Callable[[], Sequence[Path]] = tuple
-    refuse_written: Callable[[], None] = lambda: None
+    refuse_written: Callable[[slice], None] = lambda samples: None
 
     @property
     def n_samples(self) -> int:
@@ -124,10 +147,10 @@ class Layer:
                 return f"holds {self.dtype}, which cannot be bfloat16"
         elif self.dtype.newbyteorder("=") not in READABLE:
             two_bytes = self.dtype.itemsize == 2 and self.dtype.kind in "uV"
-            hint = " (--bfloat16 if that is what it holds)" if two_bytes else ""
+            hint = " (`bfloat16=True` if that is what it holds)" if two_bytes else ""
             return f"holds {self.dtype}, not float16, float32 or float64{hint}"
-        if not 2 <= len(self.shape) <= 4:
-            return f"has {len(self.shape)} dimensions (shape {self.shape}), not 2, 3 or 4"
+        if not 2 <= len(self.shape) <= 5:
+            return f"has {len(self.shape)} dimensions (shape {self.shape}), not 2, 3, 4 or 5"
         return None
 
     def take(self, wanted: slice, checked: bool = True) -> NDArray[Any]:
@@ -141,11 +164,11 @@ class Layer:
             if gaps:
                 out = ",".join(spans(gap.samples) for gap in gaps if gap.samples)
                 raise SemrsmError(
-                    f"{sentence_of(gaps)}; save it again, or leave these samples out with --exclude {out}"
+                    f"{sentence_of(gaps)}; save it again, or leave these samples out with `exclude='{out}'`"
                 )
             block = self.rows(wanted)
             if checked:
-                self.refuse_written()
+                self.refuse_written(wanted)
         except MemoryError as error:
             raise SemrsmError(
                 f"{_named(samples)} take more memory than there is; read fewer at a time"
@@ -198,8 +221,8 @@ def _refuse_non_finite(block: NDArray[np.floating], samples: range) -> None:
         bad = [samples[row] for row in np.flatnonzero(~finite).tolist()]
         named = spans(bad)
         raise SemrsmError(
-            f"sample {named} holds NaN or infinity; leave it out with --exclude {named} or save it again"
+            f"sample {named} holds NaN or infinity; leave it out with `exclude='{named}'` or save it again"
             if len(bad) == 1
-            else f"samples {named} hold NaN or infinity; leave them out with --exclude {named} or save"
+            else f"samples {named} hold NaN or infinity; leave them out with `exclude='{named}'` or save"
             " them again"
         )

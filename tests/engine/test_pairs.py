@@ -22,7 +22,7 @@ from semrsm.storage.rsm_file import open_rsm
 from tests.helpers import brute_force, fail, succeed, write_h5
 
 BOUNDED = [
-    m.name for m in MATCHERS.values() if m.value != "at least the optimum" and not m.needs_grid
+    m.name for m in MATCHERS.values() if m.value != "at least the optimum" and not m.needs_plane
 ]
 
 
@@ -162,7 +162,7 @@ def test_work_goes_on_in_halves_when_the_device_is_out_of_memory(monkeypatch) ->
         raise torch.OutOfMemoryError("out of memory")
 
     monkeypatch.setattr(module, "match_pairs", never)
-    with pytest.raises(SemrsmError, match="one pair does not fit into the memory of cpu; --pool"):
+    with pytest.raises(SemrsmError, match="one pair does not fit into the memory of cpu; `pool`"):
         tile_of(x, "optimal")
 
 

@@ -25,7 +25,7 @@ class Backend:
         count: How many devices of this kind are here and can be used.
         place: Number of a device -> where torch keeps its tensors.
         describe: Number of a device -> its name for people.
-        precisions: A value of `--precision` -> what torch calls it.
+        precisions: A value of `precision` -> what torch calls it.
         plan: (work, layer, bytes granted on this machine) -> what is in work at once; raises
             SemrsmError if not even one pair at a time fits.
         chunks: (piece of a tile, work, budget) -> the pairs of the piece, (P, 2) int64 on the CPU each,

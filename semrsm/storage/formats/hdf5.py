@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.names import natural_key
+from semrsm.storage.committed_file import settle
+from semrsm.storage.formats.contents import Contents
 from semrsm.storage.formats.gaps import Parts, parts_of
 from semrsm.storage.input_files import (
     Stamp,
@@ -27,20 +29,22 @@ TEXT_BYTES = 64  # that a text takes besides its characters
 TOGETHER = 1 << 28  # bytes of texts that are read at once, were each as long as the file
 
 
-def open_hdf5(path: Path) -> tuple[dict[str, Layer], Callable[[], None]]:
-    """Open an HDF5 file: its arrays by name, and what closes it."""
+def open_hdf5(path: Path) -> Contents:
+    """Open an HDF5 file."""
+    settle(path)
     file = h5py.File(path, "r", driver="sec2")  # whose handle is a descriptor
     arrays: dict[str, Layer] = {}
     try:
         descriptor = file.id.get_vfd_handle()
         opened = descriptor, stamp_of(descriptor)
+        note = _incomplete(file)
 
         def visit(name: str | bytes, item: h5py.Dataset | h5py.Group) -> None:
             # Scalars and empty dataspaces hold no samples.
             if isinstance(item, h5py.Dataset) and item.shape:
                 if isinstance(name, bytes):  # it is no UTF-8
                     name = name.decode("utf-8", "surrogateescape")
-                arrays[name] = _layer_of(name, item, opened)
+                arrays[name] = _layer_of(name, item, opened, note)
 
         file.visititems(visit)
         place = _places(file)
@@ -48,7 +52,7 @@ def open_hdf5(path: Path) -> tuple[dict[str, Layer], Callable[[], None]]:
     except BaseException:
         file.close()
         raise
-    return {name: arrays[name] for name in names}, file.close
+    return Contents({name: arrays[name] for name in names}, file.close)
 
 
 def _places(file: h5py.File) -> Callable[[str], tuple[Any, ...]]:
@@ -76,7 +80,16 @@ def _bytes_of(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
 
-def _layer_of(name: str, item: h5py.Dataset, opened: tuple[int, Stamp]) -> Layer:
+def _incomplete(file: h5py.File) -> str | None:
+    """Say that a file was never finished, where what records activations has marked it so."""
+    if _text(file, "complete") not in ("False", "0"):
+        return None
+    return "it is incomplete, as its recording did not end; go on with it by the same command"
+
+
+def _layer_of(
+    name: str, item: h5py.Dataset, opened: tuple[int, Stamp], note: str | None = None
+) -> Layer:
     files: list[tuple[int | Path, Stamp]] = [opened]
 
     @functools.cache
@@ -92,9 +105,10 @@ def _layer_of(name: str, item: h5py.Dataset, opened: tuple[int, Stamp]) -> Layer
         rows=lambda wanted: _read(item, wanted),
         layout=_text(item, "layout"),
         bfloat16=_text(item, "dtype") == "bfloat16",
+        note=note,
         find_gaps=lambda: parts().gaps,
         find_sources=lambda: parts().files,
-        refuse_written=lambda: refuse_written(files),
+        refuse_written=lambda _: refuse_written(files),
     )
 
 
@@ -125,7 +139,7 @@ def _read_texts(item: h5py.Dataset, wanted: slice) -> NDArray[Any]:
     return np.concatenate(blocks)
 
 
-def _text(item: h5py.Dataset, name: str) -> str | None:
+def _text(item: h5py.Dataset | h5py.Group, name: str) -> str | None:
     """Return an attribute as text, None where there is none; some writers store bytes or a list of one."""
     if not h5py.h5a.exists(item.id, name.encode()):
         return None
@@ -137,3 +151,8 @@ def _text(item: h5py.Dataset, name: str) -> str | None:
     value = value.ravel()[0] if isinstance(value, np.ndarray) else value
     text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
     return text[:LONGEST_ATTRIBUTE]
+
+
+def hdf5_version() -> str:
+    """Return the version of the HDF5 library that files are read with."""
+    return str(h5py.version.hdf5_version)
