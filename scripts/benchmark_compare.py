@@ -13,29 +13,17 @@ Example: .venv/bin/python scripts/benchmark_compare.py --samples 10000 --memory 
 from __future__ import annotations
 
 import argparse
-import csv
-import os
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from benchmark_cases import ROOT
-from benchmark_rows import COLUMNS, RESULTS, processor
+from benchmark_commands import CHANNELS, in_a_process, measure
 
-from semrsm.compute.run_report import versions
 from semrsm.engine.kernels import KERNELS
 from semrsm.storage.rsm_file import LayerInfo
 from semrsm.storage.rsm_writer import writing
 
 MEASURES = ("cka-debiased", "rsa-spearman")
-CHANNELS = 64
 ROWS = 512  # and columns of the RSM that are made at once
 
 
@@ -80,70 +68,6 @@ def write_plain(files: list[Path], n: int) -> None:
         vectors = vectors + rng.normal(size=vectors.shape)
 
 
-@dataclass(frozen=True)
-class Run:
-    """One run of the command: what it took, and its table; None where it was refused."""
-
-    seconds: float
-    processor_seconds: float
-    peak_gib: float
-    table: str | None
-
-
-def run(files: list[Path], measures: Sequence[str], memory: str | None) -> Run:
-    """Run the command."""
-    command = "from semrsm.cli import main; main()"
-    flags = [flag for measure in measures for flag in ("--measure", measure)]
-    flags += ["--memory", memory] if memory else []
-    began = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-c", command, "compare", *map(str, files), *flags],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-    assert process.stdout is not None
-    table = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - began
-    processor_seconds = usage.ru_utime + usage.ru_stime
-    return Run(seconds, processor_seconds, usage.ru_maxrss / 2**20, None if status else table)
-
-
-def record(n: int, runs: Sequence[Run], measures: Sequence[str], memory: str | None) -> None:
-    """Append a row to the results."""
-    pairs, seconds = n * (n - 1) // 2, [run.seconds for run in runs]
-    busy, peak = min(run.processor_seconds for run in runs), max(run.peak_gib for run in runs)
-    p20, median, p80 = np.quantile([pairs / s for s in seconds], [0.2, 0.5, 0.8])
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
-    )  # fmt: skip
-    fresh = not RESULTS.exists()
-    with RESULTS.open("a", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        if fresh:
-            writer.writeheader()
-        writer.writerow(
-            {
-                "date": datetime.now(UTC).date().isoformat(),
-                "commit": commit.stdout.strip(),
-                "machine": f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
-                "device": "cpu",
-                "versions": " ".join(f"{name}={version}" for name, version in versions().items()),
-                "benchmark": f"compare {' '.join(measures)}, --memory {memory or 'default'},"
-                f" median {np.median(seconds):.1f} s",
-                "layer": f"n={n}",
-                "S": 1,
-                "C": CHANNELS,
-                "pairs": pairs,
-                "solver": f"peak {peak:.2f} GiB, processor {busy:.0f} s",
-                "pairs_per_second_median": f"{median:.4g}",
-                "p20": f"{p20:.4g}",
-                "p80": f"{p80:.4g}",
-            }
-        )
-
-
 def main() -> None:
     """Make the files, run the command, print and record what it took."""
     parser = argparse.ArgumentParser(
@@ -160,27 +84,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         names = ("a.npy", "b.npy") if arguments.plain else ("a.rsm.h5", "b.rsm.h5")
         files = [Path(folder) / name for name in names]
-        # In a process of its own: a child's peak is never less than what its parent holds.
-        write = write_plain if arguments.plain else write_rsms
-        writer = get_context("spawn").Process(target=write, args=(files, arguments.samples))
-        writer.start()
-        writer.join()
+        in_a_process(write_plain if arguments.plain else write_rsms, files, arguments.samples)
+        memory = [f"--memory={arguments.memory}"] if arguments.memory else []
         for measures in together:
-            runs = [run(files, measures, arguments.memory) for _ in range(arguments.repeats)]
-            if runs[0].table is None:
-                continue
-            print(runs[0].table, end="")
-            record(arguments.samples, runs, measures, arguments.memory)
-            median, busy = (
-                float(np.median([getattr(r, name) for r in runs]))
-                for name in ("seconds", "processor_seconds")
-            )
-            peak, load = max(r.peak_gib for r in runs), os.getloadavg()[0]
-            print(
-                f"median {median:.1f} s, of the processor {busy:.1f} s, peak {peak:.2f} GiB,"
-                f" load {load:.1f}",
-                flush=True,
-            )
+            flags = [f"--measure={name}" for name in measures] + memory
+            what = f"compare {' '.join(measures)}, --memory {arguments.memory or 'default'}"
+            measure(["compare", *files, *flags], arguments.repeats, arguments.samples, what)
 
 
 if __name__ == "__main__":

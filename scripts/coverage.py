@@ -3,8 +3,8 @@
 Samples of populations whose truth is known are drawn again and again; each time every interval of
 every measure is computed, and it is counted how often it holds the truth: the mean of the measure over
 further draws of n samples, which for the unbiased measures is their limit for many samples, too. All
-500 simulations at n = 50 and 200 take about half an hour on one core; `--only` names some measures,
-and rows that the table already has are kept.
+500 simulations at n = 50 and 200 take hours on one core; `--only` names some measures, and rows that the
+table already has are kept. Then `python scripts/make_intervals_page.py` writes docs/intervals.md.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from make_intervals_page import SAME
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
@@ -32,7 +33,7 @@ Draw = Callable[[np.random.Generator, int], tuple[Floats, Floats]]
 
 COLUMNS = (
     *("what", "population", "n", "interval", "coverage", "too_low", "too_high", "width"),
-    *("truth", "limit", "spread", "simulations", "resamples", "seconds"),
+    *("truth", "limit", "spread", "simulations", "resamples", "parts", "seconds"),
 )
 
 
@@ -86,16 +87,15 @@ OF_THE_LIMIT = (
     "rsa-pearson",
     "cosine",
 )  # what estimates it without, or little, bias
-EFFORT = {
+EFFORT = {  # resamples, parts of the jackknife
     "rsa-spearman": (150, 50),
     "rsa-kendall-tau-b": (40, 25),
-}  # resamples, parts of the jackknife
-USUAL_EFFORT = (400, 200)
-SAME = {  # measures whose intervals are those of another one, on RSMs without ties
-    "rsa-rho-a": "rsa-spearman",
-    "rsa-kendall-tau-a": "rsa-kendall-tau-b",
-    "cosine-whitened": "cka",
+    "mutual-knn": (0, 50),
+    "jaccard-knn": (0, 50),
+    "cknna": (0, 50),
+    "nbs": (0, 50),
 }
+USUAL_EFFORT = (400, 200)
 USUAL = [*(name for name in MEASURES if name not in SAME), "evaluations"]
 
 
@@ -131,7 +131,7 @@ def simulate(
                 at = interval_of(r, method, span)
                 ends.setdefault((what, method.name), []).append((at.low, at.high))
     limits = {name: population.limit} if name in OF_THE_LIMIT else {}
-    effort = {"simulations": len(values), "resamples": resamples}
+    effort = {"simulations": len(values), "resamples": resamples, "parts": min(n, parts)}
     yield from rows_of(
         {name: 0, f"difference of {name}": 1},
         population.name,
@@ -166,7 +166,7 @@ def rows_of(
         values: For each simulation.
         truths: What the values are on average.
         limits: What they are for infinitely many samples, where that is known.
-        effort: Columns simulations and resamples.
+        effort: Columns simulations, resamples and parts.
         began: When, by time.perf_counter().
     """
     seconds = round(time.perf_counter() - began)
@@ -236,7 +236,8 @@ def simulate_evaluations(n: int, simulations: int) -> Iterator[dict[str, object]
                 at = interval_of(made[name], method, (0.0, 1.0))
                 ends.setdefault((what, method.name), []).append((at.low, at.high))
     names = {what: k for k, what in enumerate(EVALUATIONS)}
-    effort = {"simulations": simulations, "resamples": USUAL_EFFORT[0]}
+    resamples, parts = USUAL_EFFORT
+    effort = {"simulations": simulations, "resamples": resamples, "parts": min(n // 2, parts)}
     mean = np.mean([*truths, *values], axis=0)
     yield from rows_of(names, "ten classes, two views", n, ends, values, mean, {}, effort, began)
 

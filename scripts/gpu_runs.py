@@ -6,13 +6,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
 import torch
+from gpu_cases import Case
 
 import semrsm
 from semrsm.engine.matchers import MATCHERS
@@ -27,7 +27,6 @@ import numpy, semrsm
 x = numpy.random.default_rng(1).normal(size=(40, 49, 8)).astype("float32")
 semrsm.rsm(x, device="cuda", threads=2)
 """
-Case = tuple[str, Callable[[], None]]
 
 
 def gaussian(rng: np.random.Generator, n: int, S: int) -> np.ndarray:
@@ -108,7 +107,7 @@ def laws(maps: np.ndarray, device: str) -> None:
     with saved(maps) as path:
         best = run(path, device)
         for name, matcher in MATCHERS.items():
-            if matcher.needs_grid:
+            if matcher.needs_plane:
                 continue
             gpu, cpu = (run(path, where, name)["matched"] for where in (device, "cpu"))
             distance = off(gpu, cpu, best["squared_norm"])
@@ -173,21 +172,6 @@ def cases(tiny: bool) -> Iterator[Case]:
         yield "compute-sanitizer", sanitized
     else:
         print("compute-sanitizer left out: it is not there", flush=True)
-
-
-def check(tiny: bool) -> bool:
-    """Run every check, print one line each; return whether all passed."""
-    passed = True
-    for name, case in cases(tiny):
-        started = time.monotonic()
-        try:
-            case()
-            verdict = "ok"
-        except Exception as error:  # a check that breaks is a check that fails
-            traceback.print_exc()
-            passed, verdict = False, f"FAILED: {error}"
-        print(f"{name:28} {time.monotonic() - started:6.1f} s  {verdict}", flush=True)
-    return passed
 
 
 def many(file: Path, layer: str, n: int) -> np.ndarray:

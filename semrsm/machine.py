@@ -20,6 +20,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def processor() -> str:
+    """Return the model of the processor, or what is known of it."""
+    with contextlib.suppress(OSError):
+        model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        if model:
+            return model[1]
+    return platform.processor() or platform.machine()
+
+
 def default_memory() -> int:
     """Return half of the machine's memory, or of what this job may take of it, in bytes."""
     return job_memory() // 2
@@ -47,18 +56,18 @@ def require_memory(what: str, needed: float, granted: int, otherwise: str) -> No
 
     >>> require_memory("drawing this", 3 << 30, 2 << 30, "choose fewer layers")
     Traceback (most recent call last):
-    semrsm.errors.SemrsmError: drawing this needs 3072 MiB and --memory grants 2048 MiB; raise --memory
+    semrsm.errors.SemrsmError: drawing this needs 3072 MiB and `memory` grants 2048 MiB; raise `memory`
     or choose fewer layers
     """
     if needed > granted:
         raise SemrsmError(
-            f"{what} needs {_size(needed, math.ceil)} and --memory grants {_size(granted, math.floor)};"
-            f" raise --memory or {otherwise}"
+            f"{what} needs {_size(needed, math.ceil)} and `memory` grants {_size(granted, math.floor)};"
+            f" raise `memory` or {otherwise}"
         )
 
 
 def _size(n_bytes: float, rounded: Callable[[float], int]) -> str:
-    """Return a size as --memory takes it, of at least two digits where there are so many."""
+    """Return a size as `memory` takes it, of at least two digits where there are so many."""
     units = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10}
     unit = next((u for u, size in units.items() if n_bytes >= 10 * size), "KiB")
     return f"{rounded(n_bytes / units[unit])} {unit}"

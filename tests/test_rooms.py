@@ -32,9 +32,11 @@ STOREYS = {
     "plot": 6,
     "record": 6,
     "export": 6,
-    "experiments": 7,
-    "__init__": 8,
-    "cli": 8,
+    "api": 7,
+    "experiments": 8,
+    "__init__": 9,
+    "cli": 9,
+    "__main__": 10,
 }
 
 # Library -> the only rooms that may import it.
@@ -45,6 +47,8 @@ LIBRARIES = {
     "matplotlib": ("plot",),
     "dask": ("compute/executors.py",),
     "distributed": ("compute/executors.py",),
+    "pyarrow": ("export",),
+    "zarr": ("export", "storage/formats"),
     "triton": ("engine/assignment/triton_",),
     "torchvision": ("record/models.py",),
     "timm": ("record/models.py",),

@@ -18,7 +18,7 @@ from semrsm.measures import MEASURES
 from tests.helpers import brute_force, scipy_rsm, vectors
 
 # These maps are token sequences; what needs a grid is tested in engine/test_matchers.py.
-ANY = [name for name, m in MATCHERS.items() if not m.needs_grid]
+ANY = [name for name, m in MATCHERS.items() if not m.needs_plane]
 MATCHED = [name for name in ANY if MATCHERS[name].permutation]
 EXACT = [name for name, m in MATCHERS.items() if m.value == "exact"]
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import platform
 from typing import Annotated
 
 import typer
 
 from semrsm.cli.compare import compare
 from semrsm.cli.compute import compute
+from semrsm.cli.console import printable
 from semrsm.cli.demo import demo
 from semrsm.cli.evaluate import app as evaluate
+from semrsm.cli.export import export
 from semrsm.cli.finish import finish
 from semrsm.cli.info import info
 from semrsm.cli.methods import methods
@@ -21,7 +22,6 @@ from semrsm.cli.record import record
 from semrsm.cli.report import report
 from semrsm.cli.reproduce import reproduce
 from semrsm.cli.status import status
-from semrsm.machine import cores
 from semrsm.version import __version__
 
 COMMANDS = (
@@ -33,6 +33,7 @@ COMMANDS = (
     methods,
     pair,
     compare,
+    export,
     plot,
     report,
     demo,
@@ -41,7 +42,6 @@ COMMANDS = (
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -52,25 +52,21 @@ app.add_typer(evaluate, name="evaluate")
 
 
 def _print_version(verbose: bool) -> None:
-    """Print the version and, if wanted, what a report of a fault needs to say."""
+    """Print the version; if `verbose`, also what a report of a fault needs to say."""
     print(f"semrsm {__version__}")
     if not verbose:
         return
-    from semrsm.compute.run_report import versions
-    from semrsm.engine.assignment import choose_solver
+    from semrsm.cli.bug_report import bug_report
 
-    machine = f"{platform.platform()}, {platform.machine()}, {cores()} cores"
-    solver = choose_solver("cpu").name
-    for name, value in (versions() | {"machine": machine, "solver on the CPU": solver}).items():
-        if name != "semrsm":
-            print(f"{name} {value}")
+    for name, value in bug_report():
+        print(name, printable(value))
 
 
 @app.callback(invoke_without_command=True)
 def describe(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="With --version: also what else a result depends on.")
+        bool, typer.Option("--verbose", help="With --version: also print what a bug report needs.")
     ] = False,
 ) -> None:
     """How similar images look to a network: semantic RSMs from saved activations.

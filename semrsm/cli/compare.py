@@ -9,16 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
+from semrsm.api.compare import compare as compare_rsms
+from semrsm.api.given import Records
+from semrsm.cli.completion import names_of
 from semrsm.cli.console import print_json, print_table, progress, say
-from semrsm.cli.flags import ByPosition
+from semrsm.cli.flags import ByPosition, JsonRecords, Layers, Memory, OneKernel
 from semrsm.cli.outputs import check_outputs
-from semrsm.cli.resampling import Bootstrap, Clusters, Interval, inference_of
+from semrsm.cli.resampling import Bootstrap, Clusters, Interval
 from semrsm.cli.untrusted import Untrusted, read_first
-from semrsm.compare import DEFAULT_MEASURES, CeilingTable, ComparisonTable
-from semrsm.compare import compare as compare_rsms
-from semrsm.compare import noise_ceiling as noise_ceiling_of
+from semrsm.compare import DEFAULT_MEASURES
 from semrsm.compare.models import file_of
-from semrsm.compute.parsers import parse_memory
 from semrsm.engine.kernels import KERNELS
 from semrsm.errors import SemrsmError
 from semrsm.measures import MEASURES
@@ -29,11 +29,11 @@ from semrsm.storage.tables import write_table
 
 Record = dict[str, Any]
 
-SHOWN = (
+FOR_PEOPLE = (
     *("measure", "value", "low", "high", "p"),
     *("difference", "difference_low", "difference_high", "difference_p"),
     *("lower", "upper"),
-)  # in every row of a table for people
+)  # columns of every table for people
 
 
 def compare(
@@ -41,61 +41,64 @@ def compare(
         list[str],
         typer.Argument(
             metavar="RSM...",
-            help="RSM files or plain matrices (.npy, .npz, .csv, HDF5), or path::layer, a name or glob;"
-            " labels:FILE::name is a model RSM.",
+            help="Compare these RSM files or plain matrices (.npy, .npz, .csv, HDF5); path::layer names a"
+            " layer or a glob, labels:FILE::name a model RSM.",
             show_default=False,
         ),
     ],
     measure: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"{', '.join(MEASURES)}; may be repeated. (default: {' '.join(DEFAULT_MEASURES)})"
+            metavar="NAME",
+            help=f"Compute this measure: {', '.join(MEASURES)}; may be repeated."
+            f" (default: {' '.join(DEFAULT_MEASURES)})",
+            autocompletion=names_of(MEASURES),
         ),
     ] = None,
-    kernel: Annotated[
+    kernel: OneKernel = None,
+    kernel_b: Annotated[
         str | None,
         typer.Option(
-            "-k",
-            "--kernel",
-            help=f"{', '.join(KERNELS)}; finished where not stored. (default: first one stored)",
+            metavar="NAME",
+            help="Take another kernel for the second of two files.",
+            autocompletion=names_of(KERNELS),
         ),
     ] = None,
-    kernel_b: Annotated[
-        str | None, typer.Option(help="Another kernel for the second of two files.")
-    ] = None,
-    layer: Annotated[
-        list[str] | None,
-        typer.Option("-l", "--layer", help="Layer or glob; may be repeated. (default: all)"),
-    ] = None,
+    layer: Layers = None,
     matched_layers: Annotated[
-        bool, typer.Option("--matched-layers", help="Only pairs of layers with equal names.")
+        bool, typer.Option("--matched-layers", help="Compare only layers with equal names.")
     ] = False,
     distance: Annotated[
         bool,
-        typer.Option("--distance", help="Plain matrices hold distances D; compared as -D/2."),
+        typer.Option(
+            "--distance", help="Read plain matrices as distances D; they are compared as -D/2."
+        ),
     ] = False,
     align: Annotated[
-        bool, typer.Option("--align", help="Take the samples in common, matched by their ids.")
+        bool,
+        typer.Option("--align", help="Take the samples that all have, matched by their ids."),
     ] = False,
     by_position: ByPosition = False,
     rdm: Annotated[
         str | None,
         typer.Option(
-            help=f"{', '.join(RDMS)}: what rsa-* and cosine correlate. (default: none)",
+            metavar="NAME",
+            help=f"Let rsa-* and cosine correlate these distances: {', '.join(RDMS)}. (default: none)",
+            autocompletion=names_of(RDMS),
         ),
     ] = None,
     neighbours: Annotated[
         int | None,
         typer.Option(
             metavar="K",
-            help="Nearest neighbours that count in mutual-knn, jaccard-knn and cknna. (default: 10)",
+            help="Count K nearest neighbours in mutual-knn, jaccard-knn and cknna. (default: 10)",
         ),
     ] = None,
     noise_ceiling: Annotated[
         bool,
         typer.Option(
             "--noise-ceiling",
-            help="How alike RSMs of one kind (subjects, seeds) are to their mean, instead of each other.",
+            help="Compare RSMs of one kind (subjects, seeds) with their mean instead of each other.",
         ),
     ] = False,
     bootstrap: Bootstrap = 0,
@@ -105,35 +108,41 @@ def compare(
         str | None,
         typer.Option(
             metavar="RSM",
-            help="Also the difference to this RSM, or its layer of the same name, in place of the first.",
+            help="Also print the difference to this RSM, or its layer of the same name, put in place of"
+            " the first.",
         ),
     ] = None,
     permutations: Annotated[
-        int, typer.Option(min=0, help="Random orders of the samples for p-values, such as 1000.")
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Print p-values from N random orders of the samples, such as 1000.",
+        ),
     ] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of both.")] = 0,
-    memory: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="May be taken, such as 4GiB. (default: half of all)"),
-    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Draw resamples and orders with this seed.")
+    ] = 0,
+    memory: Memory = None,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", metavar="TABLE.csv", help="Write the table here, too."),
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png|.pdf|.svg", help="Draw the table as heat maps, too."),
+        typer.Option(metavar="FILE.png|.pdf|.svg", help="Draw the table as heat maps here, too."),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace table and picture if they exist.")
     ] = False,
     untrusted: Untrusted = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, one record a value.")] = False,
+    json: JsonRecords = False,
 ) -> None:
     """Say how alike RSMs are: two files layer by layer, or many models with each other.
 
-    A value that is undefined, such as that of a constant RSM, is left empty and said why; where no value
-    is defined the exit code is 1. Intervals are percentiles over resampled samples, p is two-sided.
+    A value that is undefined, such as that of a constant RSM, is left empty, with the reason on stderr;
+    if no value is defined the exit code is 1. docs/intervals.md tells how intervals are made and how far to
+    trust them; p is two-sided.
 
     Example: semrsm compare resnet.rsm.h5 vit.rsm.h5 --measure cka-debiased --bootstrap 1000
     """
@@ -142,74 +151,47 @@ def compare(
     inputs = [*map(file_of, rsm), clusters, baseline]
     check_outputs((out, plot), inputs, overwrite)
     read_first(untrusted, *inputs)
-    if noise_ceiling:
-        unused = {
-            "--kernel-b": kernel_b,
-            "--matched-layers": matched_layers,
-            "--neighbours": neighbours,
-            "--bootstrap": bootstrap,
-            "--interval": interval,
-            "--clusters": clusters,
-            "--baseline": baseline,
-            "--permutations": permutations,
-            "--plot": plot,
-        }
-        if flags := [flag for flag, value in unused.items() if value]:
-            raise SemrsmError(f"a noise ceiling takes no {', '.join(flags)}; leave that out")
-        with progress() as on_progress:
-            ceilings = noise_ceiling_of(
-                rsm,
-                measures=measure or (),
-                layers=tuple(layer or ()),
-                kernel=kernel,
-                distance=distance,
-                align=align,
-                by_position=by_position,
-                rdm=rdm,
-                memory=None if memory is None else parse_memory(memory),
-                on_progress=on_progress,
-            )
-        _show(ceilings, json, out, overwrite)
-        return
+    if noise_ceiling and plot is not None:
+        raise SemrsmError("a noise ceiling takes no --plot; leave that out")
     with progress() as on_progress:
-        table = compare_rsms(
-            rsm,
-            measures=measure or (),
-            layers=tuple(layer or ()),
+        records = compare_rsms(
+            rsm,  # type: ignore[arg-type]  # a list of texts is one of RSMs
+            measure=measure or (),
             kernel=kernel,
             kernel_b=kernel_b,
+            layer=layer or (),
             matched_layers=matched_layers,
             distance=distance,
             align=align,
             by_position=by_position,
-            neighbours=neighbours,
             rdm=rdm,
-            inference=inference_of(bootstrap, permutations, seed, interval),
+            neighbours=neighbours,
+            noise_ceiling=noise_ceiling,
+            bootstrap=bootstrap,
+            interval=interval,
             clusters=clusters,
             baseline=baseline,
-            memory=None if memory is None else parse_memory(memory),
+            permutations=permutations,
+            seed=seed,
+            memory=memory,
             on_progress=on_progress,
         )
-    records = _show(table, json, out, overwrite)
+    _show(records, json, out, overwrite)
     if plot is not None:
         save_figure(draw_comparison(records), plot, overwrite)
         say(f"wrote {plot}")
 
 
-def _show(
-    table: ComparisonTable | CeilingTable, json: bool, out: Path | None, overwrite: bool
-) -> list[Record]:
+def _show(records: Records, json: bool, out: Path | None, overwrite: bool) -> None:
     """Print a table and what is to be known of it, and write it where it is wanted."""
-    records = table.records()
     _print(records, json)
-    for note in table.notes:
+    for note in records.notes:
         say(note)
     for reason in dict.fromkeys(r["reason"] for r in records if r["reason"]):
         say(f"undefined: {reason}")
     if out is not None:
         write_table(out, list(records[0]), [list(r.values()) for r in records], overwrite)
         say(f"wrote {out}")
-    return records
 
 
 def _print(records: Sequence[Record], json: bool) -> None:
@@ -225,7 +207,7 @@ def _print(records: Sequence[Record], json: bool) -> None:
 
 def list_of(records: Sequence[Record]) -> tuple[str, list[str], list[list[Any]]]:
     """Return (title, columns, rows) of a table for people: what all rows have in common is its title."""
-    shared = {k for k in records[0] if k not in SHOWN and len({r[k] for r in records}) == 1}
+    shared = {k for k in records[0] if k not in FOR_PEOPLE and len({r[k] for r in records}) == 1}
     title = ", ".join(f"{k} {records[0][k]}" for k in records[0] if k in shared and records[0][k])
     columns = [k for k in records[0] if k not in shared]
     return title, columns, [[r[k] for k in columns] for r in records]

@@ -34,21 +34,23 @@ def compute(
         str,
         typer.Argument(
             metavar="ACTIVATIONS",
-            help="Activation file (HDF5, .npz, .npy), or path::layer.",
+            help="Read this activation file; path::layer names a layer or a glob.",
             show_default=False,
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="RSM file to write.", metavar="OUT.rsm.h5")
+        Path | None, typer.Option("-o", "--out", help="Write this RSM file.", metavar="OUT.rsm.h5")
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="Run file with these options as keys; flags win.", metavar="RUN.toml"),
+        typer.Option(
+            metavar="RUN.toml", help="Read options from this run file; flags win over its keys."
+        ),
     ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Say what would be done and, from a probe, how long it takes."
+            "--dry-run", help="Only say what would be done and, from a probe, how long it takes."
         ),
     ] = False,
     untrusted: Untrusted = False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -52,11 +53,32 @@ def sentence(text: str) -> str:
     return f"{line[:half]}{LEFT_OUT}{line[-half:]}"
 
 
+KEYWORD = re.compile(r"`([a-z]\w*)(?:=([^`]*))?`")
+FLAGS = {"out": "-o"}  # of a keyword that is not spelled as its flag
+
+
+def with_flags(text: str) -> str:
+    """Return a sentence with the flags of this command line in place of Python's keyword arguments.
+
+    Code that is called from Python, too, names an option in backticks, as a caller writes it there.
+
+    >>> with_flags("leave it out with `exclude='3'`, `overwrite=True` or another `skip_tokens`")
+    'leave it out with --exclude 3, --overwrite or another --skip-tokens'
+    """
+    return KEYWORD.sub(_flag, text)
+
+
+def _flag(found: re.Match[str]) -> str:
+    name, value = found[1], (found[2] or "").strip("'\"")
+    flag = FLAGS.get(name, f"--{name.replace('_', '-')}")
+    return flag if value in ("", "True") else f"{flag} {value}"
+
+
 def say(text: str) -> None:
     """Tell a person something in a line on stderr, without markup; nobody listens where it is closed."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):  # the terminal may be gone, or the disk of the log full
-            print(sentence(text), file=sys.stderr, flush=True)
+            print(sentence(with_flags(text)), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -92,7 +114,18 @@ def drop_stdout() -> None:
 def print_json(value: Any) -> None:
     """Print plain JSON on stdout; a number that is not finite is an error, never a bare NaN."""
     with _printing():
-        print(json.dumps(value, indent=2, allow_nan=False))
+        print(json.dumps(_in_command_line_terms(value), indent=2, allow_nan=False))
+
+
+def _in_command_line_terms(value: Any) -> Any:
+    """Return a value with flags in the sentences that it holds; a name, which has no space, stays."""
+    if isinstance(value, str):
+        return with_flags(value) if " " in value else value
+    if isinstance(value, dict):
+        return {key: _in_command_line_terms(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_command_line_terms(part) for part in value]
+    return value
 
 
 def print_table(
@@ -177,14 +210,14 @@ def _plain(cell: Any) -> str:
     """Return a cell for machines: every digit that counts."""
     if isinstance(cell, float):
         return f"{cell:.10g}"
-    return "" if cell is None else printable(str(cell))
+    return "" if cell is None else printable(str(_in_command_line_terms(cell)))
 
 
 def _shown(cell: Any) -> str:
     """Return a cell for people."""
     if isinstance(cell, float):
         return f"{cell:.4g}"
-    return "-" if cell is None else printable(str(cell))
+    return "-" if cell is None else printable(str(_in_command_line_terms(cell)))
 
 
 def bytes_for_people(n: int) -> str:

@@ -13,15 +13,17 @@ from semrsm.cli.console import print_json, print_table, progress, say
 
 def demo(
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Folder to write to.", metavar="DIR")
+        Path, typer.Option("-o", "--out", help="Write to this folder.", metavar="DIR")
     ] = Path("semrsm-demo"),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files there.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files in the folder.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compute identity and optimal RSMs of the embedded digits and show what the matching changes.
 
-    Each digit is there twice, at two random places. The table compares the similarity of these
-    pairs with that of all others; the pictures show one layer of each network.
+    Each digit stands at two random places. The table compares the similarity of these pairs with
+    that of all others; the pictures show one layer of each network.
 
     Example: semrsm demo -o /tmp/demo
     """

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from semrsm.api.given import inference_in
+from semrsm.cli.completion import names_of
 from semrsm.cli.console import print_json, print_table, progress, say
-from semrsm.cli.flags import ByPosition
+from semrsm.cli.flags import ByPosition, JsonRecords, Layers, Memory, bytes_of, takes_flags_of
 from semrsm.cli.outputs import check_outputs
 from semrsm.cli.process import CheckedCommand, ends_well
 from semrsm.cli.resampling import (
@@ -18,10 +21,8 @@ from semrsm.cli.resampling import (
     Clusters,
     Interval,
     Seed,
-    inference_of,
 )
 from semrsm.cli.untrusted import Untrusted, read_first
-from semrsm.compute.parsers import parse_memory
 from semrsm.engine.kernels import KERNELS
 from semrsm.evaluate import EVALUATIONS
 from semrsm.evaluate.results import Evaluation, write_details
@@ -33,29 +34,33 @@ Rsms = Annotated[
     list[str],
     typer.Argument(
         metavar="RSM...",
-        help="RSM files or plain matrices (.npy, .npz, .csv, HDF5), or path::layer, a name or glob.",
+        help="Evaluate these RSM files or plain matrices (.npy, .npz, .csv, HDF5); path::layer names a"
+        " layer or a glob.",
         show_default=False,
     ),
-]
-Layers = Annotated[
-    list[str] | None,
-    typer.Option("-l", "--layer", help="Layer or glob; may be repeated. (default: all)"),
 ]
 Kernels = Annotated[
     list[str] | None,
     typer.Option(
         "-k",
         "--kernel",
-        help=f"{', '.join(KERNELS)}; may be repeated; finished where not stored. (default: stored)",
+        metavar="NAME",
+        help=f"Take this kernel: {', '.join(KERNELS)}; may be repeated; it is finished where it is not"
+        " stored. (default: those that are stored)",
+        autocompletion=names_of(KERNELS),
     ),
 ]
-Memory = Annotated[
+ViewsOption = Annotated[
     str | None,
-    typer.Option(metavar="SIZE", help="May be taken, such as 4GiB. (default: half of all)"),
+    typer.Option(
+        metavar="FILE[::name]",
+        help="Leave other views of a query out of its candidates: which thing each sample is a view"
+        " of, (n,) or .csv.",
+    ),
 ]
 Out = Annotated[
     Path | None,
-    typer.Option("-o", "--out", metavar="TABLE.csv", help="Also write the table."),
+    typer.Option("-o", "--out", metavar="TABLE.csv", help="Write the table here, too."),
 ]
 Details = Annotated[
     Path | None,
@@ -64,164 +69,177 @@ Details = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, one record a value.")]
 
 
+def _evaluate(
+    evaluate: Callable[..., Iterator[Evaluation]],
+    rsms: list[str],
+    inputs: tuple[str | None, ...],
+    *,
+    by_position: ByPosition = False,
+    bootstrap: Bootstrap = 0,
+    interval: Interval = None,
+    clusters: Clusters = None,
+    baseline: Baseline = None,
+    seed: Seed = 0,
+    layer: Layers = None,
+    kernel: Kernels = None,
+    memory: Memory = None,
+    out: Out = None,
+    details: Details = None,
+    overwrite: Overwrite = False,
+    untrusted: Untrusted = False,
+    json: JsonRecords = False,
+) -> None:
+    """Do what every evaluation does; the keywords are the flags that all of them have.
+
+    Args:
+        evaluate: A function of evaluate.run, given what is its own.
+        rsms: What it is given first.
+        inputs: The other files that it reads.
+    """
+    read = (*rsms, *inputs, clusters, baseline)
+    check_outputs((out, details), read, overwrite)
+    read_first(untrusted, *read)
+    with progress() as on_progress:
+        evaluations = evaluate(
+            rsms,
+            by_position=by_position,
+            layers=tuple(layer or ()),
+            kernels=tuple(kernel or ()),
+            inference=inference_in(bootstrap, 0, seed, interval),
+            clusters=clusters,
+            baseline=baseline,
+            memory=bytes_of(memory),
+            on_progress=on_progress,
+        )
+        if details is None:
+            found = [evaluation.without_details() for evaluation in evaluations]
+        else:
+            found = write_details(details, evaluations, overwrite)
+    columns = list(dict.fromkeys(name for e in found for name in (*e.about, *e.values)))
+    rows = [[{**e.about, **e.values}.get(name) for name in columns] for e in found]
+    if json:
+        print_json([record for evaluation in found for record in evaluation.records()])
+    else:
+        print_table(columns, rows)
+    if out is not None:
+        write_table(out, columns, rows, overwrite)
+    _say_what_is_missing(found)
+    for path in filter(None, (out, details)):
+        say(f"wrote {path}")
+
+
+def _say_what_is_missing(found: list[Evaluation]) -> None:
+    """Say why values are missing, and what else there is to know of them."""
+    for evaluation in found:
+        for reason in dict.fromkeys(evaluation.reasons.values()):
+            names = ", ".join(m for m, why in evaluation.reasons.items() if why == reason)
+            say(f"{evaluation.rsm.address}: no {names}: {reason}")
+    for note in dict.fromkeys(note for evaluation in found for note in evaluation.notes):
+        say(note)
+
+
+@takes_flags_of(_evaluate)
 def retrieval(
     rsm: Rsms,
     labels: Annotated[
         str,
         typer.Option(
-            help="Labels of the samples: FILE[::name], an array (n,), multi-hot (n, classes) or .csv."
+            metavar="FILE[::name]",
+            help="Read the labels of the samples here: (n,), multi-hot (n, classes) or .csv.",
         ),
     ],
     gallery_labels: Annotated[
-        str | None, typer.Option(help="Labels of the columns, for RSMs of queries x gallery.")
-    ] = None,
-    views: Annotated[
         str | None,
-        typer.Option(help="Which thing each sample is a view of: FILE[::name], (n,) or .csv."),
+        typer.Option(
+            metavar="FILE[::name]",
+            help="Read the labels of the columns here, for RSMs of queries x gallery.",
+        ),
     ] = None,
+    views: ViewsOption = None,
     exclude_views: Annotated[
         bool,
         typer.Option(
             "--exclude-views/--include-views",
-            help="Whether other views of a query are left out of its candidates. (default: where --views"
-            " are given)",
+            help="Leave other views of a query out of its candidates, or not. (default: left out where"
+            " --views is given)",
             show_default=False,
         ),
     ] = True,
     at: Annotated[
         list[int] | None,
         typer.Option(
-            min=1, help="k of f1@k, precision@k, recall@k; may be repeated. (default: 1 5 10)"
+            min=1,
+            metavar="K",
+            help="Count the K nearest in f1@k, precision@k, recall@k; may be repeated. (default: 1 5 10)",
         ),
     ] = None,
-    by_position: ByPosition = False,
-    bootstrap: Bootstrap = 0,
-    interval: Interval = None,
-    clusters: Clusters = None,
-    baseline: Baseline = None,
-    seed: Seed = 0,
-    layer: Layers = None,
-    kernel: Kernels = None,
-    memory: Memory = None,
-    out: Out = None,
-    details: Details = None,
-    overwrite: Overwrite = False,
-    untrusted: Untrusted = False,
-    json: Json = False,
+    **flags: Any,
 ) -> None:
     """Say how well the nearest neighbours of each sample share its labels.
 
-    A text table has one row a sample, labels separated by ';' or in further columns; a first column
-    headed samples, sample, id or image holds ids, by which rows are found: the RSM must have ids too, or
-    --by-position be said. With
-    --views the other views of a query are no candidates: else finding them is what is measured. Of
-    equally similar candidates none comes first: each metric is its expected value over their orders. Of
-    single labels precision@k is f1@k and is not printed. An RSM is read by blocks of rows, so it may be
-    larger than memory.
+    A text table has one row for each sample, with its labels separated by ';' or in further columns. A
+    first column headed samples, sample, id or image holds ids, by which rows are found: the RSM must
+    have ids, too, or give --by-position. With --views the other views of a query are no candidates,
+    because finding those would be measured instead. Of equally similar candidates none comes first: each
+    metric is its expected value over their orders. Columns that say nothing new are left out:
+    docs/evaluations.md. An RSM is read by blocks of rows, so it may be larger than memory.
 
     Example: semrsm evaluate retrieval dump.rsm.h5 --labels dump.h5::labels --views dump.h5::views --at 1
     """
-    check_outputs(
-        (out, details), (*rsm, labels, gallery_labels, views, clusters, baseline), overwrite
+    evaluate = functools.partial(
+        evaluate_retrieval,
+        labels=labels,
+        gallery_labels=gallery_labels,
+        view_ids=views if exclude_views else None,
+        ks=tuple(at or (1, 5, 10)),
     )
-    read_first(untrusted, *rsm, labels, gallery_labels, views, clusters, baseline)
-    with progress() as on_progress:
-        found = evaluate_retrieval(
-            rsm,
-            labels,
-            gallery_labels=gallery_labels,
-            view_ids=views if exclude_views else None,
-            by_position=by_position,
-            layers=tuple(layer or ()),
-            kernels=tuple(kernel or ()),
-            ks=tuple(at or (1, 5, 10)),
-            inference=inference_of(bootstrap, 0, seed, interval),
-            clusters=clusters,
-            baseline=baseline,
-            memory=_bytes(memory),
-            on_progress=on_progress,
-        )
-        done = _all_of(found, details, overwrite)
-    _print(done, out, details, overwrite, json)
+    _evaluate(evaluate, rsm, (labels, gallery_labels, views), **flags)
     if views is None and gallery_labels is None and (beside := views_beside(labels)):
         say(f"other views of a query were candidates; leave them out with --views {beside}")
 
 
+@takes_flags_of(_evaluate)
 def predictions(
     rsm: Rsms,
     logits: Annotated[
-        str | None, typer.Option(help="Logits (n, classes): FILE[::name]; softmaxed.")
+        str | None,
+        typer.Option(
+            metavar="FILE[::name]",
+            help="Read logits (n, classes) here; their softmax gives probabilities.",
+        ),
     ] = None,
     probabilities: Annotated[
-        str | None, typer.Option(help="Probabilities (n, classes) instead: FILE[::name].")
+        str | None,
+        typer.Option(metavar="FILE[::name]", help="Read probabilities (n, classes) here instead."),
     ] = None,
-    by_position: ByPosition = False,
-    bootstrap: Bootstrap = 0,
-    interval: Interval = None,
-    clusters: Clusters = None,
-    baseline: Baseline = None,
-    seed: Seed = 0,
-    layer: Layers = None,
-    kernel: Kernels = None,
-    memory: Memory = None,
-    out: Out = None,
-    details: Details = None,
-    overwrite: Overwrite = False,
-    untrusted: Untrusted = False,
-    json: Json = False,
+    **flags: Any,
 ) -> None:
     """Correlate the similarity of pairs with the Jensen-Shannon divergence of their predictions.
 
     The more negative, the better the RSM says which samples are predicted alike. Ranking needs 56 bytes
-    of memory for each pair, 68 with --bootstrap.
+    of memory for each pair.
 
     Example: semrsm evaluate predictions dump.rsm.h5 --logits dump.h5::logits --bootstrap 1000
     """
     if (logits is None) == (probabilities is None):
         raise typer.BadParameter("give one of the two", param_hint="--logits / --probabilities")
-    check_outputs((out, details), (*rsm, logits, probabilities, clusters, baseline), overwrite)
-    read_first(untrusted, *rsm, logits, probabilities, clusters, baseline)
-    with progress() as on_progress:
-        found = evaluate_predictions(
-            rsm,
-            logits=logits,
-            probabilities=probabilities,
-            by_position=by_position,
-            layers=tuple(layer or ()),
-            kernels=tuple(kernel or ()),
-            inference=inference_of(bootstrap, 0, seed, interval),
-            clusters=clusters,
-            baseline=baseline,
-            memory=_bytes(memory),
-            on_progress=on_progress,
-        )
-        done = _all_of(found, details, overwrite)
-    _print(done, out, details, overwrite, json)
+    evaluate = functools.partial(evaluate_predictions, logits=logits, probabilities=probabilities)
+    _evaluate(evaluate, rsm, (logits, probabilities), **flags)
 
 
+@takes_flags_of(_evaluate)
 def views(
     rsm: Rsms,
     views: Annotated[
         str,
-        typer.Option(help="Which thing each sample is a view of: FILE[::name], (n,) or .csv."),
+        typer.Option(
+            metavar="FILE[::name]",
+            help="Read here which thing each sample is a view of: (n,) or .csv.",
+        ),
     ],
-    by_position: ByPosition = False,
-    bootstrap: Bootstrap = 0,
-    interval: Interval = None,
-    clusters: Clusters = None,
-    baseline: Baseline = None,
-    seed: Seed = 0,
-    layer: Layers = None,
-    kernel: Kernels = None,
-    memory: Memory = None,
-    out: Out = None,
-    details: Details = None,
-    overwrite: Overwrite = False,
-    untrusted: Untrusted = False,
-    json: Json = False,
+    **flags: Any,
 ) -> None:
     """Say how much more alike two views of one thing are than all other pairs.
 
@@ -229,62 +247,7 @@ def views(
 
     Example: semrsm evaluate views dump.rsm.h5 --views dump.h5::views
     """
-    check_outputs((out, details), (*rsm, views, clusters, baseline), overwrite)
-    read_first(untrusted, *rsm, views, clusters, baseline)
-    with progress() as on_progress:
-        found = evaluate_views(
-            rsm,
-            views,
-            by_position=by_position,
-            layers=tuple(layer or ()),
-            kernels=tuple(kernel or ()),
-            inference=inference_of(bootstrap, 0, seed, interval),
-            clusters=clusters,
-            baseline=baseline,
-            memory=_bytes(memory),
-            on_progress=on_progress,
-        )
-        done = _all_of(found, details, overwrite)
-    _print(done, out, details, overwrite, json)
-
-
-def _bytes(memory: str | None) -> int | None:
-    return None if memory is None else parse_memory(memory)
-
-
-def _all_of(
-    evaluations: Iterator[Evaluation], details: Path | None, overwrite: bool
-) -> list[Evaluation]:
-    """Return all evaluations without their details, which are written if a file is named."""
-    if details is None:
-        return [evaluation.without_details() for evaluation in evaluations]
-    return write_details(details, evaluations, overwrite)
-
-
-def _print(
-    found: list[Evaluation],
-    out: Path | None,
-    details: Path | None,
-    overwrite: bool,
-    json: bool,
-) -> None:
-    """Print one table with a row for each RSM, or records; say why values are missing."""
-    columns = [*found[0].about, *found[0].values]
-    rows = [[*e.about.values(), *e.values.values()] for e in found]
-    if json:
-        print_json([record for evaluation in found for record in evaluation.records()])
-    else:
-        print_table(columns, rows)
-    if out is not None:
-        write_table(out, columns, rows, overwrite)
-    for evaluation in found:
-        for reason in dict.fromkeys(evaluation.reasons.values()):
-            names = ", ".join(m for m, why in evaluation.reasons.items() if why == reason)
-            say(f"{evaluation.rsm.address}: no {names}: {reason}")
-    for note in dict.fromkeys(note for evaluation in found for note in evaluation.notes):
-        say(note)
-    for path in filter(None, (out, details)):
-        say(f"wrote {path}")
+    _evaluate(functools.partial(evaluate_views, view_ids=views), rsm, (views,), **flags)
 
 
 app = typer.Typer(no_args_is_help=True, help="Say what RSMs are good for.")

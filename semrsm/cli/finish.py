@@ -20,18 +20,18 @@ from semrsm.compute.shards import finish_shards
 def finish(
     out: Annotated[
         Path,
-        typer.Argument(metavar="OUT.rsm.h5", help="RSM file to write.", show_default=False),
+        typer.Argument(metavar="OUT.rsm.h5", help="Write this RSM file.", show_default=False),
     ],
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="FOLDER", help="Run folders of the shards. (default: OUT.run)"),
+        typer.Argument(metavar="FOLDER", help="Read these run folders. (default: OUT.run)"),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     **options: Any,
 ) -> None:
     """Write the RSM file of a run whose shards are done, and remove its run folders.
 
-    Tiles that are missing are named, with the command that computes them.
+    If tiles are missing it names them, with the command that computes them.
 
     Example: semrsm finish dump.rsm.h5 -k cosine -k rbf
     """

@@ -10,6 +10,7 @@ import typer
 from semrsm.cli.console import bytes_for_people, print_json, print_table, say
 from semrsm.cli.untrusted import MEMORY, SECONDS, seconds_for
 from semrsm.compute.check_run import run_contents, run_faults
+from semrsm.compute.conventions import hint_of
 from semrsm.engine.positions import positions_of
 from semrsm.errors import SemrsmError
 from semrsm.in_child import in_child
@@ -24,7 +25,9 @@ def info(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="Activation file, RSM file or run folder.", show_default=False
+            metavar="FILE",
+            help="Look at this activation file, RSM file or run folder.",
+            show_default=False,
         ),
     ],
     check: Annotated[
@@ -86,6 +89,8 @@ def _print(
     columns = list(rows[0]) if rows else []
     print_table(columns, [[_cell(v) for v in row.values()] for row in rows])
     say(f"{file}: {kind}")
+    for note in about.pop("notes", []):
+        say(f"  {note}")
     for key, value in about.items():
         for name, part in value.items() if isinstance(value, dict) else [(None, value)]:
             say(f"  {key}{'.' + name if name else ''}: {'none' if part is None else _cell(part)}")
@@ -134,7 +139,9 @@ def _rsm_file(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
 def _activation_file(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
     with open_activations(path) as file:
         rows = [_array(layer, taken=name in file.layers()) for name, layer in file.arrays.items()]
-        about: dict[str, Any] = {"bytes": bytes_for_people(path.stat().st_size)}
+        about: dict[str, Any] = {
+            "bytes": bytes_for_people(sum(part.stat().st_size for part in file.files))
+        }
         counts = dict.fromkeys(layer.n_samples for layer in file.layers().values())
         found = [array for n in counts if (array := ids_array(file, n))]
         ids = read_sample_ids(file, found[0].n_samples) if found else None
@@ -143,7 +150,19 @@ def _activation_file(path: Path) -> tuple[str, dict[str, Any], list[dict[str, An
             about["note"] = note
         if hints := [hint for n in counts if (hint := near_miss(file, n))]:
             about["hint"] = hints[0]
+        guesses = [_guess(layer) for layer in file.layers().values()]
+        if notes := [*file.contents.notes, *filter(None, guesses)]:
+            about["notes"] = notes
         return f"activation file ({file.format})", about, rows
+
+
+def _guess(layer: Layer) -> str | None:
+    """Say which other convention a layer looks like; None where it looks as it is read."""
+    try:
+        hint = hint_of(layer.shape, positions_of(layer.shape, layer.layout))
+    except SemrsmError:
+        return None
+    return f"{layer.name}: {hint}" if hint else None
 
 
 def _ids(array: str, ids: list[str] | None) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from semrsm.cli.completion import complete_matchers
 from semrsm.cli.console import print_json, print_table, progress, say
 from semrsm.cli.flags import given, takes_options
 from semrsm.cli.outputs import check_outputs
@@ -35,43 +36,58 @@ def methods(
     ] = None,
     matcher: Annotated[
         list[str] | None,
-        typer.Option("-m", "--matcher", help="Matcher; may be repeated. (default: all)"),
+        typer.Option(
+            "-m",
+            "--matcher",
+            metavar="NAME",
+            help="Try this matcher; may be repeated. (default: all)",
+            autocompletion=complete_matchers,
+        ),
     ] = None,
     pairs: Annotated[
-        int | None, typer.Option(help="Random pairs of each layer. (default: 200)")
+        int | None,
+        typer.Option(metavar="N", help="Try N random pairs of each layer. (default: 200)"),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Seed of the random pairs and samples. (default: 0)")
+        int | None,
+        typer.Option(metavar="N", help="Draw pairs and samples with this seed. (default: 0)"),
     ] = None,
     seconds: Annotated[
         float | None,
-        typer.Option(help="Stop a matcher after so many on a layer. (default: 60)"),
+        typer.Option(
+            metavar="SECONDS", help="Stop a matcher after this time on a layer. (default: 60)"
+        ),
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(help="Match on auto, cpu, cuda or cuda:N. (default: cpu)"),
+        typer.Option(metavar="DEVICE", help="Match on auto, cpu, cuda or cuda:N. (default: cpu)"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Also write the table.", metavar="TABLE.csv")
+        Path | None,
+        typer.Option("-o", "--out", help="Write the table here, too.", metavar="TABLE.csv"),
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", help="Draw time against quality.", metavar="FILE.png|.pdf|.svg"),
+        typer.Option(
+            "--plot", help="Draw time against quality here.", metavar="FILE.png|.pdf|.svg"
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace table and plot.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace table and picture if they exist.")
+    ] = False,
     untrusted: Untrusted = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     **options: Any,
 ) -> None:
     """List every matcher, kernel, measure, evaluation and solver, or try the matchers on your data.
 
-    With --on, every matcher matches the same random pairs, in chunks as large
-    as those of semrsm compute, on one CPU thread or --device. ms_median and ms_p90 are
-    milliseconds per pair over the chunks; ms_prepare is per sample, made ready once, and not
-    in them; reading is not timed. whole_seconds estimates the layer's RSM on
-    one thread from both; k cores take about a k-th. relative_mean and
-    relative_worst are m over the optimal m. gap_mean is how much a cosine could
-    still rise, as certified. The optimum of the pairs is always found first.
+    With --on, every matcher matches the same random pairs, in chunks as large as those of semrsm
+    compute, on one CPU thread or on --device. The optimum of the pairs is always found first.
+
+    ms_median and ms_p90 are milliseconds for a pair, over the chunks; ms_prepare is for a sample, which
+    is made ready once, and is not in them; reading is not timed. whole_seconds estimates the RSM of the
+    layer on one thread from both; k cores take about a k-th. relative_mean and relative_worst are m
+    divided by the optimal m. gap_mean is how much a cosine could still rise, as certified.
 
     Example: semrsm methods --json | jq '.[] | select(.kind == "matcher") | .name'
 
@@ -124,7 +140,7 @@ def _rows() -> list[dict[str, Any]]:
     from semrsm.measures import MEASURES
 
     rows = [
-        _row("matcher", m.name, m.summary, "; ".join(_facts(m)), m.reference)
+        _row("matcher", m.name, m.summary, "; ".join(facts_of(m)), m.reference)
         for m in MATCHERS.values()
     ]
     for k in KERNELS.values():
@@ -143,13 +159,13 @@ def _rows() -> list[dict[str, Any]]:
     return rows
 
 
-def _facts(matcher: Matcher) -> list[str]:
+def facts_of(matcher: Matcher) -> list[str]:
     """Return what is true of a matcher, in a few words each."""
     facts = [f"value {matcher.value}"]
     facts += [f"--{name} (default {getattr(Settings, name)})" for name in matcher.parameters]
     facts += ["the better of both directions"] * matcher.both_ways
     facts += ["no permutation: --kernel linear only"] * (not matcher.permutation)
-    facts += ["needs a grid"] * matcher.needs_grid
+    facts += ["needs a grid"] * matcher.needs_plane
     return facts
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from semrsm.cli.completion import complete_layers, complete_matchers
 from semrsm.cli.console import print_json, print_table, say
 from semrsm.cli.flags import given, takes_options
 from semrsm.cli.outputs import check_outputs
@@ -30,27 +31,46 @@ def pair(
         str,
         typer.Argument(
             metavar="ACTIVATIONS",
-            help="Activation file (HDF5, .npz, .npy), or path::layer.",
+            help="Read this activation file; path::layer names a layer.",
             show_default=False,
         ),
     ],
     i: Annotated[
-        int, typer.Argument(metavar="I", help="A sample, counted from 0.", show_default=False)
+        int,
+        typer.Argument(metavar="I", help="Take this sample, counted from 0.", show_default=False),
     ],
-    j: Annotated[int, typer.Argument(metavar="J", help="Another sample.", show_default=False)],
+    j: Annotated[
+        int, typer.Argument(metavar="J", help="Take this other sample.", show_default=False)
+    ],
     layer: Annotated[
         str | None,
-        typer.Option("-l", "--layer", help="Layer; needed where the file holds several."),
+        typer.Option(
+            "-l",
+            "--layer",
+            metavar="NAME",
+            help="Take this layer; needed where the file holds several.",
+            autocompletion=complete_layers,
+        ),
     ] = None,
     matcher: Annotated[
-        str, typer.Option("-m", "--matcher", help="How positions are matched.")
+        str,
+        typer.Option(
+            "-m",
+            "--matcher",
+            metavar="NAME",
+            help="Match positions in this way; `semrsm methods` lists all.",
+            autocompletion=complete_matchers,
+        ),
     ] = "optimal",
     sigma: Annotated[
-        float | None, typer.Option(help="Width of rbf; without one it is left out.")
+        float | None,
+        typer.Option(
+            metavar="NUMBER", help="Also print rbf, with this width. (default: rbf is left out)"
+        ),
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(help="Match on auto, cpu, cuda or cuda:N. (default: cpu)"),
+        typer.Option(metavar="DEVICE", help="Match on auto, cpu, cuda or cuda:N. (default: cpu)"),
     ] = None,
     matching: Annotated[
         Path | None,
@@ -62,17 +82,17 @@ def pair(
     plot: Annotated[
         Path | None,
         typer.Option(
-            help="Draw both grids, matched positions in one colour, the strongest joined. Tokens"
-            " whose number is a square are drawn as a square, row by row.",
+            help="Draw both grids with matched positions in one colour and lines between the strongest."
+            " Tokens whose number is a square are drawn as a square, row by row.",
             metavar="FILE.png|.pdf|.svg",
         ),
     ] = None,
     images: Annotated[
         str | None,
-        typer.Option(help="Images to draw the lines over.", metavar="FILE[::name]"),
+        typer.Option(help="Draw the lines over these images.", metavar="FILE[::name]"),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace matching and plot.")
+        bool, typer.Option("--overwrite", help="Replace matching and picture if they exist.")
     ] = False,
     untrusted: Untrusted = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

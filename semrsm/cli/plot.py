@@ -7,12 +7,21 @@ from typing import Annotated
 
 import typer
 
+from semrsm.api.plot import parse_queries
+from semrsm.cli.completion import names_of
 from semrsm.cli.console import say
-from semrsm.cli.flags import ByPosition
+from semrsm.cli.flags import (
+    ByPosition,
+    Images,
+    Labels,
+    Layers,
+    Memory,
+    OneKernel,
+    Views,
+    bytes_of,
+)
 from semrsm.cli.outputs import check_outputs
 from semrsm.cli.untrusted import Untrusted, read_first
-from semrsm.compute.parsers import parse_memory
-from semrsm.errors import SemrsmError
 from semrsm.plot.figures.canvas import check_suffix, save_figure
 from semrsm.plot.kinds import PLOTS, draw_plot
 from semrsm.plot.request import PlotOptions
@@ -24,66 +33,64 @@ def plot(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="RSM files or plain matrices, path or path::layer (or a glob); tables (CSV, JSON) for the"
-            " kinds compare and curves.",
+            help="Draw these RSM files or plain matrices; path::layer names a layer or a glob. The kinds"
+            " compare and curves take tables (CSV, JSON).",
             metavar="RSM...",
             show_default=False,
         ),
     ],
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Picture to write.", metavar="FILE.png|.pdf|.svg")
+        Path,
+        typer.Option("-o", "--out", help="Write the picture here.", metavar="FILE.png|.pdf|.svg"),
     ],
-    kind: Annotated[str, typer.Option(help=f"Which picture. {KINDS}.")] = "heatmap",
-    layer: Annotated[
-        list[str] | None, typer.Option("-l", "--layer", help="Layers to draw, names or globs.")
-    ] = None,
-    kernel: Annotated[
-        str | None,
+    kind: Annotated[
+        str,
         typer.Option(
-            "-k", "--kernel", help="Kernel to draw; the first that is stored if left out."
+            metavar="KIND", help=f"Draw this picture. {KINDS}.", autocompletion=names_of(PLOTS)
         ),
-    ] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(help="A label for each sample: orders and colours.", metavar="FILE[::name]"),
-    ] = None,
-    views: Annotated[
-        str | None,
-        typer.Option(help="Which thing each sample is a view of.", metavar="FILE[::name]"),
-    ] = None,
+    ] = "heatmap",
+    layer: Layers = None,
+    kernel: OneKernel = None,
+    labels: Labels = None,
+    views: Views = None,
     by_position: ByPosition = False,
     order: Annotated[
         str | None,
         typer.Option(
-            help="Order of the samples; label if there are labels.", metavar="given|label|cluster"
+            help="Order the samples like this. (default: label if there are labels, else given)",
+            metavar="given|label|cluster",
         ),
     ] = None,
-    images: Annotated[
-        str | None, typer.Option(help="Images of the samples.", metavar="FILE[::name]")
-    ] = None,
+    images: Images = None,
     queries: Annotated[
         str | None,
-        typer.Option(help="Samples to retrieve images for, from 0.", metavar="0,5,7"),
+        typer.Option(help="Retrieve images for these samples, counted from 0.", metavar="0,5,7"),
     ] = None,
     neighbours: Annotated[
-        int | None, typer.Option(help="Images to retrieve for each query; 5 if left out.")
+        int | None,
+        typer.Option(metavar="K", help="Retrieve K images for each query. (default: 5)"),
     ] = None,
-    title: Annotated[str | None, typer.Option(help="Title above the picture.")] = None,
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Write this title above the picture.")
+    ] = None,
     vmin: Annotated[
         float | None,
-        typer.Option(help="Value of the first colour. (default: from the values, or the measure)"),
+        typer.Option(
+            metavar="NUMBER",
+            help="Give this value the first colour. (default: from the values, or the measure)",
+        ),
     ] = None,
-    vmax: Annotated[float | None, typer.Option(help="Value of the last colour.")] = None,
+    vmax: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="Give this value the last colour.")
+    ] = None,
     own_scales: Annotated[
         bool,
         typer.Option(
-            "--own-scales", help="A colour scale for each heat map; else one for all of a kernel."
+            "--own-scales",
+            help="Give each heat map a colour scale of its own, not one for all of a kernel.",
         ),
     ] = False,
-    memory: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="May be taken, such as 4GiB. (default: half of all)"),
-    ] = None,
+    memory: Memory = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the picture.")] = False,
     untrusted: Untrusted = False,
 ) -> None:
@@ -100,7 +107,6 @@ def plot(
     check_suffix(out)
     check_outputs((out,), (*inputs, labels, views, images), overwrite)
     read_first(untrusted, *inputs, labels, views, images)
-    granted = None if memory is None else parse_memory(memory)
     options = PlotOptions(
         kernel=kernel,
         layers=tuple(layer) if layer else None,
@@ -116,21 +122,5 @@ def plot(
         vmax=vmax,
         own_scales=own_scales or None,
     )
-    save_figure(draw_plot(kind, inputs, options, granted, say), out, overwrite)
+    save_figure(draw_plot(kind, inputs, options, bytes_of(memory), say), out, overwrite)
     say(f"wrote {out}")
-
-
-def parse_queries(text: str | None) -> tuple[int, ...] | None:
-    """Return the numbers in a text, or None.
-
-    >>> parse_queries("0,5 7")
-    (0, 5, 7)
-    """
-    if text is None:
-        return None
-    try:
-        return tuple(int(number) for number in text.replace(",", " ").split())
-    except ValueError:
-        raise SemrsmError(
-            f"queries are numbers of samples such as 0,5,7 and not '{text}'; change --queries"
-        ) from None

@@ -57,7 +57,13 @@ class CheckedCommand(TyperCommand):
     """A command whose flags have their values refused as its own checks refuse them: 1, one sentence.
 
     Unknown flags and missing arguments are wrong usage, which ends with 2 and a hint to --help.
+    Its help is the command's docstring, whose lines are wrapped anew for the terminal.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        paragraphs = (self.help or "").split("\n\n")
+        self.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments."""

@@ -7,12 +7,20 @@ from typing import Annotated
 
 import typer
 
+from semrsm.api.plot import parse_queries
 from semrsm.cli.console import say
-from semrsm.cli.flags import ByPosition
+from semrsm.cli.flags import (
+    ByPosition,
+    Images,
+    Labels,
+    Layers,
+    Memory,
+    OneKernel,
+    Views,
+    bytes_of,
+)
 from semrsm.cli.outputs import check_outputs
-from semrsm.cli.plot import parse_queries
 from semrsm.cli.untrusted import Untrusted, read_first
-from semrsm.compute.parsers import parse_memory
 from semrsm.plot.report import build_report
 from semrsm.plot.request import PlotOptions
 from semrsm.storage.whole_files import write_aside
@@ -22,45 +30,38 @@ def report(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="RSM files or plain matrices, path or path::layer (or a glob).",
+            help="Show these RSM files or plain matrices; path::layer names a layer or a glob.",
             metavar="RSM...",
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Page to write.", metavar="FILE.html")],
-    layer: Annotated[
-        list[str] | None, typer.Option("-l", "--layer", help="Layers to show, names or globs.")
-    ] = None,
-    kernel: Annotated[
-        str | None,
-        typer.Option(
-            "-k", "--kernel", help="Kernel to show; the first that is stored if left out."
-        ),
-    ] = None,
-    labels: Annotated[
-        str | None, typer.Option(help="A label for each sample.", metavar="FILE[::name]")
-    ] = None,
-    views: Annotated[
-        str | None,
-        typer.Option(help="Which thing each sample is a view of.", metavar="FILE[::name]"),
-    ] = None,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Write the page here.", metavar="FILE.html")
+    ],
+    layer: Layers = None,
+    kernel: OneKernel = None,
+    labels: Labels = None,
+    views: Views = None,
     by_position: ByPosition = False,
-    images: Annotated[
-        str | None, typer.Option(help="Images of the samples.", metavar="FILE[::name]")
-    ] = None,
+    images: Images = None,
     queries: Annotated[
         str | None,
-        typer.Option(help="Samples to retrieve images for; the first three.", metavar="0,5,7"),
+        typer.Option(
+            help="Retrieve images for these samples, counted from 0. (default: the first three)",
+            metavar="0,5,7",
+        ),
     ] = None,
     table: Annotated[
         list[str] | None,
-        typer.Option(help="Table of semrsm compare -o, or of evaluate -o.", metavar="FILE.csv"),
+        typer.Option(
+            help="Show this table of semrsm compare -o or evaluate -o; may be repeated.",
+            metavar="FILE.csv",
+        ),
     ] = None,
-    title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="May be taken, such as 4GiB. (default: half of all)"),
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Give the page this title.")
     ] = None,
+    memory: Memory = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page.")] = False,
     untrusted: Untrusted = False,
 ) -> None:
@@ -74,7 +75,6 @@ def report(
     read = (*inputs, labels, views, images)
     check_outputs((out,), (*read, *(table or ())), overwrite)
     read_first(untrusted, *read)
-    granted = None if memory is None else parse_memory(memory)
     options = PlotOptions(
         kernel=kernel,
         layers=tuple(layer) if layer else None,
@@ -85,7 +85,7 @@ def report(
         title=title,
         by_position=by_position or None,
     )
-    page = build_report(inputs, options, table or (), granted, say)
+    page = build_report(inputs, options, table or (), bytes_of(memory), say)
     write_aside(
         out, page.encode("utf-8", "backslashreplace"), overwrite
     )  # names of files may be no UTF-8

@@ -15,20 +15,21 @@ def reproduce(
         list[str] | None,
         typer.Argument(
             metavar="[NAME|RUN.toml]...",
-            help="translation_sensitivity, retrieval, predictions, or run files. (default: all three)",
+            help="Run translation_sensitivity, retrieval, predictions, or these run files. (default: all"
+            " three)",
             show_default=False,
         ),
     ] = None,
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Folder to write to.", metavar="DIR")
+        Path, typer.Option("-o", "--out", help="Write to this folder.", metavar="DIR")
     ] = Path("semrsm-reproduce"),
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Run the paper's experiments on the embedded example, or on your data by run files.
 
-    Tables go to stdout; the folder gets them as CSV and on one page, reproduce.md, with the pictures,
-    the RSM files and the run files, which are what to copy for your own data. Files of an earlier run
-    in the folder are replaced.
+    Tables go to stdout. The folder gets them as CSV and on one page, reproduce.md, with the pictures,
+    the RSM files and the run files; copy a run file for your own data. Files of an earlier run in the
+    folder are replaced.
 
     Example: semrsm reproduce retrieval -o /tmp/reproduce
     """

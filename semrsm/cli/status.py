@@ -18,12 +18,14 @@ def status(
     out: Annotated[
         Path,
         typer.Argument(
-            metavar="OUT.rsm.h5", help="RSM file that the run writes.", show_default=False
+            metavar="OUT.rsm.h5",
+            help="Look at the run that writes this RSM file.",
+            show_default=False,
         ),
     ],
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="FOLDER", help="Its run folders. (default: OUT.run)"),
+        typer.Argument(metavar="FOLDER", help="Read these run folders. (default: OUT.run)"),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

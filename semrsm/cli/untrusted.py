@@ -21,23 +21,24 @@ Untrusted = Annotated[
     bool,
     typer.Option(
         "--untrusted",
-        help="First read every file whole in a process of its own, with limits of memory and time.",
+        help="Read every file whole in a process of its own first, with limits of memory and time.",
     ),
 ]
 
 
-def read_first(wanted: bool, *addresses: str | Path | None) -> None:
-    """Read files whole in a child process, if that is wanted.
+def read_first(first: bool, *addresses: str | Path | None) -> None:
+    """Read files whole in a child process, if `first` is true.
 
     Raises SemrsmError for the first that cannot be read, or that a child does not survive.
     """
     paths = dict.fromkeys(address_of(address)[0] for address in addresses if address is not None)
-    for path in paths if wanted else ():
+    for path in paths if first else ():
         work = functools.partial(read_whole, path)
         in_child(work, str(path), seconds_for(path), default_memory())
 
 
 def seconds_for(path: Path) -> int:
     """Return how long a file may be computed on that is read whole."""
-    size = path.stat().st_size if path.is_file() else 0
+    files = path.rglob("*") if path.is_dir() else [path]
+    size = sum(file.stat().st_size for file in files if file.is_file())
     return SECONDS + size // BYTES_A_SECOND

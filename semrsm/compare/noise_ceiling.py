@@ -39,7 +39,7 @@ class CeilingTable:
 
 
 def noise_ceiling(
-    addresses: Sequence[str | Path],
+    addresses: Sequence[str | Path | Rsm],
     *,
     measures: Sequence[str] = (),
     layers: tuple[str, ...] = (),
@@ -130,7 +130,9 @@ def _groups(opened: Sequence[Sequence[Rsm]]) -> tuple[dict[str | None, list[Rsm]
         )
     if len(opened) < 2:
         raise SemrsmError("a noise ceiling is over several RSMs, and there is one; name more")
-    return groups, [f"not in every file, left out: {', '.join(alone)}"] if alone else []
+    return groups, [
+        f"layers that are not in every file are left out: {', '.join(alone)}"
+    ] if alone else []
 
 
 def _ceiling(measure: Measure, rsms: Sequence[Compared], memory: int | None) -> dict[str, Any]:

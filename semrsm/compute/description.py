@@ -16,6 +16,8 @@ from semrsm.version import __version__
 
 # Of a layer, as LayerInfo names them: what is known of its RSM before anything is matched.
 LAYER_FACTS = ("layout", "n_positions", "n_channels", "n_samples", "n_columns", "storage_mode")
+# m_ii of a matcher without a permutation; runs of before, which have |x|² there, do not say it.
+OWN_DIAGONAL = {"diagonal": "the matcher's own value"}
 
 
 def describe_run(plan: RunPlan, options: RunOptions) -> dict[str, Any]:
@@ -45,6 +47,7 @@ def describe_run(plan: RunPlan, options: RunOptions) -> dict[str, Any]:
         "activations": _describe_file(plan.file, [p.rows for p in plans]),
         "against": plan.other and _describe_file(plan.other, [p.columns for p in plans]),
         "against_layer": address_of(options.against)[1] if options.against else None,
+        **({} if first.work.matcher.permutation or not first.symmetric else OWN_DIAGONAL),
     }
 
 
@@ -70,11 +73,11 @@ def _describe_layer(plan: LayerPlan) -> dict[str, Any]:
 
 def _describe_file(file: ActivationFile, layers: list[LayerInput]) -> dict[str, Any]:
     """Return what tells a file from another, or from itself when it has been written to since."""
-    status = file.path.stat()
+    stats = [part.stat() for part in file.files]
     return {
         "path": str(file.path.resolve()),
-        "bytes": status.st_size,
-        "modified_ns": status.st_mtime_ns,
+        "bytes": sum(status.st_size for status in stats),
+        "modified_ns": max(status.st_mtime_ns for status in stats),
         "fingerprint": _fingerprint(layers),
     }
 
@@ -87,7 +90,7 @@ def _fingerprint(layers: list[LayerInput]) -> str:
     content = hashlib.blake2b(digest_size=16)
     for layer in layers:
         content.update(repr((layer.layer.name, layer.layer.shape, str(layer.layer.dtype))).encode())
-        if not layer.layer.loaded_whole:
+        if not layer.layer.loaded_bytes:
             for sample in sorted({0, layer.n_samples // 2, layer.n_samples - 1}):
                 content.update(layer.read(range(sample, sample + 1), checked=False).tobytes())
     return content.hexdigest()

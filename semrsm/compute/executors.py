@@ -48,12 +48,12 @@ def teams_of(
     devices = devices_of(options.device)
     if options.dask is not None:
         if options.workers is not None or len(devices) > 1:
-            raise SemrsmError("--dask brings its own workers; leave --workers and devices out")
+            raise SemrsmError("`dask` brings its own workers; leave `workers` and devices out")
         return [_dask(options.dask, _remote(activations, options), on_note)]
     if options.workers is not None and options.workers > 1:
         if devices[0].startswith("cuda"):
             raise SemrsmError(
-                "--workers are processes on the CPU; for several GPUs use --device all"
+                "`workers` are processes on the CPU; for several GPUs use `device='all'`"
             )
         devices = ["cpu"] * options.workers
     if len(devices) > 1:
@@ -95,7 +95,7 @@ def _dask(address: str, remote: Remote, on_note: Callable[[str], None]) -> Team:
         import distributed
     except ImportError:
         raise SemrsmError(
-            "--dask needs Dask, which is not installed; pip install 'semrsm[dask]'"
+            "`dask` needs Dask, which is not installed; pip install 'semrsm[dask]'"
         ) from None
     n_local = _local_workers(address)
     if n_local:
@@ -269,7 +269,7 @@ def _client_of(where: Any, address: str) -> Iterator[Any]:
     except (OSError, TypeError, ValueError) as error:
         raise SemrsmError(
             f"no Dask scheduler answers at {address} ({error}); check the address, or use"
-            " --dask local:N"
+            " `dask='local:N'`"
         ) from error
     with client:
         yield client

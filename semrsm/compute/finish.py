@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semrsm.compute.description import LAYER_FACTS
+from semrsm.compute.description import LAYER_FACTS, OWN_DIAGONAL
 from semrsm.compute.options import RunOptions
 from semrsm.compute.run_report import LayerReport, gap_summary, versions
 from semrsm.compute.space import require_space_for_file
@@ -30,6 +30,17 @@ def check_kernels(run: Mapping[str, Any], options: RunOptions) -> None:
     """Raise SemrsmError for a kernel that the matcher of a run does not serve."""
     for name in options.kernel:
         refuse_unmatched(KERNELS[name], run["permutation"], run["matcher"])
+
+
+def _check_diagonal(folders: Folders) -> None:
+    """Raise SemrsmError for a run with |x|² on the diagonal where the matcher has its own value."""
+    run = folders.run
+    symmetric = any(about["storage_mode"] == "symmetric" for about in run["layers"].values())
+    if symmetric and not run["permutation"] and not OWN_DIAGONAL.items() <= run.items():
+        raise SemrsmError(
+            f"{folders.folders[0].path} holds a run of the matcher {run['matcher']} from before its"
+            " diagonal was its own value of a sample with itself; begin anew with `restart=True`"
+        )
 
 
 def finish_run(
@@ -55,6 +66,7 @@ def finish_run(
     """
     run = folders.run
     check_kernels(run, options)
+    _check_diagonal(folders)
     require_space_for_file(run, out, options.kernel)
     memory = options.memory or default_memory()
     reports = []
@@ -146,7 +158,7 @@ def _chosen_on_fast_products(run: Mapping[str, Any], solver: str | None) -> bool
     matcher = MATCHERS[run["matcher"]]
     if matcher.value == "exact" and solver == "native":  # which makes its own products
         return False
-    return matcher.in_chunks and matcher.permutation and not matcher.needs_grid
+    return matcher.in_chunks and matcher.permutation and not matcher.needs_plane
 
 
 def _type_of(finish: Finisher, info: LayerInfo) -> str:

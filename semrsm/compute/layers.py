@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,8 +77,13 @@ class LayerInput:
 
     @property
     def grid(self) -> tuple[int, int] | None:
-        """(height, width) of the positions; None for tokens."""
+        """(height, width) of the plane that the positions lie on; None for tokens and volumes."""
         return self.positions.grid(self.layer.shape)
+
+    @property
+    def extent(self) -> tuple[int, ...] | None:
+        """([depth,] height, width) of the positions; None for tokens."""
+        return self.positions.extent(self.layer.shape)
 
     def read(self, rows: range, checked: bool = True) -> np.ndarray:
         """Return some of the samples as stored, (len(rows), ...), counted among those meant.
@@ -121,27 +125,10 @@ def _joined(parts: Iterator[np.ndarray], n: int) -> np.ndarray:
     return block
 
 
-def class_token_hint(layer: LayerInput) -> str | None:
-    """Say that a token sequence looks like a square grid behind a class token; None if it does not."""
-    tokens = layer.n_positions
-    if (
-        layer.grid
-        or layer.positions.skip_tokens
-        or tokens < 5
-        or math.isqrt(tokens - 1) ** 2 != tokens - 1
-    ):
-        return None
-    side = math.isqrt(tokens - 1)
-    return (
-        f"{layer.layer.name}: {tokens} tokens are {side} x {side} and one more; if that is a class token,"
-        " leave it out with --skip-tokens 1"
-    )
-
-
 def open_maps(path: Path) -> ActivationFile:
     """Open an activation file; an RSM file is none, though it holds matrices of numbers."""
     file = open_activations(path)
-    if file.format == "hdf5" and is_rsm_file(path):
+    if is_rsm_file(path):
         file.close()
         raise SemrsmError(
             f"{path} is an RSM file, not activations; use it with semrsm compare, evaluate or plot"
@@ -173,7 +160,7 @@ def layer_inputs(file: ActivationFile, layer: str | None, options: RunOptions) -
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} {n}" for name, n in counts.items())
         raise SemrsmError(
-            f"{file.path}: the layers differ in their samples: {listed}; choose with --layer"
+            f"{file.path}: the layers differ in their samples: {listed}; choose with `layer`"
         )
     ids = _ids_of(file)
     inputs = [layer_input(file.path, found, options, ids) for found in layers.values()]
@@ -216,31 +203,36 @@ def column_inputs(
     """Return, for each row layer, the layer of the other file whose samples are the columns.
 
     A layer has its name in both files, unless the address of the other file names one or that file
-    is a .npy, which holds one array.
+    holds one array without a name (.npy).
 
     Raises SemrsmError if it is missing there, or its positions or channels differ.
     """
-    if file.format == "npy":  # its one array has no name but the file's
+    if file.contents.unnamed:  # its one array has no name but the file's
         layer = next(iter(file.arrays))
     if layer and len(rows) > 1:
         names = ", ".join(row.layer.name for row in rows)
         raise SemrsmError(
-            f"--against names one layer, {layer}, for several: {names}; choose one with --layer"
+            f"`against` names one layer, {layer}, for several: {names}; choose one with `layer`"
         )
     columns, ids = [], _ids_of(file)
     for row in rows:
         [found] = file.select((layer or row.layer.name,), options.bfloat16).values()
         column = layer_input(file.path, found, options, ids)
         refuse_beyond(options.exclude, max(row.layer.n_samples, found.n_samples))
-        for what, ours, theirs in (
-            ("positions", row.n_positions, column.n_positions),
-            ("channels", row.n_channels, column.n_channels),
-        ):
-            if ours != theirs:
-                raise SemrsmError(
-                    f"{row.address} has {ours} {what} and {column.address} has {theirs};"
-                    " --against needs maps of equal size"
-                    + (": --pool both to one grid" if what == "positions" else "")
-                )
+        refuse_unequal(row, column)
         columns.append(column)
     return columns
+
+
+def refuse_unequal(row: LayerInput, column: LayerInput) -> None:
+    """Raise SemrsmError unless the maps of two layers have equal positions and channels."""
+    for what, ours, theirs in (
+        ("positions", row.n_positions, column.n_positions),
+        ("channels", row.n_channels, column.n_channels),
+    ):
+        if ours != theirs:
+            raise SemrsmError(
+                f"{row.address} has {ours} {what} and {column.address} has {theirs};"
+                " `against` needs maps of equal size"
+                + (": `pool` both to one grid" if what == "positions" else "")
+            )

@@ -82,7 +82,7 @@ class _Member:
             raise _out_of_reach(error) from error
         except (OSError, BrokenExecutor) as error:
             raise SemrsmError(
-                f"a process cannot be started ({error}); lower --workers, and give the command again"
+                f"a process cannot be started ({error}); lower `workers`, and give the command again"
             ) from error
         self.running[future] = task
         return True
@@ -202,7 +202,7 @@ def _take(
 
 def _given_up(task: Task, deaths: object) -> SemrsmError:
     return SemrsmError(
-        f"{deaths} processes died over {task.name}, perhaps for lack of memory; lower --memory or have"
+        f"{deaths} processes died over {task.name}, perhaps for lack of memory; lower `memory` or have"
         " fewer workers, and give the command again"
     )
 

@@ -64,121 +64,145 @@ class RunOptions:
     layer: tuple[str, ...] = _option(
         (),
         parse_names("layer"),
-        "Layer to compute, or a glob such as 'encoder/*'; may be repeated. (default: every map)",
+        "Compute this layer, or those of a glob such as 'encoder/*'; may be repeated. (default: every map)",
         kind=list[str],
         short="-l",
+        metavar="NAME|GLOB",
     )
     kernel: tuple[str, ...] = _option(
         ("cosine",),
         parse_kernels,
-        f"Similarity kernel: {', '.join(KERNELS)}; may be repeated. (default: cosine)",
+        f"Compute this similarity kernel: {', '.join(KERNELS)}; may be repeated. (default: cosine)",
         kind=list[str],
         short="-k",
+        metavar="NAME",
     )
     matcher: str = _option(
         "optimal",
         str,
-        "How positions are matched; `semrsm methods` lists all. (default: optimal)",
+        "Match positions in this way; `semrsm methods` lists all. (default: optimal)",
         short="-m",
+        metavar="NAME",
     )
     topk: int | None = _option(
         None,
         parse_count("topk", 1),
-        "topk-greedy: so many positions of largest norm are matched optimally."
-        f" (default: {Settings.topk})",
+        f"topk-greedy: match the K positions of largest norm optimally. (default: {Settings.topk})",
         kind=int,
+        metavar="K",
     )
     window: int | None = _option(
         None,
         parse_count("window", 1),
-        f"batch-optimal: positions in a window of equal norms. (default: {Settings.window})",
+        "batch-optimal: match within windows of W positions, sorted by their norms."
+        f" (default: {Settings.window})",
         kind=int,
+        metavar="W",
     )
     epsilon: float | None = _option(
         None,
         parse_epsilon,
-        "sinkhorn: entropy, relative to the range of a pair's affinities."
+        "sinkhorn: take this entropy, relative to the range of a pair's affinities."
         f" (default: {Settings.epsilon})",
         kind=float,
+        metavar="NUMBER",
     )
     group: int | None = _option(
         None,
         parse_count("group", 1),
-        f"coarse: positions in a group of similar ones. (default: {Settings.group})",
+        f"coarse: put G similar positions into a group. (default: {Settings.group})",
         kind=int,
+        metavar="G",
     )
     sigma: str | float = _option(
         "median",
         parse_sigma,
-        "Width of rbf: 'median' of the distances, or a number. (default: median)",
+        "Set the width of rbf: the median of the distances, or a number. (default: median)",
+        metavar="median|NUMBER",
     )
     layout: str | None = _option(
-        None, parse_layout, f"Axes of the arrays: {', '.join(LAYOUTS)}. (default: nchw, ntd, nd)"
+        None,
+        parse_layout,
+        f"Read the axes of the arrays as {', '.join(LAYOUTS)}. (default: ncdhw, nchw, ntd, nd)",
+        metavar="AXES",
     )
     skip_tokens: int = _option(
         0,
         parse_count("skip-tokens", 0),
-        "Leave out so many tokens at the front (class token: 1). (default: 0)",
+        "Leave out the first K tokens: 1 for a class token, 5 with four register tokens. (default: 0)",
         kind=int,
+        metavar="K",
     )
-    pool: tuple[int, int] | None = _option(
+    pool: tuple[int, ...] | None = _option(
         None,
         parse_pool,
-        "Average-pool the grid to HxW positions first, such as 7x7.",
-        metavar="HxW",
+        "Average-pool the grid to HxW positions first, such as 7x7; volumes to DxHxW, such as 4x7x7.",
+        metavar="[Dx]HxW",
     )
     samples: SampleChoice | None = _option(  # noqa: RUF009  (a field, as the others)
         None,
         parse_samples,
-        "Only these samples, in the order of the file, of both files with --against: a slice, a file of"
-        " ids or numbers (one a line, or an array), or K at random.",
+        "Take these samples only, in the order of the file: a slice, a file of ids or numbers (one on"
+        " each line, or an array), or K at random. With --against this holds for both files.",
         metavar="START:STOP[:STEP]|FILE|random:K",
     )
     exclude: str | None = _option(
         None,
         parse_exclude,
-        "Leave out these samples, by their numbers in the file: 4,17,30:40.",
+        "Leave out the samples with these numbers in the file, such as 4,17,30:40.",
         metavar="I,J,…",
     )
     seed: int = _option(
-        0, parse_count("seed", 0), "Seed of --samples random:K. (default: 0)", kind=int
+        0,
+        parse_count("seed", 0),
+        "Draw the samples of --samples random:K with this seed. (default: 0)",
+        kind=int,
+        metavar="N",
     )
     against: str | None = _option(
-        None, str, "Rectangular RSM: rows from ACTIVATIONS, columns from this file.", metavar="FILE"
+        None,
+        str,
+        "Take the columns of the RSM from this file and the rows from ACTIVATIONS.",
+        metavar="FILE",
     )
     device: str = _option(
         "auto",
         parse_device,
-        "auto, cpu, cuda, cuda:N, several as cuda:0,cuda:2, or all GPUs; one process each. (default: auto)",
+        "Match on auto, cpu, cuda, cuda:N, several such as cuda:0,cuda:2, or all GPUs; each has a process."
+        " (default: auto)",
+        metavar="DEVICE",
     )
     threads: int | None = _option(
         None,
         parse_count("threads", 1),
-        "Threads that solve pairs, in each process. (default: the cores at hand, shared out)",
+        "Match pairs in N threads of each process. (default: the cores, shared out)",
         kind=int,
+        metavar="N",
     )
     workers: int | None = _option(
         None,
         parse_count("workers", 1),
-        "Match in so many processes. (default: in this one)",
+        "Match in N processes. (default: in this one)",
         kind=int,
+        metavar="N",
     )
     dask: str | None = _option(
         None,
         parse_dask,
-        "Match on a Dask cluster: the scheduler's address, or local:N.",
+        "Match on the Dask cluster of this scheduler, or on N local workers.",
         metavar="ADDRESS|local:N",
     )
     shard: tuple[int, int] | None = _option(
         None,
         parse_shard,
-        "Match part I of N of the tiles, or the part of this Slurm array task (auto); then: semrsm finish.",
+        "Match part I of N of the tiles, or the part of this Slurm array task (auto); `semrsm finish`"
+        " then writes the file.",
         metavar="I/N|auto",
     )
     run_folder: str | None = _option(
         None,
         str,
-        "Where tiles are kept until the RSM file is written. (default: OUT.run)",
+        "Keep tiles in this folder until the RSM file is written. (default: OUT.run)",
         metavar="DIR",
     )
     restart: bool = _option(
@@ -190,23 +214,26 @@ class RunOptions:
     memory: int | None = _option(
         None,
         parse_memory,
-        "Memory to stay under, such as 4GiB; processes share it. (default: half of what there is)",
+        "Stay under this much memory, such as 4GiB; processes share it. (default: half of what there is)",
         metavar="SIZE",
     )
     dtype: str = _option(
         "float32",
         parse_dtype,
-        "Of the products: float32 or float64; sums are float64. (default: float32)",
+        "Compute the products in float32 or float64; sums are float64. (default: float32)",
+        metavar="float32|float64",
     )
     precision: str = _option(
         "exact",
         parse_precision,
-        "Of products: exact, or fast (TF32 on a GPU, bfloat16 on a CPU; m is exact). (default: exact)",
+        "Choose matchings on exact products, or on fast ones (TF32 on a GPU, bfloat16 on a CPU); values"
+        " are exact either way. (default: exact)",
+        metavar="exact|fast",
     )
     certify: bool = _option(
         False,
         parse_flag("certify"),
-        "Also store, for every pair, an upper bound of what any matching reaches.",
+        "Also store an upper bound for every pair, which no matching exceeds.",
         kind=bool,
     )
     bfloat16: bool = _option(

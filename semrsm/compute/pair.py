@@ -23,7 +23,7 @@ from semrsm.storage.address import address_of
 if TYPE_CHECKING:
     from semrsm.engine.pairs import Work
 
-NO_SIGMA = "rbf needs a width; give --sigma a number"
+NO_SIGMA = "rbf needs a width; give `sigma` a number"
 
 
 @dataclass(frozen=True)
@@ -65,38 +65,49 @@ class Pair:
             None for a matcher that matches no positions.
         strength: (S,) float64, the inner product of each position with its match; they sum to m.
             None where there is no permutation.
-        grid: (height, width) of the positions; None for tokens.
+        grid: ([depth,] height, width) of the positions; None for tokens.
         n_samples: How many samples the layer has.
     """
 
     values: list[PairValue]
     permutation: NDArray[np.int64] | None
     strength: NDArray[np.float64] | None
-    grid: tuple[int, int] | None
+    grid: tuple[int, ...] | None
     n_samples: int
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield a record for each kernel, as `pandas.DataFrame` takes them."""
+        return (value.as_json() for value in self.values)
 
     def matching(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return permutation and strength; raise SemrsmError if the matcher has none."""
         if self.permutation is None or self.strength is None:
             raise SemrsmError(
                 f"the matcher {self.values[0].matcher} matches no positions, so there is no matching"
-                " to save or draw; use another --matcher"
+                " to save or draw; use another `matcher`"
             )
         return self.permutation, self.strength
 
     def drawn_grid(self) -> tuple[int, int]:
         """Return the grid to draw on: that of a map, or the square that a number of tokens makes.
 
-        Raises SemrsmError for tokens that make no square.
+        Raises SemrsmError for tokens that make no square, and for volumes.
         """
         S = len(self.matching()[0])
+        if self.grid is not None:
+            if len(self.grid) != 2:
+                size = "x".join(map(str, self.grid))
+                raise SemrsmError(
+                    f"the {S} positions lie in a volume of {size}, and planes are drawn; leave out `plot`"
+                )
+            return self.grid[0], self.grid[1]
         side = math.isqrt(S)
-        if self.grid is None and side * side != S:
+        if side * side != S:
             raise SemrsmError(
                 f"{S} tokens are no square grid to draw on; leave out the class token with"
-                " --skip-tokens 1 or leave out --plot"
+                " `skip_tokens=1` or leave out `plot`"
             )
-        return self.grid or (side, side)
+        return side, side
 
 
 def compare_pair(
@@ -147,7 +158,7 @@ def compare_pair(
                     f"{rows.address} has no sample {sample}; choose one of 0 to {rows.n_samples - 1}"
                 )
         work = work_of(replace(run, matcher=matcher), rows)
-        if work.matcher.needs_grid:
+        if work.matcher.needs_plane:
             refuse_without_grid(work.matcher, rows, rows)
         vectors = [rows.vectors(range(k, k + 1)) for k in (i, j)]
         same, _ = _match(rows, i, j, work_of(replace(run, matcher="identity"), rows))
@@ -166,7 +177,7 @@ def compare_pair(
             PairValue(rows.layer.name, i, j, kernel.name, found[0], matcher, found[1], reason)
         )
     strength = None if permutation is None else (x * y[permutation]).sum(1)
-    return Pair(values, permutation, strength, rows.grid, rows.n_samples)
+    return Pair(values, permutation, strength, rows.extent, rows.n_samples)
 
 
 @contextmanager
@@ -181,7 +192,7 @@ def _only_layer(file: ActivationFile, name: str | None, run: RunOptions) -> Laye
     found = file.select((name,) if name else ())
     if len(found) > 1:
         raise SemrsmError(
-            f"{file.path} holds the layers {', '.join(found)}; choose one with --layer"
+            f"{file.path} holds the layers {', '.join(found)}; choose one with `layer`"
         )
     return layer_input(file.path, next(iter(found.values())), run)
 

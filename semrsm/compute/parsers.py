@@ -83,27 +83,38 @@ def _number(value: Any, name: str, wanted: str, kind: type) -> Any:
     return number
 
 
-def parse_pool(value: Any) -> tuple[int, int]:
-    """Return (height, width) of "HxW" or of a pair.
+def parse_pool(value: Any) -> tuple[int, ...]:
+    """Return (height, width) of "HxW", or (depth, height, width) of "DxHxW", or of as many numbers.
 
-    >>> parse_pool("7x7")
-    (7, 7)
+    >>> parse_pool("7x7"), parse_pool([4, 7, 7])
+    ((7, 7), (4, 7, 7))
     """
     text = "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    match = re.fullmatch(rf"\s*({WHOLE})\s*[xX]\s*({WHOLE})\s*", text)
-    if match and int(match[1]) > 0 and int(match[2]) > 0:
-        return int(match[1]), int(match[2])
-    raise SemrsmError(f"pool must be HxW, such as 7x7, got {value!r}")
+    if re.fullmatch(rf"(\s*{WHOLE}\s*[xX]){{1,2}}\s*{WHOLE}\s*", text):
+        lengths = tuple(int(part) for part in re.split("[xX]", text))
+        if min(lengths) > 0:
+            return lengths
+    raise SemrsmError(f"pool must be HxW, such as 7x7, or DxHxW of volumes, got {value!r}")
 
 
 def parse_memory(value: Any) -> int:
-    """Return a size in bytes: a number, or one with k, M, G, T (1000s) or Ki, Mi, Gi, Ti (1024s).
+    """Return a size in bytes: a number with B, k, M, G, T (1000s) or Ki, Mi, Gi, Ti (1024s), or an int.
 
-    >>> parse_memory("1GiB"), parse_memory("500 MB")
-    (1073741824, 500000000)
+    A bare number in a text is refused, and so is an integer below 1024: nobody grants 4 bytes.
+
+    >>> parse_memory("1GiB"), parse_memory("500 MB"), parse_memory(1 << 30)
+    (1073741824, 500000000, 1073741824)
+    >>> parse_memory("4")
+    Traceback (most recent call last):
+        ...
+    semrsm.errors.SemrsmError: memory must be a size with a unit, got '4'; do you mean 4GiB?
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", str(value).lower())
-    size = float(match[1]) * (UNITS | BINARY_UNITS)[match[2] or ""] if match else 0.0
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*((?:[kmgt]i?)?b?)\s*", str(value).lower())
+    number = float(match[1]) if match else 0.0
+    if match and not match[2] and number > 0 and (isinstance(value, str) or number < 1024):
+        meant = f"{match[1]}{'GiB' if number < 1024 else 'B'}"
+        raise SemrsmError(f"memory must be a size with a unit, got {value!r}; do you mean {meant}?")
+    size = number * (UNITS | BINARY_UNITS)[match[2].removesuffix("b")] if match else 0.0
     if not 1 <= size < LARGEST_MEMORY:
         raise SemrsmError(f"memory must be a size such as 4GiB or 500MB, got {value!r}")
     return int(size)
@@ -176,7 +187,7 @@ def _part_of_array() -> tuple[int, int]:
     if not all(re.fullmatch(WHOLE, text) for text in texts):
         raise SemrsmError(
             f"shard auto reads {', '.join(names)}, which are not set here; submit a job array with"
-            " sbatch --array=1-8, or name the part: --shard 1/8"
+            " sbatch --array=1-8, or name the part: `shard='1/8'`"
         )
     task, first, count = (int(text) for text in texts)
     step = int(os.environ.get("SLURM_ARRAY_TASK_STEP", "1") or 1)
@@ -184,7 +195,7 @@ def _part_of_array() -> tuple[int, int]:
     if beside or not part < count:
         raise SemrsmError(
             f"the job array has gaps (task {task}, first {first}, {count} tasks); submit it as"
-            f" --array=1-{count}, or name the part: --shard I/{count}"
+            f" --array=1-{count}, or name the part: `shard='I/{count}'`"
         )
     return part + 1, count
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from semrsm.compute.conventions import hint_of
 from semrsm.compute.grid import Grid, edge_for
 from semrsm.compute.layers import LayerInput, column_inputs, layer_inputs, open_maps
 from semrsm.compute.options import RunOptions
@@ -131,13 +132,20 @@ def open_plan(
 
 
 def notes_of(plan: RunPlan) -> list[str]:
-    """Return what should be known of the samples of a run: which were chosen, ids that are not read."""
+    """Return what should be known of the input of a run: what was guessed, which samples were chosen."""
     first = next(iter(plan.layers.values()))
-    notes = [f"{first.rows.path}: {first.rows.note}" if first.rows.note else None]
+    files = filter(None, (plan.file, plan.other))
+    notes: list[str | None] = [
+        f"{file.path}: {note}" for file in files for note in file.contents.notes
+    ]
+    for layer in (layer.rows for layer in plan.layers.values()):
+        hint = hint_of(layer.layer.shape, layer.positions)
+        notes.append(f"{layer.layer.name}: {hint}" if hint else None)
+    notes.append(f"{first.rows.path}: {first.rows.note}" if first.rows.note else None)
     if not first.symmetric and first.columns.note:
         notes.append(f"{first.columns.path}: {first.columns.note}")
-    files = {first.rows.path: first.rows.layer.note, first.columns.path: first.columns.layer.note}
-    notes += [f"{path}: {note}" for path, note in files.items() if note]
+    of_layers = {side.path: side.layer.note for side in (first.rows, first.columns)}
+    notes += [f"{path}: {note}" for path, note in of_layers.items() if note]
     notes.append(near_miss(plan.file, first.rows.layer.n_samples))
     return [note for note in notes if note]
 
@@ -154,12 +162,12 @@ def plan_layer(
     work = work_of(options, rows, processes)
     memory = (options.memory or default_memory()) // processes
     inputs = (rows,) if rows is columns else (rows, columns)
-    loaded = sum(i.layer.n_bytes for i in inputs if i.layer.loaded_whole)
+    loaded = sum(i.layer.loaded_bytes for i in inputs)
     n = rows.n_samples, columns.n_samples
     grid = Grid(*n, rows is columns, edge_for(max(n), rows.n_positions, work.matcher))
     try:
         _refuse_what_cannot_be(rows, columns, work, options)
-        what = "a compressed .npz, which is loaded whole,"
+        what = "a compressed array, which is loaded whole,"
         require_memory(what, loaded + bool(loaded), memory, "save it as HDF5 or uncompressed")
         size = LayerSize(
             edge=grid.edge,
@@ -182,7 +190,7 @@ def _refuse_what_cannot_be(
     rows: LayerInput, columns: LayerInput, work: Work, options: RunOptions
 ) -> None:
     """Raise SemrsmError for what would otherwise be found out after hours of matching."""
-    if work.matcher.needs_grid:
+    if work.matcher.needs_plane:
         refuse_without_grid(work.matcher, rows, columns)
     for name in options.kernel:
         refuse_no_pairs(KERNELS[name], options.sigma, range(rows.n_samples), rows is columns)
@@ -206,16 +214,17 @@ def work_of(options: RunOptions, layer: LayerInput, processes: int = 1) -> Work:
         refuse_unmatched(KERNELS[name], matcher.permutation, matcher.name)
     if options.certify and matcher.value == "at least the optimum":
         raise SemrsmError(
-            f"the matcher {matcher.name} is itself an upper bound; use --certify with another --matcher"
+            f"the matcher {matcher.name} is itself an upper bound; use `certify` with another `matcher`"
         )
     device = find_device(devices_of(options.device)[0])
-    solver = choose_solver(device.kind)
-    settings = Settings(solver=solver.name, **parameters_of(options, matcher))
+    settings = Settings(**parameters_of(options, matcher))
+    problem = matcher.problem(layer.n_positions, settings)
+    solver = choose_solver(device.kind, problem)
     if matcher.solves:
-        _refuse_too_large(solver, matcher.problem(layer.n_positions, settings))
+        _refuse_too_large(solver, problem)
     return Work(
         matcher=matcher,
-        settings=settings,
+        settings=replace(settings, solver=solver.name),
         device=device,
         dtype=getattr(torch, options.dtype),
         threads=options.threads or max(1, cores() // processes),
@@ -229,7 +238,7 @@ def _refuse_too_large(solver: Solver, n_positions: int) -> None:
     if solver.most_positions is not None and n_positions > solver.most_positions:
         raise SemrsmError(
             f"the solver {solver.name} takes at most {solver.most_positions} positions, here it would be"
-            f" given {n_positions}; --pool the maps or use --device cpu"
+            f" given {n_positions}; `pool` the maps or use `device='cpu'`"
         )
 
 
@@ -238,13 +247,13 @@ def refuse_without_grid(matcher: Matcher, rows: LayerInput, columns: LayerInput)
     for layer in (rows, columns):
         if layer.grid is None:
             raise SemrsmError(
-                f"{layer.address}: the matcher {matcher.name} needs a grid of positions and layout"
-                f" '{layer.positions.layout}' has none; use another --matcher or a map (n,c,h,w)"
+                f"{layer.address}: the matcher {matcher.name} needs a grid of positions in a plane and"
+                f" layout '{layer.positions.layout}' has none; use another `matcher` or a map (n,c,h,w)"
             )
     if rows.grid != columns.grid:
         raise SemrsmError(
             f"{rows.address} has the grid {rows.grid} and {columns.address} {columns.grid}, but the"
-            f" matcher {matcher.name} needs equal ones; --pool both to one grid"
+            f" matcher {matcher.name} needs equal ones; `pool` both to one grid"
         )
 
 
@@ -260,9 +269,9 @@ def parameters_of(options: RunOptions, matcher: Matcher) -> dict[str, Any]:
     }
     for name in given:
         if name not in matcher.parameters:
-            takes = ", ".join(f"--{parameter}" for parameter in matcher.parameters)
+            takes = ", ".join(f"`{parameter}`" for parameter in matcher.parameters)
             raise SemrsmError(
-                f"the matcher {matcher.name} takes {takes or 'no parameter'}, not --{name};"
-                " leave it out or use another --matcher"
+                f"the matcher {matcher.name} takes {takes or 'no parameter'}, not `{name}`;"
+                " leave it out or use another `matcher`"
             )
     return given

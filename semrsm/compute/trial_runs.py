@@ -130,7 +130,7 @@ def refer(chunk: Chunk, rows: torch.Tensor, columns: torch.Tensor, work: Work) -
 
 def unfit(matcher: Matcher, layer: LayerInput) -> str | None:
     """Say why a matcher cannot serve a layer; None if it can."""
-    if matcher.needs_grid:
+    if matcher.needs_plane:
         try:
             refuse_without_grid(matcher, layer, layer)
         except SemrsmError as error:

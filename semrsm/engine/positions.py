@@ -1,7 +1,8 @@
-"""From activations to position vectors: (n,c,h,w) or (n,t,d) -> (n, S, C)."""
+"""From activations to position vectors: (n,c,h,w), (n,c,d,h,w) or (n,t,d) -> (n, S, C)."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,14 @@ if TYPE_CHECKING:  # planning needs shapes only: `semrsm info` answers without l
 LAYOUTS: dict[str, str] = {
     "nchw": "samples, channels, height, width",
     "nhwc": "samples, height, width, channels",
+    "ncdhw": "samples, channels, depth (or time), height, width",
+    "ndhwc": "samples, depth (or time), height, width, channels",
     "ntd": "samples, tokens, channels",
     "ndt": "samples, channels, tokens",
     "nd": "samples, channels: one position",
 }
-DEFAULT_LAYOUTS: dict[int, str] = {4: "nchw", 3: "ntd", 2: "nd"}
+DEFAULT_LAYOUTS: dict[int, str] = {5: "ncdhw", 4: "nchw", 3: "ntd", 2: "nd"}
+SPACE = "dhw"  # the axes of maps that make positions
 
 
 @dataclass(frozen=True)
@@ -28,39 +32,51 @@ class Positions:
     Attributes:
         layout: A key of LAYOUTS.
         skip_tokens: How many tokens at the front are no positions (a ViT's class token: 1).
-        pool: (height, width) the grid is average-pooled to, or None.
+        pool: (height, width), or (depth, height, width), that the grid is average-pooled to, or None.
     """
 
     layout: str
     skip_tokens: int = 0
-    pool: tuple[int, int] | None = None
+    pool: tuple[int, ...] | None = None
+
+    @property
+    def is_map(self) -> bool:
+        """Positions lie on a grid, of a plane or a volume."""
+        return "c" in self.layout
+
+    def extent(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        """Return ([depth,] height, width) that an array of `shape` ends up with; None for tokens."""
+        if not self.is_map:
+            return None
+        axes = zip(self.layout, shape, strict=True)
+        return self.pool or tuple(length for axis, length in axes if axis in SPACE)
 
     def grid(self, shape: tuple[int, ...]) -> tuple[int, int] | None:
-        """Return (height, width) of the grid that an array of `shape` ends up with; None for tokens."""
-        if self.layout not in ("nchw", "nhwc"):
-            return None
-        height, width = shape[2:4] if self.layout == "nchw" else shape[1:3]
-        return self.pool or (height, width)
+        """Return (height, width) of the plane that positions lie on; None for tokens and volumes."""
+        extent = self.extent(shape)
+        return (extent[0], extent[1]) if extent and len(extent) == 2 else None
 
     def count(self, shape: tuple[int, ...]) -> int:
-        """Return S, the number of positions of one sample of an array of `shape`."""
-        grid = self.grid(shape)
-        if grid is not None:
-            return grid[0] * grid[1]
-        return {"ntd": shape[1] - self.skip_tokens, "ndt": shape[-1] - self.skip_tokens, "nd": 1}[
-            self.layout
-        ]
+        """Return S, the number of positions of one sample of an array of `shape`.
+
+        >>> Positions("ncdhw").count((24, 64, 4, 7, 7))
+        196
+        """
+        extent = self.extent(shape)
+        if extent is not None:
+            return math.prod(extent)
+        return shape[self.layout.index("t")] - self.skip_tokens if "t" in self.layout else 1
 
     def channels(self, shape: tuple[int, ...]) -> int:
         """Return C, the number of channels of a position of an array of `shape`."""
-        return shape[1] if self.layout in ("nchw", "ndt", "nd") else shape[-1]
+        return shape[self.layout.index("c" if self.is_map else "d")]
 
 
 def positions_of(
     shape: tuple[int, ...],
     layout: str | None = None,
     skip_tokens: int = 0,
-    pool: tuple[int, int] | None = None,
+    pool: tuple[int, ...] | None = None,
 ) -> Positions:
     """Decide how an array of `shape` is read as positions.
 
@@ -75,39 +91,47 @@ def positions_of(
     """
     if len(shape) not in DEFAULT_LAYOUTS:
         raise SemrsmError(
-            f"wanted 2, 3 or 4 dimensions, got {len(shape)} (shape {shape}); choose another --layer"
+            f"wanted 2, 3, 4 or 5 dimensions, got {len(shape)} (shape {shape}); choose another `layer`"
         )
     layout = layout or DEFAULT_LAYOUTS[len(shape)]
     look_up(LAYOUTS, layout, "layout")
     if len(layout) != len(shape):
         raise SemrsmError(
             f"layout '{layout}' has {len(layout)} dimensions, the array {len(shape)} (shape {shape});"
-            " choose another --layout"
+            " choose another `layout`"
         )
     if 0 in shape:
         raise SemrsmError(
-            f"the array is empty (shape {shape}); save it again or choose another --layer"
+            f"the array is empty (shape {shape}); save it again or choose another `layer`"
         )
     positions = Positions(layout, skip_tokens, pool)
-    grid = Positions(layout).grid(shape)
-    if skip_tokens and (grid or layout == "nd"):
+    extent = Positions(layout).extent(shape)
+    if skip_tokens and (extent or layout == "nd"):
         raise SemrsmError(
-            f"--skip-tokens is for token sequences, layout '{layout}' has none; leave it out"
+            f"`skip_tokens` is for token sequences, layout '{layout}' has none; leave it out"
         )
-    if pool and not grid:
+    if pool and not extent:
         raise SemrsmError(
-            f"--pool is for maps with a grid, layout '{layout}' has none; leave it out"
+            f"`pool` is for maps with a grid, layout '{layout}' has none; leave it out"
         )
-    if pool and grid and (pool[0] > grid[0] or pool[1] > grid[1]):
-        raise SemrsmError(
-            f"--pool {pool[0]}x{pool[1]} needs a larger grid, got one of {grid[0]}x{grid[1]};"
-            " choose a smaller --pool"
-        )
+    if pool and extent:
+        _refuse_pool(pool, extent)
     if positions.count(shape) < 1:
         raise SemrsmError(
-            f"--skip-tokens {skip_tokens} leaves none of {Positions(layout).count(shape)} tokens; skip fewer"
+            f"`skip_tokens={skip_tokens}` leaves none of {Positions(layout).count(shape)} tokens; skip fewer"
         )
     return positions
+
+
+def _refuse_pool(pool: tuple[int, ...], extent: tuple[int, ...]) -> None:
+    wanted, there = ("x".join(map(str, lengths)) for lengths in (pool, extent))
+    if len(pool) != len(extent):
+        form = "x".join(SPACE[-len(extent) :].upper())
+        raise SemrsmError(f"`pool='{wanted}'` does not fit a grid of {there}; give `pool='{form}'`")
+    if any(p > e for p, e in zip(pool, extent, strict=True)):
+        raise SemrsmError(
+            f"`pool='{wanted}'` needs a larger grid, got one of {there}; choose a smaller `pool`"
+        )
 
 
 def to_positions(block: Tensor, positions: Positions) -> Tensor:
@@ -118,7 +142,8 @@ def to_positions(block: Tensor, positions: Positions) -> Tensor:
         positions: How the block is read.
 
     Returns:
-        (b, S, C), contiguous, same dtype. Grid positions run row by row: s = y * width + x.
+        (b, S, C), contiguous, same dtype. Positions of a plane run row by row, s = y * width + x, those
+        of a volume plane by plane.
 
     >>> to_positions(torch.arange(8.0).reshape(1, 2, 2, 2), Positions("nchw"))[0].tolist()
     [[0.0, 4.0], [1.0, 5.0], [2.0, 6.0], [3.0, 7.0]]
@@ -127,12 +152,16 @@ def to_positions(block: Tensor, positions: Positions) -> Tensor:
         return block[:, None, :].contiguous()
     if positions.layout == "ndt":
         block = block.transpose(1, 2)
-    if positions.layout == "nhwc":
-        block = block.permute(0, 3, 1, 2)
-    if positions.layout in ("ntd", "ndt"):
+    if not positions.is_map:
         return block[:, positions.skip_tokens :].contiguous()
+    if positions.layout.endswith("c"):
+        block = block.movedim(-1, 1)
     if positions.pool:
-        import torch
+        from torch.nn import functional
 
-        block = torch.nn.functional.adaptive_avg_pool2d(block, positions.pool)
+        match positions.pool:
+            case (height, width):
+                block = functional.adaptive_avg_pool2d(block, (height, width))
+            case (depth, height, width):
+                block = functional.adaptive_avg_pool3d(block, (depth, height, width))
     return block.flatten(2).transpose(1, 2).contiguous()

@@ -70,7 +70,13 @@ RETRIEVAL = EvaluationMethod(
             "larger",
         ),
         Metric("precision@k", "h(k) / k; only where a sample has two labels", (0.0, 1.0), "larger"),
-        Metric("recall@k", "h(k) / R", (0.0, 1.0), "larger"),
+        Metric(
+            "recall@k",
+            "h(k) / R; not where no sample has two labels and R is the same for all queries, as it is"
+            " f1@k · k / R then",
+            (0.0, 1.0),
+            "larger",
+        ),
         Metric("map", "mean of h(r) / r over the ranks of the relevant", (0.0, 1.0), "larger"),
         Metric("mrr", "1 / rank of the first relevant candidate", (0.0, 1.0), "larger"),
         Metric("r-precision", "h(R) / R", (0.0, 1.0), "larger"),
@@ -99,7 +105,7 @@ PREDICTIONS = EvaluationMethod(
     ),
     {},
     "pair",
-    "56 bytes a pair, 68 with resamples",
+    "56 bytes a pair; 32 MiB for each thread on resamples",
     f"{WALD}; the divergence: Lin: Divergence measures based on the Shannon entropy. IEEE Transactions on"
     " Information Theory 37, 1991",
     "10.1109/18.61115",

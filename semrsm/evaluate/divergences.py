@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 SUM_TOLERANCE = 1e-3  # of probabilities: a thousand of float16 add up no better
 ROUNDING = 1e-13  # divergences this near to 0 or 1 are taken for it: the entropies round
 CHUNK = 1 << 15  # numbers that are worked on at a time: they stay in the cache
+BAND = 16  # samples that are compared with those in the cache
 SMALLEST = 1e-300  # stands for a probability of 0: x log x vanishes, and the logarithm is defined
 
 
@@ -48,7 +49,7 @@ def checked_probabilities(values: NDArray[np.floating]) -> Floats:
     _refuse_rows((p < 0).any(axis=1), "has probabilities below 0")
     sums = p.sum(axis=1)
     _refuse_rows(
-        np.abs(sums - 1) > SUM_TOLERANCE, "has probabilities that do not sum to 1", sums, "--logits"
+        np.abs(sums - 1) > SUM_TOLERANCE, "has probabilities that do not sum to 1", sums, "`logits`"
     )
     return p / sums[:, None]
 
@@ -84,11 +85,12 @@ def divergences(p: Floats, workers: int = 1) -> Floats:
     found = np.empty(starts[-1])
     above, own = _with_logarithms(p)
 
-    def fill(i: int) -> None:
-        found[starts[i] : starts[i + 1]] = _row(above, own, i)
+    def fill(band: range) -> None:
+        for i, row in zip(band, _rows(above, own, band), strict=True):
+            found[starts[i] : starts[i] + len(row)] = row
 
     with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(fill, range(n - 1)):
+        for _ in pool.map(fill, _bands(n)):
             pass
     return found
 
@@ -100,8 +102,12 @@ def divergence_rows(p: Floats) -> Iterator[Floats]:
     [[0.0, 1.0], [1.0], []]
     """
     above, own = _with_logarithms(p)
-    for i in range(len(p)):
-        yield _row(above, own, i)
+    for band in _bands(len(p)):
+        yield from _rows(above, own, band)
+
+
+def _bands(n: int) -> Iterator[range]:
+    return (range(first, min(first + BAND, n)) for first in range(0, n, BAND))
 
 
 def _with_logarithms(p: Floats) -> tuple[Floats, Floats]:
@@ -110,21 +116,29 @@ def _with_logarithms(p: Floats) -> tuple[Floats, Floats]:
     return above, np.array([row @ np.log(row) for row in above])
 
 
-def _row(p: Floats, own: Floats, i: int) -> Floats:
-    """Return the divergences of sample i from those that follow, block by block."""
+def _rows(p: Floats, own: Floats, band: range) -> list[Floats]:
+    """Return the divergences of each sample of a band from those that follow it."""
     n, classes = p.shape
     step = max(1, min(CHUNK // classes, n))
     sums, logs = np.empty((2, step, classes))
-    found = np.empty(n - 1 - i)
-    for j in range(i + 1, n, step):
-        others = p[j : j + step]
-        s = np.add(p[i], others, out=sums[: len(others)])
-        found[j - i - 1 : j - i - 1 + step] = np.einsum(
-            "ij,ij->i", s, np.log(s, out=logs[: len(others)])
-        )
-    # The sum s = p + q has twice the weight of the mean: H(s / 2) = 1 - sum s log2 s / 2.
-    found -= own[i]
-    found -= own[i + 1 :]
+    found = [np.empty(n - 1 - i) for i in band]
+    for j in range(band.start + 1, n, step):
+        for i, row in zip(band, found, strict=True):
+            others = p[max(i + 1, j) : j + step]
+            if not len(others):
+                continue
+            at = max(0, j - i - 1)
+            s = np.add(p[i], others, out=sums[: len(others)])
+            log = np.log(s, out=logs[: len(others)])
+            # The products of rows: einsum takes twice as long.
+            row[at : at + len(others)] = (s[:, None] @ log[:, :, None]).ravel()
+    return [_from_entropies(row, own[i], own[i + 1 :]) for i, row in zip(band, found, strict=True)]
+
+
+def _from_entropies(found: Floats, own: float, others: Floats) -> Floats:
+    """Return 1 - (sum s log2 s - own - others) / 2: s = p + q has twice the weight of the mean."""
+    found -= own
+    found -= others
     found *= -0.5 / np.log(2.0)
     found += 1.0
     found[found < ROUNDING] = 0.0

@@ -23,9 +23,9 @@ from semrsm.evaluate.blocks import (
     upper_pairs,
 )
 from semrsm.evaluate.divergences import divergence_rows, divergences
-from semrsm.evaluate.pair_correlations import PairCorrelations, dense_ranks
+from semrsm.evaluate.pair_correlations import PairCorrelations
 from semrsm.evaluate.results import Evaluation
-from semrsm.evaluate.retrieval import multi_hot, retrieve, summarise
+from semrsm.evaluate.retrieval import multi_hot, relevant_of, retrieve, summarise
 from semrsm.evaluate.sure import (
     ROWS,
     auroc_of_pairs,
@@ -38,6 +38,7 @@ from semrsm.measures.inference import Inference, refuse_repeats
 from semrsm.measures.intervals import replicate
 from semrsm.measures.resamples import Tick
 from semrsm.measures.weighted import no_tick
+from semrsm.measures.weighted_ranks import dense_ranks
 from semrsm.rsms import Rsm
 from semrsm.storage.labels import Labels, rows_of
 
@@ -108,10 +109,13 @@ def retrieval_of(
     if seen is not None:
         counts["excluded-views"] = int((n_left_out - 1).sum())
         notes = (f"other views of a query, by {seen.address}, are no candidates",)
+    told = scores
     if all(len(s) <= 1 for known in (labels, gallery) if known for s in known.sets):
-        # Of single labels precision@k is f1@k.
-        scores = {name: v for name, v in scores.items() if not name.startswith("precision@")}
-    means = summarise(scores)
+        # Of single labels precision@k is f1@k; recall@k is f1@k k / R, which R may make a new number.
+        told = scores = _without(scores, "precision@")
+        if len(np.unique(relevant_of(query_hot, gallery_hot, things))) == 1:
+            told = _without(scores, "recall@")
+    means = summarise(told)
     names = [_at(name, ks) for name in dict.fromkeys(name.split("@")[0] for name in means)]
     values = {name: means.get(name) for some in names for name in some}
     reasons = {
@@ -126,7 +130,7 @@ def retrieval_of(
         return evaluation
     known = {name: value for name, value in means.items() if value is not None}
     if things is None:
-        weighted = mean_over_queries(scores)
+        weighted = mean_over_queries(told)
     else:
         try:
             refuse_repeats("retrieval among the queries themselves", inference.method)
@@ -149,6 +153,12 @@ def _clustered(inference: Inference, things: NDArray[np.intp]) -> Inference:
     if inference.clusters is not None:
         return inference
     return dataclasses.replace(inference, clusters=things)
+
+
+def _without(
+    scores: Mapping[str, predictions.Floats], prefix: str
+) -> dict[str, predictions.Floats]:
+    return {name: v for name, v in scores.items() if not name.startswith(prefix)}
 
 
 def _at(metric: str, ks: tuple[int, ...]) -> list[str]:
@@ -181,16 +191,16 @@ def _check_gallery(rsm: Rsm, gallery: Labels | None, seen: Labels | None) -> Non
     if gallery is None and not rsm.symmetric:
         raise SemrsmError(
             f"{rsm.address} is rectangular ({rsm.shape[0]} x {rsm.shape[1]}), queries x gallery;"
-            " give the labels of its columns with --gallery-labels"
+            " give the labels of its columns with `gallery_labels`"
         )
     if gallery is not None and seen is not None:
         raise SemrsmError(
-            f"{rsm.address}: views are of the samples of a symmetric RSM; leave --views out where"
-            " --gallery-labels are given"
+            f"{rsm.address}: views are of the samples of a symmetric RSM; leave `views` out where"
+            " `gallery_labels` are given"
         )
     if gallery is not None and rsm.symmetric and rsm.matcher is not None:
         raise SemrsmError(
-            f"{rsm.address} is symmetric: its samples are the gallery; leave --gallery-labels out"
+            f"{rsm.address} is symmetric: its samples are the gallery; leave `gallery_labels` out"
         )
 
 
@@ -226,8 +236,9 @@ def check_predictions(rsm: Rsm, p: predictions.Floats, n_resamples: int, memory:
     """Refuse an RSM without pairs, or whose pairs do not fit in memory; return the bytes it takes."""
     refuse_no_pairs(rsm)
     n = rsm.shape[0]
-    each = predictions.RESAMPLED_PAIR_BYTES if n_resamples else predictions.PAIR_BYTES
-    needed = each * n * (n - 1) // 2 + 2 * p.nbytes + rsm.row_need(WORKING)
+    pairs = predictions.PAIR_BYTES * n * (n - 1) // 2
+    worker = predictions.WORKER_BYTES if n_resamples else 0
+    needed = pairs + worker + 2 * p.nbytes + rsm.row_need(WORKING)
     what = f"{rsm.address}: ranking the pairs of {n} samples"
     require_memory(what, needed, memory, "take fewer samples")
     return needed
@@ -254,7 +265,7 @@ def predictions_of(
     if undefined:
         return with_intervals(evaluation, {}, inference, {}, undefined)
     spare = memory - check_predictions(rsm, p, inference.n_resamples, memory)
-    workers = min(cores(), 1 + int(spare // (predictions.WORKER_PAIR_BYTES * len(divergence))))
+    workers = min(cores(), 1 + spare // predictions.WORKER_BYTES)
     resamples = inference.resamples(n)
     clusters = None if inference.clusters is None else resamples.clusters
     both = PairCorrelations.of(similarity, divergence, ranks, n, clusters)

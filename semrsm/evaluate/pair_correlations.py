@@ -2,53 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from semrsm.measures.weighted_ranks import (
+    Places,
+    dense_ranks,
+    parts,
+    places_of,
+    steps_of_ranks,
+)
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.integer]
 
-CHUNK = 1 << 14  # pairs that are worked on at a time: they stay in the cache
 BATCH = 128  # resamples whose weighted sums are taken in one matrix product
 BLOCK = 1 << 20  # entries of the matrices in it
 CANCELLED = 1e-6  # a variance smaller than this share of the mean square is summed anew, centred
-
-
-def dense_ranks(values: Floats) -> Integers:
-    """Return the rank of each value among the distinct values, from 0.
-
-    >>> dense_ranks(np.array([0.5, 0.1, 0.5, 2.0])).tolist()
-    [1, 0, 1, 2]
-    """
-    order = np.argsort(values)
-    ranks = np.empty(len(values), _integers(len(values)))
-    for part, of_part in _ranks_in_order(values, order):
-        ranks[order[part]] = of_part
-    return ranks
-
-
-def _ranks_in_order(values: Floats, order: Integers) -> Iterator[tuple[slice, Integers]]:
-    """Yield (part, dense ranks of the values there) of sorted values, from the smallest."""
-    last, rank = np.nan, -1
-    for part in _parts(len(order)):
-        ordered = values[order[part]]
-        ranks = rank + np.cumsum(np.diff(ordered, prepend=last) != 0)
-        last, rank = ordered[-1], int(ranks[-1])
-        yield part, ranks
-
-
-def _integers(largest: int) -> type[np.signedinteger[Any]]:
-    return np.int32 if largest < 2**31 else np.int64
-
-
-def _parts(m: int) -> Iterator[slice]:
-    return (slice(start, min(start + CHUNK, m)) for start in range(0, m, CHUNK))
 
 
 def pearson(x: Floats, y: Floats, weights: Floats | None = None) -> float:
@@ -61,20 +36,20 @@ def pearson(x: Floats, y: Floats, weights: Floats | None = None) -> float:
         return float("nan")
     scales = [max(abs(v.min()), abs(v.max())) for v in (x, y)]  # so that no square overflows
     total, sums = 0.0, np.zeros(2)
-    for part in _parts(len(x)):
+    for part in parts(len(x)):
         w = np.ones(part.stop - part.start) if weights is None else weights[part]
         total += w.sum()
         sums += [w @ (v[part] / scale) for v, scale in zip((x, y), scales, strict=True)]
     means = sums / total
     products = np.zeros((2, 2))
-    for part in _parts(len(x)):
+    for part in parts(len(x)):
         centred = np.stack([x[part] / scales[0], y[part] / scales[1]]) - means[:, None]
         products += (centred if weights is None else centred * weights[part]) @ centred.T
     return _ratio(products[0, 1], products[0, 0], products[1, 1])
 
 
 def _mean(x: Floats, scale: float) -> float:
-    return float(sum((x[part] / scale).sum() for part in _parts(len(x))) / len(x))
+    return float(sum((x[part] / scale).sum() for part in parts(len(x))) / len(x))
 
 
 def _ratio(xy: float, xx: float, yy: float) -> float:
@@ -92,7 +67,7 @@ def spearman(x_ranks: Integers, y_ranks: Integers) -> float:
         return float("nan")
     m = len(x_ranks)
     products = np.zeros((2, 2))
-    for part in _parts(m):
+    for part in parts(m):
         centred = np.stack([tables[0][x_ranks[part]], tables[1][y_ranks[part]]]) / (m + 1) - 1.0
         products += centred @ centred.T
     return _ratio(products[0, 1], products[0, 0], products[1, 1])
@@ -125,87 +100,24 @@ def weights_of(
 
 
 @dataclass(frozen=True)
-class _Order:
-    """The pairs i < j in the order of a value.
-
-    Attributes:
-        i: (m,) unsigned integers.
-        j: The same.
-        ends: (runs,) where runs of equal values end; None where no two are equal.
-        clusters: (n,) which samples are drawn together; None: each by itself.
-    """
-
-    i: Integers
-    j: Integers
-    ends: Integers | None
-    clusters: Integers | None
-
-    @classmethod
-    def of(
-        cls,
-        values: Floats | Integers,
-        order: NDArray[np.intp],
-        n: int,
-        clusters: Integers | None = None,
-    ) -> _Order:
-        """Return the pairs, m = n (n - 1) / 2, from values and what sorts them."""
-        small: type[np.unsignedinteger[Any]] = np.uint16 if n <= 1 << 16 else np.uint32
-        row_of = np.repeat(np.arange(n, dtype=small), np.arange(n - 1, -1, -1))
-        starts = np.cumsum([0, *range(n - 1, 0, -1)])
-        i, j = np.empty(len(order), small), np.empty(len(order), small)
-        ends: list[Integers] = []
-        for part in _parts(len(order)):
-            rows = row_of[order[part]]
-            i[part], j[part] = rows, order[part] - starts[rows] + rows + 1
-            following = values[order[part.start + 1 : part.stop + 1]]
-            here = values[order[part]]
-            last = np.flatnonzero(here[: len(following)] != following)
-            ends.append((last + part.start + 1).astype(_integers(len(order))))
-        joined = np.concatenate([*ends, np.array([len(order)], _integers(len(order)))])
-        return cls(i, j, None if len(joined) == len(order) else joined, clusters)
-
-    def weights(self, counts: Integers, part: slice) -> Integers:
-        """Return how often pairs are drawn: see `measures.resamples.Resamples`."""
-        return weights_of(counts, self.i[part], self.j[part], self.clusters)
-
-    def twice_mid_ranks(self, counts: Integers, table: Integers) -> Integers:
-        """Return twice the mean rank of each run where pairs are repeated as often as they are drawn.
-
-        The table, of as many integers as there are pairs, is worked in.
-        """
-        before = 0
-        for part in _parts(len(self.i)):
-            weights = self.weights(counts, part)
-            np.cumsum(weights, out=table[part])
-            table[part] += before
-            before = int(table[part.stop - 1])
-            if self.ends is None:  # twice what is up to the end of each run, less the run, and 1
-                table[part] *= 2
-                table[part] -= weights - 1
-        return table if self.ends is None else _twice_mid_ranks(table[self.ends - 1])
-
-
-@dataclass(frozen=True)
 class PairCorrelations:
     """Pearson's and Spearman's correlation of two values of each pair i < j, over resamples.
 
-    How often a pair counts is told by `measures.resamples.Resamples`; ranks are taken anew.
+    How often a pair counts is told by `measures.resamples.Resamples`; ranks are taken anew, in at most
+    STEPS steps.
     """
 
     x: Floats
     y: Floats
     n: int
-    by_x: _Order
-    by_y: _Order
-    x_ranks: Integers  # in the order of x
-    y_ranks: Integers  # in the order of x
+    places: Callable[[Floats], Places]
     clusters: Integers | None  # (n,) which samples are drawn together
 
     @classmethod
     def of(
         cls, x: Floats, y: Floats, y_ranks: Integers, n: int, clusters: Integers | None = None
     ) -> PairCorrelations:
-        """Prepare resamples.
+        """Prepare resamples, which takes 24 bytes a pair, and then 8.
 
         Args:
             x: (n (n - 1) / 2,) float64, the pairs (0, 1), (0, 2), ... (1, 2), ...
@@ -214,66 +126,29 @@ class PairCorrelations:
             n: How many samples.
             clusters: (n,) which samples are drawn together; None: each by itself.
         """
-        order = np.argsort(y_ranks)
-        by_y = _Order.of(y_ranks, order, n, clusters)
-        del order
-        order = np.argsort(x)
-        x_ranks = np.empty(len(x), _integers(len(x)))
-        for part, ranks in _ranks_in_order(x, order):
-            x_ranks[part] = ranks
-        by_x = _Order.of(x, order, n, clusters)
-        return cls(x, y, n, by_x, by_y, x_ranks, y_ranks[order], clusters)
+        both = steps_of_ranks(dense_ranks(x), n), steps_of_ranks(y_ranks, n)
+        places = places_of(*both, np.arange(n) if clusters is None else clusters)
+        return cls(x, y, n, places, clusters)
 
     def __call__(self, counts: Integers, workers: int = 1) -> dict[str, Floats]:
         """Return "pearson" and "spearman" of resamples, (R,) each; NaN where a value is constant.
 
         Args:
             counts: (R, n) integers, how often each sample was drawn.
-            workers: Threads; each takes 12 bytes a pair.
+            workers: Threads.
 
         >>> x = np.array([0.1, 0.5, 0.9])
         >>> both = PairCorrelations.of(x, -x, dense_ranks(-x), 3)
         >>> {name: v.round(6).tolist() for name, v in both(np.array([[1, 1, 1], [1, 2, 0]])).items()}
         {'pearson': [-1.0, nan], 'spearman': [-1.0, nan]}
         """
-        wide = _integers(int(counts.sum(axis=1).max()) ** 2)
-        # Tables of ranks are used again: memory that is new is filled with zeros first.
-        tables: SimpleQueue[NDArray[Any]] = SimpleQueue()
-        for _ in range(workers):
-            tables.put(np.empty((2, len(self.x)), wide))
-
-        def of_draw(of_samples: Integers) -> float:
-            table = tables.get()
-            try:
-                return self._spearman(of_samples, *table)
-            finally:
-                tables.put(table)
-
         with ThreadPoolExecutor(workers) as pool:
-            by_rank = np.array(list(pool.map(of_draw, counts.astype(wide))))
+            places = pool.map(self.places, counts.astype(np.float64))
+            by_rank = np.array([place.spearman for place in places])
         values = [self._pearson(counts[k : k + BATCH]) for k in range(0, len(counts), BATCH)]
         # A value is constant in a resample if its ranks are: these are exact.
         by_value = np.where(np.isnan(by_rank), np.nan, np.concatenate(values))
         return {"pearson": by_value, "spearman": by_rank}
-
-    def _spearman(self, counts: Integers, x_table: Integers, y_table: Integers) -> float:
-        total = int(self._totals(counts[None])[0])
-        if not total:
-            return float("nan")
-        x_table = self.by_x.twice_mid_ranks(counts, x_table)
-        y_table = self.by_y.twice_mid_ranks(counts, y_table)
-        products = np.zeros((2, 2))
-        for part in _parts(len(self.x)):
-            weights = self.by_x.weights(counts, part)
-            kept = np.flatnonzero(weights != 0)  # of bools it is several times as fast
-            centred = np.empty((2, len(kept)))  # the mean of twice the ranks is 1 + total
-            np.divide(x_table.take(self.x_ranks[part][kept]), total + 1, out=centred[0])
-            np.divide(y_table.take(self.y_ranks[part][kept]), total + 1, out=centred[1])
-            centred -= 1.0
-            products += (centred * weights.take(kept)) @ centred.T
-        if not products[0, 0] or not products[1, 1]:
-            return float("nan")
-        return _ratio(products[0, 1], products[0, 0], products[1, 1])
 
     def _pearson(self, counts: Integers) -> Floats:
         """Return Pearson's correlations from weighted sums: sum_ij c_i c_j v_ij is a matrix product."""

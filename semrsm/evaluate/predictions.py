@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from semrsm.evaluate.pair_correlations import dense_ranks, pearson, spearman
+from semrsm.evaluate.pair_correlations import pearson, spearman
+from semrsm.measures.weighted_ranks import dense_ranks
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.integer]
 
 PAIR_BYTES = 56  # a pair takes at most: similarity, divergence and its rank are kept, ranks sorted
-RESAMPLED_PAIR_BYTES = 68  # the same with resamples
-WORKER_PAIR_BYTES = 12  # that each further worker on resamples takes
+WORKER_BYTES = 1 << 25  # that each worker on resamples takes
 
 
 def correlations(

@@ -36,6 +36,31 @@ def _indicator(group: Sequence[frozenset[str]], column_of: Mapping[str, int]) ->
     return csr_array((ones, columns, ends), shape=(len(group), max(1, len(column_of))))
 
 
+def relevant_of(
+    query: csr_array, gallery: csr_array, things: NDArray[np.intp] | None
+) -> NDArray[np.integer]:
+    """Return how many relevant candidates R each query has that has any, where each has one label.
+
+    Args:
+        query: (n, classes) sparse, 0 and 1: at most one label each.
+        gallery: (m, classes) sparse, the same.
+        things: (n,) of which thing each sample is a view, where query and gallery are the same samples;
+            views of one thing are no candidates for each other. None: all are candidates.
+
+    >>> [hot] = multi_hot([frozenset(label) for label in "xxxy"])
+    >>> relevant_of(hot, hot, np.array([0, 0, 1, 2])).tolist()
+    [1, 1, 2]
+    """
+    found = query @ np.asarray(gallery.sum(axis=0))
+    if things is not None:
+        from scipy.sparse import csr_array
+
+        n = len(things)
+        of_thing = csr_array((np.ones(n, np.intp), (things, np.arange(n))))
+        found = found - (of_thing.T @ (of_thing @ query)).multiply(query).sum(axis=1)
+    return found[found > 0]
+
+
 def retrieve(
     similarity: NDArray[np.floating],
     query: csr_array,

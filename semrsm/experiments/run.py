@@ -9,8 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from semrsm.api.compute import compute
 from semrsm.compute.options import read_toml
-from semrsm.compute.run import Progress, compute
+from semrsm.compute.run import Progress
 from semrsm.errors import SemrsmError
 from semrsm.experiments.experiment import Cell, Cells, Experiment, Network, RunFile, Table, checked
 from semrsm.experiments.page import make_page
@@ -107,7 +108,7 @@ def run_experiments(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SemrsmError(
-            f"the folder {folder} cannot be made ({error.strerror}); choose another -o"
+            f"the folder {folder} cannot be made ({error.strerror}); choose another `out`"
         ) from error
     for (network, matcher), job in _jobs([run_file for _, run_file in read]).items():
         compute(

@@ -38,7 +38,7 @@ from semrsm.measures.references import (
 __all__ = ["INVARIANCES", "MEASURES", "Direction", "Invariance", "Measure", "Need", "of_neighbours"]
 
 CENTRED = Need(resample=0)
-RANKS = Need(held=4, prepare=26, resample=52)
+RANKS = Need(held=4, prepare=26, resample=20)
 PAIRS_OF_PAIRS = Need(compare=23, resample=52)  # of Kendall's tau, on ranks
 
 MEASURES: dict[str, Measure] = {

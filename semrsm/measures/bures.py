@@ -34,7 +34,7 @@ def prepare_root(matrix: Matrix) -> Floats:
             " choose another measure, such as cka"
         )
     if eigenvalues[-1] <= 0:
-        raise SemrsmError("the RSM is zero, so this measure is undefined")
+        raise SemrsmError("the RSM is zero, so this measure is undefined; choose another layer")
     eigenvalues = np.clip(eigenvalues, 0.0, None)
     return vectors * np.sqrt(eigenvalues / eigenvalues.sum())
 

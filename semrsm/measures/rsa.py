@@ -62,7 +62,9 @@ def unit_vector(values: PairValues) -> Floats:
     """Return `values` (m,) divided by their norm, float64."""
     largest = float(np.abs(values).max())
     if largest == 0:
-        raise SemrsmError("the RSM is zero off the diagonal, so this measure is undefined")
+        raise SemrsmError(
+            "the RSM is zero off the diagonal, so this measure is undefined; choose another layer"
+        )
     unit = values.astype(np.float64)
     unit /= power_of_two_above(largest)
     unit /= np.sqrt(np.vdot(unit, unit))
@@ -170,7 +172,8 @@ def permute_ranks(ranks: Ranks, order: Integers) -> Ranks:
 def _ascending(values: PairValues) -> tuple[Integers, NDArray[Any]]:
     """The order that sorts `values`, and in that order numbers that are equal where values are."""
     if values.dtype != np.float32 or len(values) > 2**32:
-        order = np.argsort(values)
+        # Of 16 bits the stable sort is a radix sort, several times as fast.
+        order = np.argsort(values, kind="stable" if values.dtype.itemsize <= 2 else None)
         return order, values[order]
     # value and place in one 64-bit key: sorting keys is three times as fast as argsort
     bits = (values + np.float32(0.0)).view(np.uint32)  # -0.0 becomes 0.0, which equals it

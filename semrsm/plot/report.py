@@ -72,7 +72,7 @@ class Picture:
 
 
 def build_report(
-    addresses: Sequence[str],
+    addresses: Sequence[str | Path | Rsm],
     options: PlotOptions,
     tables: Sequence[str] = (),
     memory: int | None = None,

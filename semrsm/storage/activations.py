@@ -1,22 +1,23 @@
-"""Reading activations: HDF5, .npz and .npy files as named layers, in blocks of samples.
+"""Reading activations: files and folders of the formats in FORMATS as named layers, in blocks of samples.
 
 Nothing is ever unpickled. HDF5 layers are read in blocks; so are .npy files and the members of an
 uncompressed .npz. A member of a compressed .npz cannot be read in parts and is loaded whole:
-`Layer.loaded_whole` says so, and the planner counts its bytes. Nothing is mapped: reading a mapped
+`Layer.loaded_bytes` says so, and the planner counts its bytes. Nothing is mapped: reading a mapped
 file that is cut short ends the process.
 """
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from semrsm.errors import SemrsmError
 from semrsm.names import no_such
-from semrsm.storage.damage import DAMAGE, remedy_of
-from semrsm.storage.formats import FORMATS, format_of
+from semrsm.storage.formats import format_of, open_contents
+from semrsm.storage.formats.batches import gather
+from semrsm.storage.formats.contents import Contents
 from semrsm.storage.layer import Layer
 
 
@@ -26,16 +27,31 @@ class ActivationFile:
 
     Attributes:
         path: Where it is.
-        format: A key of FORMATS.
-        arrays: Every array in it, by name, layers or not, in the order of the file: in which they were
-            made where an HDF5 group keeps track of that, and that of the archive; else in natural order.
-        close: Closes it.
+        format: What its format is called.
+        contents: What its reader gives of it.
     """
 
     path: Path
     format: str
-    arrays: Mapping[str, Layer]
-    close: Callable[[], None]
+    contents: Contents
+
+    @property
+    def arrays(self) -> Mapping[str, Layer]:
+        """Every array in it, by name, layers or not, in the order of the file.
+
+        That is the order in which they were made where an HDF5 group keeps track of that, and that of
+        an archive; else the natural order.
+        """
+        return self.contents.arrays
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The files that it consists of: itself, or those of a folder."""
+        return self.contents.files or (self.path,)
+
+    def close(self) -> None:
+        """Close it."""
+        self.contents.close()
 
     def __enter__(self) -> ActivationFile:
         return self
@@ -59,7 +75,8 @@ class ActivationFile:
         Raises:
             SemrsmError: A pattern matches nothing, a named array is no layer, there is no layer.
         """
-        file = replace(self, arrays=_declare_bfloat16(self.arrays)) if bfloat16 else self
+        arrays = _declare_bfloat16(self.arrays) if bfloat16 else self.arrays
+        file = replace(self, contents=replace(self.contents, arrays=arrays))
         chosen = file._matching(patterns) if patterns else file.layers()
         if not chosen:
             held = (
@@ -73,12 +90,13 @@ class ActivationFile:
 
     def _matching(self, patterns: tuple[str, ...]) -> dict[str, Layer]:
         """Return the layers matched by globs; an array named outright must be a layer."""
+        held = {**(self.contents.batches or {}), **self.arrays}
         chosen: set[str] = set()
         for pattern in patterns:
             pattern = pattern.strip("/")
-            if pattern in self.arrays:
-                if problem := self.arrays[pattern].problem():
-                    raise SemrsmError(f"{self.path}::{pattern} {problem}; choose another --layer")
+            if pattern in held:
+                if problem := held[pattern].problem():
+                    raise SemrsmError(f"{self.path}::{pattern} {problem}; choose another `layer`")
                 chosen.add(pattern)
                 continue
             found = [
@@ -87,7 +105,7 @@ class ActivationFile:
             if not found:
                 raise SemrsmError(f"{self.path}: {no_such(self.arrays, pattern, 'layer')}")
             chosen.update(found)
-        return {name: array for name, array in self.arrays.items() if name in chosen}
+        return {name: array for name, array in held.items() if name in chosen}
 
 
 def _declare_bfloat16(arrays: Mapping[str, Layer]) -> dict[str, Layer]:
@@ -99,15 +117,17 @@ def _declare_bfloat16(arrays: Mapping[str, Layer]) -> dict[str, Layer]:
 
 
 def open_activations(path: Path) -> ActivationFile:
-    """Open an activation file; the format is told by its first bytes, not by its name.
+    """Open an activation file, or a folder of them; the format is told by first bytes, not by names.
 
-    Raises SemrsmError if it is missing, not readable, of no known format, or damaged.
+    Raises SemrsmError if it is missing, not readable, of no known format, or damaged, or if the files of
+    a folder, or arrays that are batches, do not fit each other.
     """
-    format_name = format_of(path)
-    try:
-        arrays, close = FORMATS[format_name].open(path)
-    except DAMAGE as error:
-        raise SemrsmError(
-            f"{path} cannot be opened as {format_name} ({error}): {remedy_of(error)}"
-        ) from error
-    return ActivationFile(path, format_name, arrays, close)
+    known = format_of(path)
+    contents = open_contents(path, known)
+    if path.is_file():
+        try:
+            contents = gather(contents, path.stem)
+        except SemrsmError as error:
+            contents.close()
+            raise error.within(path) from error
+    return ActivationFile(path, known.name, contents)

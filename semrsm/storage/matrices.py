@@ -68,7 +68,7 @@ def read_matrices(path: Path, name: str | None = None) -> list[Matrix]:
         if not found:
             held = ", ".join(f"{n} {a.shape}" for n, a in file.arrays.items()) or "nothing"
             raise SemrsmError(f"{path} holds no matrix of real numbers but {held}; save one")
-        only = len(found) == 1 and file.format == "npy"
+        only = file.contents.unnamed
         named = _n_named(file)
         ids = {n: read_sample_ids(file, n) for n in {named} if n is not None}
     return [
@@ -89,7 +89,7 @@ def refuse_activations(path: Path, name: str | None) -> None:
         first = f"{maps[0].name} of shape {maps[0].shape}"
         raise SemrsmError(
             f"{path} holds activations ({first}), not RSMs; make them with: semrsm compute {path}"
-            " -o OUT.rsm.h5"
+            " `out='OUT.rsm.h5'`"
         )
 
 

@@ -269,7 +269,7 @@ def _checked(path: Path, file: h5py.File, before: Stamp | None) -> RsmFile:
         raise SemrsmError("it was replaced while it was read; give the command again")
     if not _is_marked(file):
         raise SemrsmError(
-            f"it is HDF5 but no RSM file; make one with: semrsm compute {path} -o OUT.rsm.h5"
+            f"it is HDF5 but no RSM file; make one with: semrsm compute {path} `out='OUT.rsm.h5'`"
         )
     if RECORD in file.attrs:
         attributes = read_record(file)

@@ -15,6 +15,7 @@ KEYS: Mapping[str, tuple[type, ...]] = {
     "semrsm": (str,),
     "matcher": (str,),
     "permutation": (bool,),
+    "diagonal": (str, NOTHING),
     "parameters": (dict,),
     "dtype": (str,),
     "precision": (str,),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from semrsm.errors import SemrsmError
 from semrsm.storage.activations import ActivationFile, open_activations
 from semrsm.storage.address import address_of
-from semrsm.storage.formats import FORMATS
+from semrsm.storage.formats import SUFFIXES
 from semrsm.storage.input_files import read_text, refuse_more_than_memory
 from semrsm.storage.layer import Layer
 
@@ -54,7 +54,7 @@ def read_sample_ids(file: ActivationFile, n: int) -> list[str] | None:
 def ids_array(file: ActivationFile, n: int) -> Layer | None:
     """Return the array that holds the ids of n samples; None where there is none."""
     arrays = (file.arrays.get(name) for name in ID_NAMES)
-    return next((a for a in arrays if a is not None and _may_be_ids(file, a, n)), None)
+    return next((a for a in arrays if a is not None and _may_be_ids(a, n)), None)
 
 
 def near_miss(file: ActivationFile, n: int) -> str | None:
@@ -66,7 +66,7 @@ def near_miss(file: ActivationFile, n: int) -> str | None:
         return None
     for name, array in file.arrays.items():
         own = name.rpartition("/")[2].lower()
-        if own in (*ID_NAMES, *NEAR_NAMES) and _may_be_ids(file, array, n):
+        if own in (*ID_NAMES, *NEAR_NAMES) and _may_be_ids(array, n):
             return (
                 f"{file.path} holds an array '{name}', which is not read as ids of the samples; if it holds"
                 f" them, call it {ID_NAMES[0]}"
@@ -81,10 +81,8 @@ def near_miss_of_header(cell: str) -> str:
     return f"; if its column '{cell.strip()}' holds ids, call it {ID_NAMES[0]}"
 
 
-def _may_be_ids(file: ActivationFile, array: Layer, n: int) -> bool:
-    if array.shape != (n,) or array.dtype.kind not in "OSUiu":
-        return False
-    return array.dtype.kind != "O" or file.format == "hdf5"
+def _may_be_ids(array: Layer, n: int) -> bool:
+    return array.shape == (n,) and array.dtype.kind in "OSUiu" and not array.pickled
 
 
 def texts_of(values: NDArray[Any]) -> list[str]:
@@ -120,8 +118,7 @@ def read_sample_list(address: str) -> list[str]:
     Raises SemrsmError if it cannot be read, holds none, or names one twice.
     """
     path, name = address_of(address)
-    suffixes = tuple(suffix for known in FORMATS.values() for suffix in known.suffixes)
-    found = _of_array(path, name) if name or path.suffix in suffixes else _of_text(path)
+    found = _of_array(path, name) if name or path.suffix in SUFFIXES else _of_text(path)
     if not found:
         raise SemrsmError(f"{address} names no sample; write ids or numbers into it, one a line")
     if len(set(found)) < len(found):
@@ -134,7 +131,7 @@ def _of_array(path: Path, name: str | None) -> list[str]:
     with open_activations(path) as file:
         names = [name] if name else [n for n in (*ID_NAMES, *file.arrays) if n in file.arrays]
         array = file.arrays.get(names[0]) if names else None
-        if array is None or not _may_be_ids(file, array, *array.shape[:1] or (0,)):
+        if array is None or not _may_be_ids(array, *array.shape[:1] or (0,)):
             what = f"'{names[0]}' is none" if names else "it is empty"
             raise SemrsmError(
                 f"{path} holds no list of samples ({what}); save texts or whole numbers (n,)"

@@ -78,6 +78,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     keep("compare --noise-ceiling", "compare", rsm, rsm, "--noise-ceiling", "--measure", "cka")
     keep("evaluate retrieval", "evaluate", "retrieval", rsm, "--labels", dump, "--at", 1, "--at", 9)
     keep("evaluate predictions", "evaluate", "predictions", rsm, "--logits", f"{dump}::logits")
+    keep("export", "export", rsm, "--to", "npz", "-o", folder / "a.npz")
     keep("evaluate views", "evaluate", "views", rsm, "--views", dump)
     return found
 

@@ -103,6 +103,21 @@ def test_retrieval_has_a_row_for_each_file_layer_and_kernel(folder: Path) -> Non
     assert all(0 < float(row["map"]) <= 1 for row in rows)
 
 
+def test_recall_that_says_nothing_new_is_no_column_and_cells_stay_in_theirs(
+    folder: Path, tmp_path: Path
+) -> None:
+    balanced = tmp_path / "balanced.rsm.h5"  # labels 0 0 1 1 0 0 1 1; of all ten 0 has six, 1 four
+    semrsm.compute(folder / "a.h5", balanced, layer="layer1", samples="0:8", threads=1)
+    known = ("--labels", f"{folder}/known.npz::labels", "--at", 2)
+    [alone] = table("retrieval", balanced, *known)
+    assert "recall@2" not in alone
+    both = table("retrieval", balanced, f"{folder}/a.rsm.h5::layer1", *known)
+    assert {name: both[0][name] for name in alone} == alone
+    assert both[0]["recall@2"] == ""
+    assert (both[1]["queries"], both[0]["queries"]) == ("10", "8")
+    assert 0 < float(both[1]["recall@2"]) < float(both[1]["f1@2"])
+
+
 def test_json_is_the_table_in_long_form(folder: Path) -> None:
     args = ("retrieval", folder / "a.rsm.h5", "--labels", f"{folder}/known.npz::labels")
     rows = table(*args)

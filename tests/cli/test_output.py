@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import platform
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 
 from semrsm import cli
 from semrsm.cli.console import LineProgress, print_table, progress
+from semrsm.version import __version__
 from tests.helpers import run, succeed, write_h5
 
 LAYER_KEYS = [
@@ -178,14 +181,23 @@ def test_wrong_usage_exits_with_2(args: list[str]) -> None:
 
 
 def test_the_version_is_printed() -> None:
-    from semrsm import __version__
-
     assert succeed("--version").stdout == f"semrsm {__version__}\n"
-    told = dict(
-        line.split(" ", 1) for line in succeed("--version", "--verbose").stdout.splitlines()
-    )
-    assert {"semrsm", "python", "torch", "machine", "solver"} <= told.keys()
     assert run("--verbose").exit_code == 2
+
+
+def test_the_version_with_verbose_prints_what_a_bug_report_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    printed = succeed("--version", "--verbose").stdout
+    for text in (
+        *(f"semrsm {__version__}", f"python {platform.python_version()}", "OMP_NUM_THREADS 1"),
+        *(f"{name} {metadata.version(name)}" for name in ("torch", "numpy", "scipy", "h5py")),
+        *(f"{name} {metadata.version(name)}" for name in ("typer", "rich", "matplotlib")),
+        *("hdf5 ", "native core ", "solver on the CPU ", "processor ", "memory ", "GPUs "),
+    ):
+        assert f"\n{text}" in f"\n{printed}"
+    assert all(line.isprintable() for line in printed.splitlines())
 
 
 def test_progress_of_a_run_that_goes_on_counts_what_it_does_itself() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import select
@@ -19,6 +20,7 @@ import semrsm
 from semrsm.compute import grid
 from semrsm.storage import run_folder
 from semrsm.storage.run_folder import read_run, run_folder_of
+from semrsm.storage.run_json import with_digest
 from semrsm.storage.run_lock import locked
 from semrsm.storage.whole_files import temporary_name
 from tests.helpers import fail, run, start, succeed, write_h5
@@ -330,6 +332,30 @@ def test_another_setting_is_refused_and_a_restart_offered(
     assert says in message
     assert "--restart" in message
     assert tiles(out) == there
+
+
+@pytest.mark.parametrize("matcher", ["pool", "maxsim"])
+def test_a_run_from_before_bounds_had_their_own_diagonal_is_refused(
+    matcher: str, source: Path, out: Path
+) -> None:
+    command = ("compute", source, "-o", out, "-m", matcher, "-k", "linear", "--threads", 1)
+    succeed(*command, "--shard", "1/1")
+    description = run_folder_of(out) / "run.json"
+    now = json.loads(description.read_text())
+    before = {key: value for key, value in now.items() if key != "diagonal"}
+    description.write_text(json.dumps(with_digest(before)))
+    there = tiles(out)
+    for message in (fail(*command), fail("finish", out, "-k", "linear")):
+        assert str(run_folder_of(out)) in message
+        assert "diagonal" in message
+        assert "own value" in message
+        assert "--restart" in message
+    assert tiles(out) == there
+    succeed(*command, "--restart")
+    rsm, _ = semrsm.read_rsm(out, "block2", "linear")
+    with h5py.File(source) as file:
+        array = semrsm.rsm(file["block2"][:], matcher=matcher, kernel="linear")
+    np.testing.assert_allclose(np.diagonal(rsm), np.diagonal(array), rtol=1e-6)
 
 
 def test_a_restart_throws_the_old_tiles_away(source: Path, out: Path, undisturbed: Arrays) -> None:

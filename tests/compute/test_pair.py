@@ -29,6 +29,14 @@ def dump(tmp_path: Path, maps: np.ndarray) -> Path:
     return write_h5(tmp_path / "dump.h5", layer=maps)
 
 
+def test_volumes_are_not_drawn_on_a_plane(tmp_path: Path, rng: np.random.Generator) -> None:
+    path = write_h5(tmp_path / "a.h5", a=rng.normal(size=(3, 5, 4, 2, 2)).astype(np.float32))
+    pair = compare_pair(path, 0, 1)
+    assert pair.grid == (4, 2, 2)
+    with pytest.raises(SemrsmError, match="the 16 positions lie in a volume of 4x2x2"):
+        pair.drawn_grid()
+
+
 @pytest.mark.parametrize("matcher", MATCHERS)
 def test_values_are_the_entries_of_the_rsm(dump: Path, maps: np.ndarray, matcher: str) -> None:
     for i, j in ((0, 3), (3, 0), (1, 4), (2, 2)):
@@ -86,7 +94,7 @@ def test_what_is_not_defined_says_why(tmp_path: Path, maps: np.ndarray) -> None:
     assert (linear.identity, linear.matched, linear.reason) == (0, 0, None)
     assert (cosine.matched, cosine.reason) == (None, "sample 0 is zero everywhere")
     assert (rbf.identity, rbf.matched) == (None, None)
-    assert "give --sigma" in rbf.reason
+    assert "give `sigma`" in rbf.reason
 
 
 def test_tokens_are_drawn_as_a_square_where_they_make_one(

@@ -14,14 +14,26 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from semrsm.engine.assignment import triton_proof, triton_sap, triton_sinkhorn
+from semrsm.engine.assignment import (
+    triton_pairs,
+    triton_proof,
+    triton_sap,
+    triton_scaling,
+    triton_sinkhorn,
+)
 
 C = 256  # channels
-INTEGERS = {"S": "i32", "C": "i32", "iterations": "i32", "stride_s": "i64", "stride_j": "i64"}
-OTHERS = {"stride_i": "i64", "first_eps": "fp32", "eps_factor": "fp32", "lost": "fp32"}
+INTEGERS = {
+    **dict.fromkeys(("S", "C", "iterations", "most_bids", "most_lists"), "i32"),
+    **dict.fromkeys(("stride_i", "stride_s", "stride_j"), "i64"),
+}
+OTHERS = dict.fromkeys(("first_eps", "eps_factor", "eps_step", "last_eps", "lost"), "fp32")
 POINTERS = {
     **dict.fromkeys(("affinity", "v_in", "v_out", "v_memory", "u_out", "x", "y"), "*fp32"),
-    **dict.fromkeys(("best_out", "row_memory", "parent_memory", "scans_out"), "*i32"),
+    **dict.fromkeys(("mean_costs", "mean_out", "bar_memory", "width_memory"), "*fp32"),
+    **dict.fromkeys(("best_out", "row_memory", "column_memory", "parent_memory"), "*i32"),
+    **dict.fromkeys(("scans_out", "gave_up_out", "todo", "list_columns"), "*i32"),
+    "list_values": "*fp32",
     **dict.fromkeys(("pairs", "permutation", "permutation_out"), "*i64"),
     **dict.fromkeys(
         ("row_norms", "column_norms", "value_out", "bound_out", "scale_out", "out"), "*fp64"
@@ -32,11 +44,13 @@ TYPES = INTEGERS | OTHERS | POINTERS
 
 def programs(S: int) -> dict:
     """Return every program with the constants that a launch gives it."""
-    of_rows, in_float64 = triton_sinkhorn.tile(S), triton_proof.proof_layout(S)
+    of_rows, in_float64 = triton_pairs.tile(S), triton_proof.proof_layout(S)
     return {
         triton_sinkhorn.sinkhorn_program: of_rows,
         triton_sap.best_column_program: of_rows,
         triton_sap.sap_program: triton_sap.layout(S),
+        triton_scaling.mean_cost_program: of_rows,
+        triton_scaling.scaling_program: triton_scaling.layout(S),
         triton_proof.proof_program: in_float64,
         triton_proof.bound_program: in_float64 | {"CHANNELS": 64},
         triton_proof.matched_program: triton_proof.matched_layout(C),

@@ -29,3 +29,15 @@ def real_affinity(shared_data: Path) -> Callable[..., Tensor]:
         return torch.einsum("isc,jtc->isjt", vectors, vectors).float()
 
     return make
+
+
+@pytest.fixture
+def poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fresh memory holds NaN and absurd integers, so whatever is read before it is written shows."""
+    empty, empty_like = torch.empty, torch.empty_like
+
+    def poison(tensor: Tensor) -> Tensor:
+        return tensor.fill_(torch.nan if tensor.dtype.is_floating_point else 123)
+
+    monkeypatch.setattr(torch, "empty", lambda *a, **k: poison(empty(*a, **k)))
+    monkeypatch.setattr(torch, "empty_like", lambda *a, **k: poison(empty_like(*a, **k)))

@@ -155,6 +155,22 @@ def test_what_is_not_proved_is_solved_again_in_one_batch(
     assert (sorted(batches), found.effort.solved_again) == (sorted(map(len, chunks)), 10)
 
 
+def test_cost_scaling_is_used_by_name_and_tells_what_it_hands_over(
+    faked: FakedCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from semrsm.engine.assignment import triton_scaling
+
+    x = maps(5, 3)
+    expected, settings = on_cpu(x), replace(SETTINGS, solver="triton-scaling")
+    for limit, handed_over in ((600, 0), (0, 3)):
+        monkeypatch.setattr(triton_scaling, "MOST_BIDS", limit)
+        found = match(x, certify=True, settings=settings)
+        np.testing.assert_allclose(found.matched, expected.matched, rtol=1e-6)
+        np.testing.assert_allclose(found.upper_bound, expected.matched, rtol=1e-6)
+        assert (found.effort.handed_over, found.effort.solved_again) == (handed_over, 0)
+    assert faked.races == []
+
+
 def test_a_broken_program_is_noticed(faked: FakedCuda, monkeypatch: pytest.MonkeyPatch) -> None:
     from semrsm.engine.assignment import triton_sap
 
@@ -274,7 +290,7 @@ def test_devices(faked: FakedCuda, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_device("auto") == find_device("cuda") == GPU
     assert cuda.place(1) == torch.device("cuda", 1)
     assert (str(GPU), GPU.describe()) == ("cuda:0", "Faked GPU")
-    with pytest.raises(SemrsmError, match="--device cuda:1, but torch sees 1 CUDA device here"):
+    with pytest.raises(SemrsmError, match="`device='cuda:1'`, but torch sees 1 CUDA device here"):
         find_device("cuda:1")
     monkeypatch.setattr(cuda.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SemrsmError, match="no CUDA device"):

@@ -237,6 +237,36 @@ def test_the_value_does_not_depend_on_the_processor(monkeypatch):
         assert torch.allclose(sums[0], other, rtol=1e-7, atol=0)
 
 
+ONE_PAIR = """
+import sys
+from pathlib import Path
+import torch
+from semrsm.engine.assignment import native_core
+from semrsm.engine.maps import prepare
+def peak():  # not ru_maxrss, which a process has from the one that starts it
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
+S, pair = int(sys.argv[1]), torch.zeros(1, 2, dtype=torch.int64)
+def match(values):
+    block = native_core.prepare(prepare(values, centred=True))
+    before = peak()
+    native_core.solve_products(block, block, pair)
+    return peak() - before
+match(torch.rand(1, 2, 3))
+print(match(torch.eye(3).repeat(S, 1)[None, :S]), native_core.workspace_bytes(S, 3, 4))
+"""
+
+
+@wanted
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("S", [300, 1600])
+def test_a_pair_takes_no_more_memory_than_is_counted_also_for_ties(S):
+    """Of three kinds of positions, a third of all entries have weight in every row."""
+    done = subprocess.run([sys.executable, "-c", ONE_PAIR, str(S)], capture_output=True, check=True)
+    taken, counted = map(int, done.stdout.split())
+    assert 4 * S * S <= taken <= counted
+
+
 def run(code: str, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-c", code],

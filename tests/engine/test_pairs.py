@@ -22,7 +22,7 @@ from semrsm.storage.rsm_file import open_rsm
 from tests.helpers import brute_force, fail, succeed, write_h5
 
 BOUNDED = [
-    m.name for m in MATCHERS.values() if m.value != "at least the optimum" and not m.needs_grid
+    m.name for m in MATCHERS.values() if m.value != "at least the optimum" and not m.needs_plane
 ]
 
 
@@ -162,7 +162,7 @@ def test_work_goes_on_in_halves_when_the_device_is_out_of_memory(monkeypatch) ->
         raise torch.OutOfMemoryError("out of memory")
 
     monkeypatch.setattr(module, "match_pairs", never)
-    with pytest.raises(SemrsmError, match="one pair does not fit into the memory of cpu; --pool"):
+    with pytest.raises(SemrsmError, match="one pair does not fit into the memory of cpu; `pool`"):
         tile_of(x, "optimal")
 
 
@@ -188,7 +188,7 @@ def test_the_triton_solver_gives_the_same_values_and_solves_again_what_it_cannot
 ) -> None:
     pytest.importorskip("triton")
     from semrsm.engine import certificate
-    from semrsm.engine.assignment import triton_products
+    from semrsm.engine.assignment import triton_sap
 
     x = vectors(3, 4, 17, 6).relu()
     expected = tile_of(x, "optimal")
@@ -196,14 +196,14 @@ def test_the_triton_solver_gives_the_same_values_and_solves_again_what_it_cannot
     np.testing.assert_allclose(found.matched, expected.matched, rtol=1e-6)
 
     monkeypatch.setattr(certificate, "unproven", lambda gap: torch.ones_like(gap, dtype=torch.bool))
-    worst = triton_products.triton_sap.Assigned
-    real = triton_products.triton_sap.solve
+    worst = triton_sap.Assigned
+    real = triton_sap.solve
 
     def spoilt(affinity, pairs):
         assigned = real(affinity, pairs)
         return worst(assigned.permutation.flip(1), assigned.u, assigned.v, assigned.scans)
 
-    monkeypatch.setattr(triton_products.triton_sap, "solve", spoilt)
+    monkeypatch.setattr(triton_sap, "solve", spoilt)
     assert found.effort.solved_again == 0
     mended = tile_of(x, "optimal", settings=Settings(solver="triton"))
     assert mended.effort.solved_again == 6

@@ -17,13 +17,15 @@ def array(*shape: int) -> np.ndarray:
     return np.random.default_rng(5).normal(size=shape)
 
 
-@given(shape=st.lists(st.integers(1, 5), min_size=2, max_size=4).map(tuple), data=st.data())
+@given(shape=st.lists(st.integers(1, 5), min_size=2, max_size=5).map(tuple), data=st.data())
 def test_positions_count_and_order_as_numpy_does(
     shape: tuple[int, ...], data: st.DataObject
 ) -> None:
     x = array(*shape)
     layout = data.draw(
-        st.sampled_from({2: ["nd"], 3: ["ntd", "ndt"], 4: ["nchw", "nhwc"]}[len(shape)])
+        st.sampled_from(
+            {2: ["nd"], 3: ["ntd", "ndt"], 4: ["nchw", "nhwc"], 5: ["ncdhw", "ndhwc"]}[len(shape)]
+        )
     )
     expected = {
         "nd": lambda: x[:, None],
@@ -31,6 +33,8 @@ def test_positions_count_and_order_as_numpy_does(
         "ndt": lambda: x.transpose(0, 2, 1),
         "nchw": lambda: vectors(x),
         "nhwc": lambda: x.reshape(shape[0], -1, shape[-1]),
+        "ncdhw": lambda: x.reshape(*shape[:2], -1).transpose(0, 2, 1),
+        "ndhwc": lambda: x.reshape(shape[0], -1, shape[-1]),
     }[layout]()
     positions = positions_of(shape, layout)
     found = to_positions(torch.from_numpy(x), positions)
@@ -48,18 +52,33 @@ def test_pooling_is_the_mean_of_cells_that_cover_the_grid(side: int, pool: int) 
         np.testing.assert_allclose(found[:, cell], part.mean(axis=(2, 3)))
 
 
+@pytest.mark.parametrize("layout", ["ncdhw", "ndhwc"])
+def test_volumes_are_pooled_along_three_axes(layout: str) -> None:
+    x = array(2, 3, 4, 5, 7)
+    stored = x if layout == "ncdhw" else x.transpose(0, 2, 3, 4, 1)
+    found = to_positions(
+        torch.from_numpy(stored), positions_of(stored.shape, layout, pool=(2, 1, 7))
+    )
+    expected = x.reshape(2, 3, 2, 2, 5, 7).mean((3, 4)).reshape(2, 3, 14).transpose(0, 2, 1)
+    np.testing.assert_allclose(found, expected)
+
+
 @pytest.mark.parametrize(
     ("shape", "options", "says"),
     [
-        ((3,), {}, "wanted 2, 3 or 4 dimensions, got 1"),
+        ((3,), {}, "wanted 2, 3, 4 or 5 dimensions, got 1"),
         ((3, 4, 5), {"layout": "nchw"}, "'nchw' has 4 dimensions, the array 3"),
         ((3, 4, 5), {"layout": "nct"}, "no layout 'nct'"),
         ((3, 0, 5), {}, "is empty"),
         ((3, 4, 5), {"skip_tokens": 4}, "leaves none of 4 tokens"),
         ((3, 4, 5), {"skip_tokens": 5, "layout": "ndt"}, "leaves none of 5 tokens"),
         ((3, 4), {"skip_tokens": 1}, "for token sequences"),
-        ((3, 4, 5), {"pool": (2, 2)}, "--pool is for maps with a grid, layout 'ntd' has none"),
+        ((3, 4, 5), {"pool": (2, 2)}, "`pool` is for maps with a grid, layout 'ntd' has none"),
         ((3, 4, 5, 5), {"pool": (6, 2)}, "got one of 5x5"),
+        ((3, 4, 2, 5, 5), {"pool": (3, 2, 2)}, "got one of 2x5x5"),
+        ((3, 4, 2, 5, 5), {"pool": (2, 2)}, "does not fit a grid of 2x5x5; give `pool='DxHxW'`"),
+        ((3, 4, 5, 5), {"pool": (2, 2, 2)}, "does not fit a grid of 5x5; give `pool='HxW'`"),
+        ((3, 4, 2, 5, 5), {"skip_tokens": 1}, "for token sequences"),
     ],
 )
 def test_what_cannot_be_read_as_positions(shape: tuple, options: dict, says: str) -> None:
@@ -110,5 +129,5 @@ def test_devices_are_taken_at_their_word() -> None:
     assert find_device("cpu") == Device()
     assert find_device("auto").kind == ("cuda" if torch.cuda.is_available() else "cpu")
     assert Device().describe() == str(Device()) == "cpu"
-    with pytest.raises(SemrsmError, match="--device cuda:99, but torch sees"):
+    with pytest.raises(SemrsmError, match="`device='cuda:99'`, but torch sees"):
         find_device("cuda:99")

@@ -8,7 +8,7 @@ import torch
 
 from semrsm.engine import certificate
 from semrsm.engine.assignment import triton_proof
-from semrsm.engine.assignment.triton_sinkhorn import places_of
+from semrsm.engine.assignment.triton_pairs import places_of
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 PAIRS = torch.tensor([[0, 1], [1, 0], [1, 1]])

@@ -118,19 +118,19 @@ def test_no_more_is_allocated_than_is_granted(
 @pytest.mark.parametrize("kind", ["retrieval", "views", "predictions"])
 def test_what_does_not_fit_is_refused_with_a_number_that_suffices(small: Path, kind: str) -> None:
     with pytest.raises(
-        SemrsmError, match=r"a\.rsm\.h5::a: .* and --memory grants 50 KiB"
+        SemrsmError, match=r"a\.rsm\.h5::a: .* and `memory` grants 50 KiB"
     ) as refused:
         list(evaluation(small, kind, memory=50 << 10))
     needed = parse_memory(re.findall(r"needs (\d+ .iB) and", str(refused.value))[0])
     assert list(evaluation(small, kind, memory=needed))
-    with pytest.raises(SemrsmError, match="raise --memory or take fewer samples"):
+    with pytest.raises(SemrsmError, match="raise `memory` or take fewer samples"):
         list(evaluation(small, kind, memory=needed * 9 // 10))
 
 
 @pytest.mark.slow
 def test_the_bootstrap_of_predictions_takes_no_more_than_it_says(large: Path) -> None:
     pairs = 3000 * 2999 // 2
-    memory = predictions.RESAMPLED_PAIR_BYTES * pairs + (2 << 20)
+    memory = predictions.PAIR_BYTES * pairs + predictions.WORKER_BYTES + (2 << 20)
     tracemalloc.start()
     try:
         list(evaluation(large, "predictions", inference=Inference(n_resamples=2), memory=memory))

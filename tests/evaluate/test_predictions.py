@@ -10,10 +10,11 @@ from semrsm.errors import SemrsmError
 from semrsm.evaluate import divergences as module
 from semrsm.evaluate import pair_correlations
 from semrsm.evaluate.divergences import checked_probabilities, divergences, softmax
-from semrsm.evaluate.pair_correlations import PairCorrelations, dense_ranks, pearson, spearman
+from semrsm.evaluate.pair_correlations import PairCorrelations, pearson, spearman
 from semrsm.evaluate.predictions import correlations
-from semrsm.measures import MEASURES
+from semrsm.measures import MEASURES, weighted_ranks
 from semrsm.measures.resamples import Resamples
+from semrsm.measures.weighted_ranks import dense_ranks
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -55,6 +56,7 @@ def test_divergences_do_not_depend_on_the_size_of_the_blocks_or_the_threads(
     p = random_probabilities(3, 20, 7)
     whole = divergences(p)
     monkeypatch.setattr(module, "CHUNK", 21)
+    monkeypatch.setattr(module, "BAND", 3)
     np.testing.assert_array_equal(divergences(p), whole)
     np.testing.assert_array_equal(divergences(p, workers=3), whole)
 
@@ -104,13 +106,13 @@ def test_probabilities_of_float16_are_probabilities(rng: np.random.Generator) ->
 @given(st.lists(st.integers(-3, 3), min_size=2, max_size=20), SEEDS, st.sampled_from([1, 3, 99]))
 def test_ranks_and_spearman_are_those_of_scipy(values: list[int], seed: int, chunk: int) -> None:
     x, y = np.array(values, np.float64), np.random.default_rng(seed).integers(0, 4, len(values))
-    whole = pair_correlations.CHUNK
-    pair_correlations.CHUNK = chunk
+    whole = weighted_ranks.CHUNK
+    weighted_ranks.CHUNK = chunk
     try:
         ranks = dense_ranks(x), dense_ranks(y.astype(np.float64))
         found = spearman(*ranks)
     finally:
-        pair_correlations.CHUNK = whole
+        weighted_ranks.CHUNK = whole
     np.testing.assert_array_equal(ranks[0], scipy.stats.rankdata(x, "dense") - 1)
     expected = pearson(scipy.stats.rankdata(x), scipy.stats.rankdata(y))
     assert found == pytest.approx(expected, abs=1e-12, nan_ok=True)
@@ -182,24 +184,43 @@ def test_resampled_correlations_are_those_of_repeated_pairs(
     m = n * (n - 1) // 2
     x, y = rng.integers(0, 3, (2, m)) * rng.choice([1e-200, 1.0, 1e200])
     counts = rng.integers(0, 4, (5, n))
-    sizes = {"CHUNK": chunk, "BLOCK": block, "BATCH": 2}
-    before = {name: getattr(pair_correlations, name) for name in sizes}
+    ranks, sums = weighted_ranks, pair_correlations
+    sizes = {
+        **{(ranks, "CHUNK"): chunk, (ranks, "BLOCK"): block},
+        **{(sums, "BLOCK"): block, (sums, "BATCH"): 2},
+    }
+    before = {at: getattr(*at) for at in sizes}
     try:
-        for name, size in sizes.items():
-            setattr(pair_correlations, name, size)
+        for at, size in sizes.items():
+            setattr(*at, size)
         prepared = PairCorrelations.of(x, y, dense_ranks(y), n)
         found = prepared(counts)
         for name, values in prepared(counts, workers=2).items():
             np.testing.assert_array_equal(values, found[name])
     finally:
-        for name, size in before.items():
-            setattr(pair_correlations, name, size)
+        for at, size in before.items():
+            setattr(*at, size)
     i, j = np.triu_indices(n, 1)
     for k, c in enumerate(counts):
         repeated = [np.repeat(v, c[i] * c[j]) for v in (x, y)]
         ranks = [scipy.stats.rankdata(v) for v in repeated]
         assert found["pearson"][k] == pytest.approx(pearson(*repeated), abs=1e-9, nan_ok=True)
         assert found["spearman"][k] == pytest.approx(pearson(*ranks), abs=1e-12, nan_ok=True)
+
+
+def test_more_ranks_than_steps_hardly_change_a_resample(
+    rng: np.random.Generator,
+) -> None:
+    n = 400
+    i, j = np.triu_indices(n, 1)
+    x = rng.standard_normal(len(i))
+    y = x + rng.standard_normal(len(i))
+    assert len(x) > weighted_ranks.STEPS
+    counts = np.concatenate(list(Resamples.of(n, 3, 5).drawn())).astype(int)
+    found = PairCorrelations.of(x, y, dense_ranks(y), n)(counts)["spearman"]
+    for c, value in zip(counts, found, strict=True):
+        ranks = [scipy.stats.rankdata(np.repeat(v, c[i] * c[j])) for v in (x, y)]
+        assert value == pytest.approx(pearson(*ranks), abs=1e-6)
 
 
 def test_a_resample_without_the_outlier_keeps_its_digits(rng: np.random.Generator) -> None:

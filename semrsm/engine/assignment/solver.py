@@ -25,6 +25,7 @@ class Solved:
             the solver has no potentials.
         unproven: (P,) bool, which pairs are left to be solved again, as they were not proved optimal.
         potentials: (P, S) column potentials, to solve them again from.
+        gave_up: (P,) bool on the device, the same as `handed_over` where nobody waits to count it.
     """
 
     sums: Tensor
@@ -34,6 +35,7 @@ class Solved:
     bounds: Tensor | None = None
     unproven: Tensor | None = None
     potentials: Tensor | None = None
+    gave_up: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Solver:
         reference: Where it comes from.
         pairs: How it matches samples from their maps; None if it solves given problems only.
         most_positions: The largest problem it solves; None where memory is the only limit.
+        chosen_from: It is chosen for problems of so many positions and more; None for by name only.
     """
 
     name: str
@@ -80,3 +83,4 @@ class Solver:
     reference: str
     pairs: PairSolver | None = None
     most_positions: int | None = None
+    chosen_from: int | None = 1

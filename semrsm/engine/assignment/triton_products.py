@@ -5,28 +5,33 @@ Nothing here waits for the GPU: what is not proved is marked, and left to who fe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from semrsm.engine import certificate
-from semrsm.engine.assignment import triton_proof, triton_sap, triton_sinkhorn
+from semrsm.engine.assignment import triton_proof, triton_sinkhorn
 from semrsm.engine.assignment.solver import Solved
+from semrsm.engine.assignment.triton_sap import Assigned
 from semrsm.engine.maps import Maps
+
+Assign = Callable[[Tensor, Tensor], Assigned]
+"""(affinities (a, S, b, S) float32, pairs (P, 2)) -> assignments, by augmenting paths or cost scaling."""
 
 LOST = {"highest": 0.0, "high": 2.0**-9, "medium": 2.0**-6}
 """What torch's precision of products loses of one, of the product of the norms: both factors are rounded."""
 
 
-def solve(affinity: Tensor) -> Tensor:
+def solve(affinity: Tensor, assign: Assign) -> Tensor:
     """Find the permutations (P, S) that maximise sum_s affinity[k, s, p(s)], for (P, S, S).
 
     The solver reads float32: of float64 affinities the result is optimal up to that rounding.
     """
     problems = torch.arange(len(affinity), device=affinity.device)
     pairs = torch.stack([problems, torch.zeros_like(problems)], 1)
-    return triton_sap.solve(affinity[:, :, None].float(), pairs).permutation
+    return assign(affinity[:, :, None].float(), pairs).permutation
 
 
 def product(rows: Maps, columns: Maps) -> Tensor:
@@ -35,7 +40,9 @@ def product(rows: Maps, columns: Maps) -> Tensor:
     return (x.flatten(0, 1) @ y.flatten(0, 1).T).view(*x.shape[:2], *y.shape[:2])
 
 
-def solve_products(rows: Maps, columns: Maps, pairs: Tensor, bounded: bool = False) -> Solved:
+def solve_products(
+    rows: Maps, columns: Maps, pairs: Tensor, bounded: bool, assign: Assign
+) -> Solved:
     """Match pairs of samples optimally and prove it.
 
     The potentials of the solver bound every pair from above, in float64; a pair whose gap is larger
@@ -47,10 +54,11 @@ def solve_products(rows: Maps, columns: Maps, pairs: Tensor, bounded: bool = Fal
         columns: The samples that `pairs[:, 1]` counts in.
         pairs: (P, 2) int64.
         bounded: Also bound the inner products of all matchings from above.
+        assign: Solves the pairs.
     """
     affinity = product(rows, columns)
     # The solver reads float32; the proof is of the products as they are, the sums are exact.
-    found = triton_sap.solve(affinity.float(), pairs)
+    found = assign(affinity.float(), pairs)
     norms = norms_of(rows), norms_of(columns)
     value, bound, scale = triton_proof.prove(affinity, pairs, found.v, found.permutation, norms)
     unproven = certificate.unproven(certificate.relative_gap(bound, value, scale))
@@ -62,6 +70,7 @@ def solve_products(rows: Maps, columns: Maps, pairs: Tensor, bounded: bool = Fal
         bounds=bounds,
         unproven=unproven | (found.scans < 0),
         potentials=found.v,
+        gave_up=found.gave_up,
     )
 
 

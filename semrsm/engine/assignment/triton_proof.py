@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from semrsm.engine.assignment.triton_sinkhorn import NOT_SPECIALIZED, places_of
+from semrsm.engine.assignment.triton_pairs import NOT_SPECIALIZED, begin, load_rows, places_of
 
 
 @triton.jit(do_not_specialize=NOT_SPECIALIZED)
@@ -36,12 +36,7 @@ def proof_program(
     BLOCK: tl.constexpr,
 ):
     """Value and upper bound of a matching of affinities as they are, and what gaps are measured against."""
-    if ALIGNED:
-        stride_i, stride_s, stride_j = stride_i * 16, stride_s * 16, stride_j * 16
-    pair = tl.program_id(0).to(tl.int64)
-    i = tl.load(pairs + 2 * pair)
-    j = tl.load(pairs + 2 * pair + 1)
-    base = affinity + i * stride_i + j * stride_j
+    pair, i, j, base, stride_s = begin(affinity, pairs, stride_i, stride_s, stride_j, ALIGNED)
     columns = tl.arange(0, BLOCK)
     rows = tl.arange(0, ROWS)
     real = columns < S
@@ -54,18 +49,14 @@ def proof_program(
     for first in range(0, S, ROWS):
         numbers = first + rows
         there = numbers < S
-        row_offsets = numbers.to(tl.int64) * stride_s
-        values = tl.load(
-            base + row_offsets[:, None] + column_offsets[None, :],
-            mask=there[:, None] & real[None, :],
-            other=0.0,
-        ).to(tl.float64)
+        values = load_rows(base, numbers, there, stride_s, column_offsets, real).to(tl.float64)
         gain = tl.where(real[None, :], values - v[None, :], float("-inf"))
         u = tl.where(there, tl.max(gain, 1), 0.0)
         total += u
         size += tl.abs(u)
         partner = tl.load(permutation + pair * S + numbers, mask=there, other=0)
-        own = tl.load(base + row_offsets + partner * stride_t, mask=there, other=0.0)
+        matched = base + numbers.to(tl.int64) * stride_s + partner * stride_t
+        own = tl.load(matched, mask=there, other=0.0)
         value += own.to(tl.float64)
         x = tl.load(row_norms + i * S + numbers, mask=there, other=0.0).to(tl.float64)
         y = tl.load(column_norms + j * S + partner, mask=there, other=0.0).to(tl.float64)
@@ -129,12 +120,7 @@ def bound_program(
     A column can be the best of a row only if its affinity, and what rounding may hide of it, exceeds
     the best exact product so far; so each row takes its columns in order until none can.
     """
-    if ALIGNED:
-        stride_i, stride_s, stride_j = stride_i * 16, stride_s * 16, stride_j * 16
-    pair = tl.program_id(0).to(tl.int64)
-    i = tl.load(pairs + 2 * pair)
-    j = tl.load(pairs + 2 * pair + 1)
-    base = affinity + i * stride_i + j * stride_j
+    pair, i, j, base, stride_s = begin(affinity, pairs, stride_i, stride_s, stride_j, ALIGNED)
     columns = tl.arange(0, BLOCK)
     rows = tl.arange(0, ROWS)
     channels = tl.arange(0, CHANNELS)
@@ -148,12 +134,7 @@ def bound_program(
     for first in range(0, S, ROWS):
         numbers = first + rows
         there = numbers < S
-        row_offsets = numbers.to(tl.int64) * stride_s
-        values = tl.load(
-            base + row_offsets[:, None] + column_offsets[None, :],
-            mask=there[:, None] & real[None, :],
-            other=0.0,
-        ).to(tl.float64)
+        values = load_rows(base, numbers, there, stride_s, column_offsets, real).to(tl.float64)
         gain = tl.where(real[None, :], values - v[None, :], float("-inf"))
         of_x = tl.load(row_norms + i * S + numbers, mask=there, other=0.0).to(tl.float64)
         hidden = lost * of_x * longest + C * 1.2e-38

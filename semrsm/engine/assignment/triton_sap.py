@@ -15,12 +15,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from semrsm.engine.assignment.triton_sinkhorn import (
+from semrsm.engine.assignment.triton_pairs import (
     NOT_SPECIALIZED,
+    begin,
+    load_rows,
     places_of,
-    sinkhorn_start,
     tile,
 )
+from semrsm.engine.assignment.triton_sinkhorn import sinkhorn_start
 from semrsm.errors import SemrsmError
 
 LARGEST = 4096
@@ -37,12 +39,14 @@ class Assigned:
         v: (P, S) float32, column potentials.
         scans: (P,) int32, rows of A that the search read; divided by S it is the K of the notes. Less
             than 0 where the state of a program broke, so that the result is no permutation.
+        gave_up: (P,) bool, which pairs cost scaling handed over; None where it was not tried.
     """
 
     permutation: Tensor
     u: Tensor
     v: Tensor
     scans: Tensor
+    gave_up: Tensor | None = None
 
 
 @triton.jit(do_not_specialize=NOT_SPECIALIZED)
@@ -51,6 +55,7 @@ def best_column_program(
     pairs,
     v_in,
     best_out,
+    todo,
     S: tl.int32,
     stride_i: tl.int64,
     stride_s: tl.int64,
@@ -60,29 +65,22 @@ def best_column_program(
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Each row's best column, argmax_t A[s,t] - v_t, ROWS rows at a time."""
-    if ALIGNED:
-        stride_i, stride_s, stride_j = stride_i * 16, stride_s * 16, stride_j * 16
-    pair = tl.program_id(0).to(tl.int64)
-    i = tl.load(pairs + 2 * pair)
-    j = tl.load(pairs + 2 * pair + 1)
-    base = affinity + i * stride_i + j * stride_j
+    """Each row's best column, argmax_t A[s,t] - v_t, ROWS rows at a time, of the pairs that are to do."""
+    pair, _, _, base, stride_s = begin(affinity, pairs, stride_i, stride_s, stride_j, ALIGNED)
+    if todo is not None and tl.load(todo + pair) == 0:
+        return
     columns = tl.arange(0, BLOCK)
     rows = tl.arange(0, ROWS)
     real = columns < S
     column_offsets = columns.to(tl.int64) * stride_t
     v = tl.load(v_in + pair * S + columns, mask=real, other=0.0)
     for first in range(0, S, ROWS):
-        in_rows = (first + rows) < S
-        row_offsets = (first + rows).to(tl.int64) * stride_s
-        values = tl.load(
-            base + row_offsets[:, None] + column_offsets[None, :],
-            mask=in_rows[:, None] & real[None, :],
-            other=0.0,
-        )
+        numbers = first + rows
+        in_rows = numbers < S
+        values = load_rows(base, numbers, in_rows, stride_s, column_offsets, real)
         gain = tl.where(real[None, :], values - v[None, :], float("-inf"))
         best = tl.argmax(gain, 1)
-        tl.store(best_out + pair * S + first + rows, best, mask=in_rows)
+        tl.store(best_out + pair * S + numbers, best, mask=in_rows)
 
 
 @triton.jit
@@ -115,6 +113,7 @@ def sap_program(
     permutation_out,
     u_out,
     scans_out,
+    todo,
     S: tl.int32,
     stride_i: tl.int64,
     stride_s: tl.int64,
@@ -125,12 +124,9 @@ def sap_program(
     BLOCK: tl.constexpr,
 ):
     """Match every row of one pair; parent_memory comes in holding each row's best column."""
-    if ALIGNED:
-        stride_i, stride_s, stride_j = stride_i * 16, stride_s * 16, stride_j * 16
-    pair = tl.program_id(0).to(tl.int64)
-    i = tl.load(pairs + 2 * pair)
-    j = tl.load(pairs + 2 * pair + 1)
-    base = affinity + i * stride_i + j * stride_j
+    pair, _, _, base, stride_s = begin(affinity, pairs, stride_i, stride_s, stride_j, ALIGNED)
+    if todo is not None and tl.load(todo + pair) == 0:
+        return
     v_memory += pair * S
     row_memory += pair * S
     parent_memory += pair * S
@@ -233,6 +229,18 @@ def solve(affinity: Tensor, pairs: Tensor, *, start: Tensor | None = None) -> As
     >>> solve(A, torch.tensor([[0, 0]])).permutation.tolist()
     [[1, 0]]
     """
+    check_affinities(affinity)
+    pairs = pairs.contiguous()
+    v = sinkhorn_start(affinity, pairs) if start is None else start.float().contiguous().clone()
+    found = room_for(v)
+    rows, parents = (torch.empty_like(v, dtype=torch.int32) for _ in range(2))
+    with torch.cuda.device_of(affinity):
+        search(affinity, pairs, found, rows, parents)
+    return found
+
+
+def check_affinities(affinity: Tensor) -> int:
+    """Return S; raise SemrsmError if it is too large or the affinities are not square or not float32."""
     if (
         affinity.ndim != 4
         or affinity.shape[3] != affinity.shape[1]
@@ -245,18 +253,42 @@ def solve(affinity: Tensor, pairs: Tensor, *, start: Tensor | None = None) -> As
     S = affinity.shape[1]
     if S > LARGEST:
         raise SemrsmError(
-            f"the triton solver takes up to {LARGEST} positions, got {S}; pool the maps with --pool"
-            " or use --device cpu"
+            f"the triton solver takes up to {LARGEST} positions, got {S}; pool the maps with `pool`"
+            " or use `device='cpu'`"
         )
-    pairs = pairs.contiguous()
-    v = sinkhorn_start(affinity, pairs) if start is None else start.float().contiguous().clone()
-    rows, parents = (torch.empty_like(v, dtype=torch.int32) for _ in range(2))
+    return S
+
+
+def room_for(v: Tensor) -> Assigned:
+    """Return memory for the assignments of column potentials (P, S)."""
     permutation = torch.zeros_like(v, dtype=torch.int64)
-    u, scans = torch.empty_like(v), torch.empty(len(v), dtype=torch.int32, device=v.device)
+    scans = torch.empty(len(v), dtype=torch.int32, device=v.device)
+    return Assigned(permutation, torch.empty_like(v), v, scans)
+
+
+def search(
+    affinity: Tensor,
+    pairs: Tensor,
+    found: Assigned,
+    rows: Tensor,
+    parents: Tensor,
+    todo: Tensor | None = None,
+) -> None:
+    """Put what is found into `found`, whose potentials are those to start from.
+
+    Args:
+        affinity: (B_i, S, B_j, S) float32.
+        pairs: (P, 2) int64.
+        found: Where the results go.
+        rows: (P, S) int32, to work in.
+        parents: (P, S) int32, to work in.
+        todo: (P,) int32, 0 for pairs that are left as they are; None to solve all.
+    """
+    S = affinity.shape[1]
     places, aligned = places_of(affinity)
-    place = (S, *places, aligned)
-    with torch.cuda.device_of(affinity):
-        best_column_program[(len(pairs),)](affinity, pairs, v, parents, *place, **tile(S))
-        outputs = (permutation, u, scans)
-        sap_program[(len(pairs),)](affinity, pairs, v, rows, parents, *outputs, *place, **layout(S))
-    return Assigned(permutation, u, v, scans)
+    place = (todo, S, *places, aligned)
+    outputs = (found.permutation, found.u, found.scans)
+    best_column_program[(len(pairs),)](affinity, pairs, found.v, parents, *place, **tile(S))
+    sap_program[(len(pairs),)](
+        affinity, pairs, found.v, rows, parents, *outputs, *place, **layout(S)
+    )

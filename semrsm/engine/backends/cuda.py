@@ -229,7 +229,7 @@ def _on_gpu(
         there = lane.send(pairs, work.device.place)
         matches = matcher.match(rows.prepared, columns.prepared, there, settings)
         matched = unscaled(_sums(matches, work, maps, there), *maps, there)
-        numbers = matched.new_zeros(4, len(pairs))
+        numbers = matched.new_zeros(5, len(pairs))
         numbers[0] = matched
         if work.certify:
             bounds = matches.bounds
@@ -243,9 +243,14 @@ def _on_gpu(
             numbers[2] = matches.unproven
         if matcher.permutation and not (maps[0].exact and maps[1].exact and not matcher.in_chunks):
             numbers[3] = alike(*maps, there, matched)
-        values, bound, unproven, are_alike = lane.fetch(numbers)
+        if matches.gave_up is not None:
+            numbers[4] = matches.gave_up
+        values, bound, unproven, are_alike, gave_up = lane.fetch(numbers)
     matches = replace(matches, unproven=unproven.bool())
-    found = MatchedPairs(pairs, values, matches.permutation, bound if work.certify else None)
+    found = MatchedPairs(
+        *(pairs, values, matches.permutation, bound if work.certify else None),
+        handed_over=int(gave_up.sum()),
+    )
     return matches, found, are_alike.bool()
 
 

@@ -166,7 +166,7 @@ MATCHERS: dict[str, Matcher] = {
             match=match_by_shift,
             workspace_bytes=shift.workspace_bytes,
             reference="compare Williams et al., NeurIPS 2021, arXiv:2110.14739",
-            needs_grid=True,
+            needs_plane=True,
             prepared_bytes=shift.prepared_bytes,
             pair_seconds=lambda s: 5e-9 * s * s,
         ),

@@ -31,6 +31,7 @@ class Matches:
         unproven: (P,) bool, which of the pairs a solver could not prove optimal and left to be solved
             again; None where it leaves none.
         potentials: (P, S) column potentials of the stored values, to solve them again from.
+        gave_up: (P,) bool on the device, the same as `handed_over` where nobody waits to count it.
     """
 
     sums: Tensor
@@ -40,6 +41,7 @@ class Matches:
     bounds: Tensor | None = None
     unproven: Tensor | None = None
     potentials: Tensor | None = None
+    gave_up: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Matcher:
         workspace_bytes: (S, C, bytes of a number, settings) -> memory for each pair in work.
         reference: Where it is defined.
         parameters: The fields of Settings that it reads, besides the solver.
-        needs_grid: It moves whole grids, so tokens are refused.
+        needs_plane: It moves whole planes (height, width), so tokens and volumes are refused.
         prepared_bytes: (S, C, bytes of a number, settings) -> memory for each sample that `prepare`
             takes on top of the maps.
         problem: (S, settings) -> positions of the largest assignment problem that it solves.
@@ -88,7 +90,7 @@ class Matcher:
     workspace_bytes: Callable[[int, int, int, Settings], int]
     reference: str
     parameters: tuple[str, ...] = ()
-    needs_grid: bool = False
+    needs_plane: bool = False
     prepared_bytes: Callable[[int, int, int, Settings], int] = lambda s, c, size, settings: 0
     problem: Callable[[int, Settings], int] = lambda s, settings: s
     pair_seconds: Callable[[int], float] = lambda s: 0.0

@@ -33,7 +33,8 @@ def transform_grids(maps: Maps, settings: Settings) -> Spectra:
     """Transform the grids of a block, once for all pairs; raises SemrsmError for tokens."""
     if maps.grid is None:
         raise SemrsmError(
-            "the matcher shift needs a grid of positions, tokens have none; use another --matcher"
+            "the matcher shift needs a grid of positions in a plane, which tokens and volumes have not;"
+            " use another `matcher`"
         )
     grids = (some.unflatten(1, maps.grid) for some in few_samples(maps))
     values = torch.cat([torch.fft.rfft2(some, dim=(1, 2)) for some in grids])

@@ -91,7 +91,7 @@ def draw_quality(trials: Sequence[Measured], title: str = "") -> Figure:
     if not shown:
         raise SemrsmError(
             "no matcher was measured against a positive optimum, so there is nothing to draw;"
-            " choose another --layer"
+            " choose another `layer`"
         )
     layers = {t.layer: t.n_positions for t in shown}
     matchers = list(dict.fromkeys(t.matcher for t in trials if not t.bound))

@@ -79,5 +79,5 @@ def check_records(records: Sequence[Record], keys: Sequence[str], what: str) -> 
     if missing:
         raise SemrsmError(
             f"a table of {what} has the columns {', '.join(keys)}, this one lacks"
-            f" {', '.join(missing)}; make one with: semrsm compare A B -o table.csv"
+            f" {', '.join(missing)}; make one with: semrsm compare A B `out='table.csv'`"
         )

@@ -63,7 +63,7 @@ def draw_retrieved(
         ['query: sample 0', '1: sample 2', '2: sample 1']
     """
     if not rows:
-        raise SemrsmError("queries are needed and none is given; name some with --queries 0,5,7")
+        raise SemrsmError("queries are needed and none is given; name some with `queries='0,5,7'`")
     shown = {index: as_picture(image) for index, image in images.items()}
     lowest = min(float(np.nanmin(image)) for image in shown.values())
     highest = max(float(np.nanmax(image)) for image in shown.values())
@@ -108,7 +108,7 @@ def as_picture(image: NDArray[np.generic]) -> NDArray[np.generic]:
     if image.ndim != 2 and not (image.ndim == 3 and image.shape[2] == 3):
         raise SemrsmError(
             f"an image of shape (H, W), (H, W, 3) or (3, H, W) is needed, not {image.shape};"
-            " choose another array with --images FILE::name"
+            " choose another array with `images='FILE::name'`"
         )
     return image
 

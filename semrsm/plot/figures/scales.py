@@ -126,7 +126,7 @@ def _limited(
     if low >= high:
         raise SemrsmError(
             f"a colour scale from {low:g} to {high:g} holds nothing;"
-            " --vmin must be smaller than --vmax and than the largest value"
+            " `vmin` must be smaller than `vmax` and than the largest value"
         )
     below = any(bool((m < low).any()) for m in matrices)
     above = any(bool((m > high).any()) for m in matrices)

@@ -7,22 +7,40 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semrsm.errors import SemrsmError
+from semrsm.storage.damage import DAMAGE, remedy_of
+from semrsm.storage.formats.contents import Contents
+from semrsm.storage.formats.folder import open_folder
 from semrsm.storage.formats.hdf5 import open_hdf5
 from semrsm.storage.formats.npy import open_npy
 from semrsm.storage.formats.npz import open_npz
+from semrsm.storage.formats.safetensors import is_safetensors, open_safetensors
+from semrsm.storage.formats.torch_archive import is_torch, open_torch
 from semrsm.storage.input_files import refuse_irregular
-from semrsm.storage.layer import Layer
+
+START = 32  # bytes of a file that formats are told by
 
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of activation file: how it is told from others and how it is opened."""
+    """A kind of activation file: how it is told from others and how it is opened.
+
+    Attributes:
+        name: What `semrsm info` calls it.
+        suffixes: What names of such files usually end with.
+        recognises: (path, first bytes) -> whether a file is of this kind; the first row that says so counts.
+        summary: One line for help and docs.
+        open: Reads what it holds, but not the values.
+    """
 
     name: str
     suffixes: tuple[str, ...]
-    magic: bytes
+    recognises: Callable[[Path, bytes], bool]
     summary: str
-    open: Callable[[Path], tuple[dict[str, Layer], Callable[[], None]]]
+    open: Callable[[Path], Contents]
+
+
+def _begins(magic: bytes) -> Callable[[Path, bytes], bool]:
+    return lambda path, start: start.startswith(magic)
 
 
 FORMATS: dict[str, Format] = {
@@ -31,26 +49,44 @@ FORMATS: dict[str, Format] = {
         Format(
             "hdf5",
             (".h5", ".hdf5", ".he5"),
-            b"\x89HDF\r\n\x1a\n",
+            _begins(b"\x89HDF\r\n\x1a\n"),
             "HDF5, nested groups",
             open_hdf5,
         ),
-        Format("npz", (".npz",), b"PK", "NumPy archive of several arrays", open_npz),
-        Format("npy", (".npy",), b"\x93NUMPY", "one NumPy array", open_npy),
+        Format(
+            "torch",
+            (".pt", ".pth"),
+            is_torch,
+            "what torch.save wrote: tensors in dicts and lists",
+            open_torch,
+        ),
+        Format("npz", (".npz",), _begins(b"PK"), "NumPy archive of several arrays", open_npz),
+        Format("npy", (".npy",), _begins(b"\x93NUMPY"), "one NumPy array", open_npy),
+        Format(
+            "safetensors",
+            (".safetensors",),
+            is_safetensors,
+            "arrays behind a header, as Hugging Face saves them",
+            open_safetensors,
+        ),
+        Format(
+            "folder",
+            (),
+            lambda path, start: path.is_dir(),
+            "folder of such files: one for each sample, batch or layer",
+            lambda path: open_folder(path, open_contents, SUFFIXES),
+        ),
     )
 }
 
 
-def format_of(path: Path) -> str:
-    """Return the name of a file's format by its first bytes; raise SemrsmError if there is none."""
+def format_of(path: Path) -> Format:
+    """Return the format of a file, by its first bytes, or of a folder; raise SemrsmError if it has none."""
     refuse_irregular(path)
-    if path.is_dir():
-        raise SemrsmError(f"{path} is a folder; name an activation file in it")
     try:
-        with path.open("rb") as stream:
-            start = stream.read(8)
+        start = b"" if path.is_dir() else _first_bytes(path)
     except FileNotFoundError as error:
-        near = sorted(p.name for p in path.parent.glob("*") if p.suffix in _SUFFIXES)[:8]
+        near = sorted(p.name for p in path.parent.glob("*") if p.suffix in SUFFIXES)[:8]
         beside = f" Activation files there: {', '.join(near)}" if near else ""
         raise SemrsmError(f"{path} does not exist; check the path.{beside}") from error
     except OSError as error:
@@ -58,12 +94,31 @@ def format_of(path: Path) -> str:
             f"{path} cannot be read ({error.strerror}); check its permissions"
         ) from error
     for known in FORMATS.values():
-        if start.startswith(known.magic):
-            return known.name
+        if known.recognises(path, start):
+            return known
     wanted = ", ".join(f.name for f in FORMATS.values())
     raise SemrsmError(
-        f"{path} is none of {wanted} (it begins with {start!r}); save activations as one of these"
+        f"{path} is none of {wanted} (it begins with {start[:8]!r}); save activations as one of these"
     )
 
 
-_SUFFIXES = tuple(suffix for f in FORMATS.values() for suffix in f.suffixes)
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(START)
+
+
+def open_contents(path: Path, known: Format | None = None) -> Contents:
+    """Return what a file holds, as its reader gives it.
+
+    Raises SemrsmError if it is missing, not readable, of no known format, or damaged.
+    """
+    known = known or format_of(path)
+    try:
+        return known.open(path)
+    except DAMAGE as error:
+        raise SemrsmError(
+            f"{path} cannot be opened as {known.name} ({error}): {remedy_of(error)}"
+        ) from error
+
+
+SUFFIXES: tuple[str, ...] = tuple(suffix for f in FORMATS.values() for suffix in f.suffixes)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from semrsm.names import natural_key
 from semrsm.storage.committed_file import settle
+from semrsm.storage.formats.contents import Contents
 from semrsm.storage.formats.gaps import Parts, parts_of
 from semrsm.storage.input_files import (
     Stamp,
@@ -28,8 +29,8 @@ TEXT_BYTES = 64  # that a text takes besides its characters
 TOGETHER = 1 << 28  # bytes of texts that are read at once, were each as long as the file
 
 
-def open_hdf5(path: Path) -> tuple[dict[str, Layer], Callable[[], None]]:
-    """Open an HDF5 file: its arrays by name, and what closes it."""
+def open_hdf5(path: Path) -> Contents:
+    """Open an HDF5 file."""
     settle(path)
     file = h5py.File(path, "r", driver="sec2")  # whose handle is a descriptor
     arrays: dict[str, Layer] = {}
@@ -51,7 +52,7 @@ def open_hdf5(path: Path) -> tuple[dict[str, Layer], Callable[[], None]]:
     except BaseException:
         file.close()
         raise
-    return {name: arrays[name] for name in names}, file.close
+    return Contents({name: arrays[name] for name in names}, file.close)
 
 
 def _places(file: h5py.File) -> Callable[[str], tuple[Any, ...]]:
@@ -107,7 +108,7 @@ def _layer_of(
         note=note,
         find_gaps=lambda: parts().gaps,
         find_sources=lambda: parts().files,
-        refuse_written=lambda: refuse_written(files),
+        refuse_written=lambda _: refuse_written(files),
     )
 
 
@@ -150,3 +151,8 @@ def _text(item: h5py.Dataset | h5py.Group, name: str) -> str | None:
     value = value.ravel()[0] if isinstance(value, np.ndarray) else value
     text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
     return text[:LONGEST_ATTRIBUTE]
+
+
+def hdf5_version() -> str:
+    """Return the version of the HDF5 library that files are read with."""
+    return str(h5py.version.hdf5_version)

@@ -6,7 +6,6 @@ import io
 import math
 import os
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.storage.damage import DAMAGE
+from semrsm.storage.formats.contents import Contents
 from semrsm.storage.input_files import read_at, refuse_written, stamp_of
 from semrsm.storage.layer import Layer
 
@@ -68,8 +68,8 @@ def read_header(stream: IO[bytes]) -> Header:
     return Header(shape, fortran, dtype, 8 + len(length_bytes) + length)
 
 
-def open_npy(path: Path) -> tuple[dict[str, Layer], Callable[[], None]]:
-    """Open a .npy file: its array, by the file's name, and what closes it."""
+def open_npy(path: Path) -> Contents:
+    """Open a .npy file: its array has the file's name."""
     stream = path.open("rb")
     try:
         header = read_header(stream)
@@ -77,7 +77,7 @@ def open_npy(path: Path) -> tuple[dict[str, Layer], Callable[[], None]]:
     except BaseException:
         stream.close()
         raise
-    return {layer.name: layer}, stream.close
+    return Contents({layer.name: layer}, stream.close, unnamed=True)
 
 
 def stored_layer(name: str, stream: IO[bytes], header: Header, offset: int) -> Layer:
@@ -88,7 +88,7 @@ def stored_layer(name: str, stream: IO[bytes], header: Header, offset: int) -> L
     descriptor = stream.fileno()
     opened = [(descriptor, stamp_of(descriptor))]
     if header.dtype.hasobject:
-        return Layer(name, header.shape, header.dtype, rows=refuse_objects)
+        return Layer(name, header.shape, header.dtype, rows=refuse_objects, pickled=True)
     refuse_longer(name, header, os.fstat(descriptor).st_size - offset)
     read = _read_columns if header.fortran and len(header.shape) > 1 else _read_rows
     return Layer(
@@ -96,7 +96,7 @@ def stored_layer(name: str, stream: IO[bytes], header: Header, offset: int) -> L
         header.shape,
         header.dtype,
         rows=lambda wanted: read(descriptor, header, offset, wanted),
-        refuse_written=lambda: refuse_written(opened),
+        refuse_written=lambda _: refuse_written(opened),
     )
 
 

@@ -10,6 +10,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from semrsm.storage.formats.contents import Contents
 from semrsm.storage.formats.npy import (
     Header,
     read_header,
@@ -30,8 +31,8 @@ LARGEST_RATIO = (
 )
 
 
-def open_npz(path: Path) -> tuple[dict[str, Layer], Callable[[], None]]:
-    """Open an archive: its arrays by name, and what closes it."""
+def open_npz(path: Path) -> Contents:
+    """Open an archive of arrays."""
     stream = path.open(
         "rb"
     )  # one open file for all reading: a file put in its place is another one
@@ -43,7 +44,7 @@ def open_npz(path: Path) -> tuple[dict[str, Layer], Callable[[], None]]:
     except BaseException:
         stream.close()
         raise
-    return {layer.name: layer for layer in layers}, stream.close
+    return Contents({layer.name: layer for layer in layers}, stream.close)
 
 
 def read_arrays(stream: IO[bytes]) -> dict[str, NDArray[Any]]:
@@ -89,15 +90,15 @@ def _layer_of(
         offset = _data_offset(stream, member) + header.size
         return stored_layer(name_of(member), stream, header, offset)
     if header.dtype.hasobject:
-        return Layer(name_of(member), header.shape, header.dtype, rows=refuse_objects)
+        return Layer(name_of(member), header.shape, header.dtype, rows=refuse_objects, pickled=True)
     opened = [(stream.fileno(), stamp_of(stream.fileno()))]
     return Layer(
         name_of(member),
         header.shape,
         header.dtype,
         rows=lambda wanted: inflate(member, header)[wanted],
-        loaded_whole=True,
-        refuse_written=lambda: refuse_written(opened),
+        loaded_bytes=header.n_bytes,
+        refuse_written=lambda _: refuse_written(opened),
     )
 
 

@@ -115,6 +115,7 @@ template <class T> struct SparsePlan {
 
   private:
     static constexpr double NEGLIGIBLE = 6;  // entropies; to take more entries costs more than they save
+    static constexpr long MOST = 256;        // entries of a row; more are ties, and some of them do
     std::vector<T> weight_, sums_;
     std::vector<int32_t> where_;
     std::vector<long> end_;  // of each row
@@ -129,22 +130,22 @@ template <class T> struct SparsePlan {
         return (sum[0] + sum[1]) + (sum[2] + sum[3]);
     }
 
+    // Take the entries of weight, of each row from another column on: where all are alike, rows take others.
     void take(const T* costs, long S, long ld, double entropy) {
+        constexpr int L = WIDTH<T>;
         const T most = T(NEGLIGIBLE * entropy), factor = T(-1 / entropy);
         end_.resize(S);
+        where_.resize(S * (MOST + L) + L);
+        weight_.resize(where_.size());
         long n = 0;
         for (long s = 0; s < S; s++) {
-            if (long(where_.size()) < n + ld + WIDTH<T>) {
-                where_.resize(2 * (n + ld + WIDTH<T>));
-                weight_.resize(where_.size());
-            }
             const T* row = costs + s * ld;
             const long first = n;
-            for (long k = 0; k < ld; k += WIDTH<T>)
+            long k = s * L % ld;
+            for (long step = 0; step < ld && n < first + MOST; step += L, k = k + L < ld ? k + L : 0)
                 n += places_below<T>(row + k, most, int32_t(k), where_.data() + n);
             for (long e = first; e < n; e++) weight_[e] = row[where_[e]];
-            for (long e = first; e < n; e += WIDTH<T>)
-                store(weight_.data() + e, exp_of<T>(load(weight_.data() + e) * factor));
+            for (long e = first; e < n; e += L) store(weight_.data() + e, exp_of<T>(load(weight_.data() + e) * factor));
             end_[s] = n;
         }
     }
