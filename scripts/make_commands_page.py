@@ -21,14 +21,15 @@ INTRODUCTION = """\
 # Every command, with its flags
 
 This page is made from the commands by `python scripts/make_commands_page.py`; change their help, not
-the page. `semrsm COMMAND --help` prints the same. What holds for all stands in [command_line.md](command_line.md)."""
+the page. `semrsm COMMAND --help` prints the same. What holds for all stands in
+[command_line.md](command_line.md)."""
 
 METHODS = """\
 ## Matchers and kernels
 
 For `--matcher` and `--kernel`, as `semrsm methods` lists them. [matchers.md](matchers.md) says which to
-take, [measures.md](measures.md) has the measures of `compare`, [evaluations.md](evaluations.md) the columns of
-`evaluate`."""
+take, [measures.md](measures.md) has the measures of `compare`, [evaluations.md](evaluations.md) the columns
+of `evaluate`."""
 
 
 def commands() -> dict[str, Any]:
@@ -90,14 +91,11 @@ def _usage(argument: Any) -> str:
 
 
 def _flags(option: Any) -> str:
+    value = _cell(option.metavar or "VALUE")
     flags = ", ".join(
         f"`{flag}`" for flag in (*sorted(option.opts, key=len), *option.secondary_opts)
     )
-    return (
-        flags
-        if option.is_flag
-        else f"{flags} `{_cell(option.metavar or option.type.name.upper())}`"
-    )
+    return flags if option.is_flag else f"{flags} `{value}`"
 
 
 def _default(option: Any) -> str:

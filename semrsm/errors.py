@@ -8,12 +8,13 @@ class SemrsmError(Exception):
 
     The sentence says what was wanted, what came (file, layer, sample) and what to do next. Commands
     print it without a traceback and exit with code 1. Deep code raises it short; the code that knows
-    the file and the layer puts them in front with `within`.
+    the file and the layer puts them in front with `within`. An option stands in backticks as a caller
+    in Python gives it; the command line puts its flag there (cli/console.py).
 
-    >>> raise SemrsmError("sample 3 holds NaN; leave it out with --exclude 3").within("a.h5::layer1")
+    >>> raise SemrsmError("sample 3 holds NaN; leave it out with `exclude='3'`").within("a.h5::layer1")
     Traceback (most recent call last):
         ...
-    semrsm.errors.SemrsmError: a.h5::layer1: sample 3 holds NaN; leave it out with --exclude 3
+    semrsm.errors.SemrsmError: a.h5::layer1: sample 3 holds NaN; leave it out with `exclude='3'`
     """
 
     def within(self, place: object) -> SemrsmError:

@@ -56,18 +56,18 @@ def require_memory(what: str, needed: float, granted: int, otherwise: str) -> No
 
     >>> require_memory("drawing this", 3 << 30, 2 << 30, "choose fewer layers")
     Traceback (most recent call last):
-    semrsm.errors.SemrsmError: drawing this needs 3072 MiB and --memory grants 2048 MiB; raise --memory
+    semrsm.errors.SemrsmError: drawing this needs 3072 MiB and `memory` grants 2048 MiB; raise `memory`
     or choose fewer layers
     """
     if needed > granted:
         raise SemrsmError(
-            f"{what} needs {_size(needed, math.ceil)} and --memory grants {_size(granted, math.floor)};"
-            f" raise --memory or {otherwise}"
+            f"{what} needs {_size(needed, math.ceil)} and `memory` grants {_size(granted, math.floor)};"
+            f" raise `memory` or {otherwise}"
         )
 
 
 def _size(n_bytes: float, rounded: Callable[[float], int]) -> str:
-    """Return a size as --memory takes it, of at least two digits where there are so many."""
+    """Return a size as `memory` takes it, of at least two digits where there are so many."""
     units = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10}
     unit = next((u for u, size in units.items() if n_bytes >= 10 * size), "KiB")
     return f"{rounded(n_bytes / units[unit])} {unit}"

@@ -150,7 +150,7 @@ class Rsm:
 
 
 def open_rsms(
-    address: str | Path,
+    address: str | Path | Rsm,
     *,
     layers: tuple[str, ...] = (),
     kernel: str | None = None,
@@ -161,7 +161,7 @@ def open_rsms(
 
     Args:
         address: An RSM file, or a plain matrix (.npy, .npz, .csv, HDF5); `path::name` names one, or
-            several by a glob.
+            several by a glob. An RSM that is open already is the only one.
         layers: Globs of layers, or of matrices with names; none means all of them.
         kernel: A key of KERNELS; None takes the first that a layer stores, or cosine. Kernels that
             are not stored are finished from the matched inner products. Not for plain matrices.
@@ -172,12 +172,18 @@ def open_rsms(
     Raises:
         SemrsmError: There is no such file, layer or kernel; or a matrix is given a kernel.
     """
+    if isinstance(address, Rsm):
+        if kernel is not None and address.kernel != kernel:
+            raise SemrsmError(
+                f"{address.address} is a plain matrix and has no kernels; leave `kernel` out"
+            )
+        return [address]
     path, name = address_of(address)
     if not is_rsm_file(path):
         if not is_text_table(path):
             refuse_activations(path, name)
         if kernel is not None and path.exists():
-            raise SemrsmError(f"{path} is a plain matrix and has no kernels; leave --kernel out")
+            raise SemrsmError(f"{path} is a plain matrix and has no kernels; leave `kernel` out")
         matrices = {matrix.name: matrix for matrix in read_matrices(path, name)}
         names = [m for m in matrices if m is not None]
         chosen = _matching(path, names, layers) if names else matrices
@@ -192,6 +198,28 @@ def open_rsms(
         ]
 
 
+def rsm_in_memory(values: NDArray[Any], name: str) -> Rsm:
+    """Return a matrix in memory as an RSM without samples, matcher and kernel.
+
+    Args:
+        values: (n, n), or (n, m) of queries x gallery; real numbers.
+        name: What sentences and tables call it.
+
+    Raises SemrsmError if it is no such matrix.
+
+    >>> rsm_in_memory(np.eye(3), "RSM 1").shape
+    (3, 3)
+    """
+    if values.ndim != 2 or 0 in values.shape or values.dtype.kind not in "fiu":
+        raise SemrsmError(
+            f"{name} is an array of shape {values.shape} and type {values.dtype}; give a matrix (n, n) of"
+            " real numbers, or make one with semrsm.rsm"
+        )
+    kept = values if values.dtype in (np.float32, np.float64) else values.astype(np.float64)
+    n, m = kept.shape
+    return Rsm(Path(name), None, None, None, (n, m), n == m, None, kept.__getitem__)
+
+
 def _matching(path: Path, names: list[str], globs: tuple[str, ...]) -> list[str]:
     for pattern in globs:
         if not fnmatch.filter(names, pattern):
@@ -199,8 +227,10 @@ def _matching(path: Path, names: list[str], globs: tuple[str, ...]) -> list[str]
     return [n for n in names if not globs or any(fnmatch.fnmatch(n, glob) for glob in globs)]
 
 
-def stored_kernels(address: str | Path) -> tuple[str, ...]:
+def stored_kernels(address: str | Path | Rsm) -> tuple[str, ...]:
     """Return the kernels that an RSM file stores for any layer; none for a plain matrix."""
+    if isinstance(address, Rsm):
+        return ()
     path, _ = address_of(address)
     if not is_rsm_file(path):
         return ()

@@ -20,7 +20,7 @@ def check_same_samples(
 
     Args:
         rsms: Their rows are compared.
-        otherwise: What else may be done, for sentences: "match their ids with --align".
+        otherwise: What else may be done, for sentences: "match their ids with `align=True`".
         by_position: Row i of all is of one sample, whatever ids and records say.
 
     Returns:
@@ -100,5 +100,5 @@ def _refuse_other_numbers(a: Rsm, b: Rsm, otherwise: str) -> None:
         return
     raise SemrsmError(
         f"{a.address} holds {a.taken} and {b.address} {b.taken}, which are not the same; compute both"
-        f" from the same samples, or {otherwise}, or say --by-position if row i of each is of one sample"
+        f" from the same samples, or {otherwise}, or say `by_position=True` if row i of each is of one sample"
     )

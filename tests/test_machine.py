@@ -14,7 +14,7 @@ from semrsm.machine import cores, default_memory, limits_of_this_job, require_me
 
 @given(needed=st.integers(2, 2**44), share=st.floats(0.1, 0.999))
 def test_the_number_in_the_sentence_suffices(needed: int, share: float) -> None:
-    with pytest.raises(SemrsmError, match=r"^this needs .* --memory grants") as raised:
+    with pytest.raises(SemrsmError, match=r"^this needs .* `memory` grants") as raised:
         require_memory("this", needed, int(needed * share), "do that")
     number = re.findall(r"needs (.*) and", str(raised.value))[0]
     require_memory("this", needed, parse_memory(number), "do that")

@@ -32,10 +32,11 @@ STOREYS = {
     "plot": 6,
     "record": 6,
     "export": 6,
-    "experiments": 7,
-    "__init__": 8,
-    "cli": 8,
-    "__main__": 9,
+    "api": 7,
+    "experiments": 8,
+    "__init__": 9,
+    "cli": 9,
+    "__main__": 10,
 }
 
 # Library -> the only rooms that may import it.
@@ -46,8 +47,14 @@ LIBRARIES = {
     "matplotlib": ("plot",),
     "dask": ("compute/executors.py",),
     "distributed": ("compute/executors.py",),
+    "pyarrow": ("export",),
+    "zarr": ("export", "storage/formats"),
     "triton": ("engine/assignment/triton_",),
-    "zarr": ("storage/formats/zarr_",),
+    "torchvision": ("record/models.py",),
+    "timm": ("record/models.py",),
+    "transformers": ("record/models.py",),
+    "safetensors": ("record/weights.py",),
+    "PIL": ("record/images.py",),
 }
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -11,18 +11,34 @@ from semrsm.cli.compute import compute
 from semrsm.cli.console import printable
 from semrsm.cli.demo import demo
 from semrsm.cli.evaluate import app as evaluate
+from semrsm.cli.export import export
 from semrsm.cli.finish import finish
 from semrsm.cli.info import info
 from semrsm.cli.methods import methods
 from semrsm.cli.pair import pair
 from semrsm.cli.plot import plot
 from semrsm.cli.process import CheckedCommand, ends_well, run_process
+from semrsm.cli.record import record
 from semrsm.cli.report import report
 from semrsm.cli.reproduce import reproduce
 from semrsm.cli.status import status
 from semrsm.version import __version__
 
-COMMANDS = (compute, finish, status, info, methods, pair, compare, plot, report, demo, reproduce)
+COMMANDS = (
+    record,
+    compute,
+    finish,
+    status,
+    info,
+    methods,
+    pair,
+    compare,
+    export,
+    plot,
+    report,
+    demo,
+    reproduce,
+)
 
 app = typer.Typer(
     no_args_is_help=True,

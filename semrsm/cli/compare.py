@@ -9,15 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
+from semrsm.api.compare import compare as compare_rsms
+from semrsm.api.given import Records
 from semrsm.cli.completion import names_of
 from semrsm.cli.console import print_json, print_table, progress, say
-from semrsm.cli.flags import ByPosition, JsonRecords, Layers, Memory, OneKernel, bytes_of
+from semrsm.cli.flags import ByPosition, JsonRecords, Layers, Memory, OneKernel
 from semrsm.cli.outputs import check_outputs
-from semrsm.cli.resampling import Bootstrap, Clusters, Interval, inference_of
+from semrsm.cli.resampling import Bootstrap, Clusters, Interval
 from semrsm.cli.untrusted import Untrusted, read_first
-from semrsm.compare import DEFAULT_MEASURES, CeilingTable, ComparisonTable
-from semrsm.compare import compare as compare_rsms
-from semrsm.compare import noise_ceiling as noise_ceiling_of
+from semrsm.compare import DEFAULT_MEASURES
 from semrsm.compare.models import file_of
 from semrsm.engine.kernels import KERNELS
 from semrsm.errors import SemrsmError
@@ -141,8 +141,8 @@ def compare(
     """Say how alike RSMs are: two files layer by layer, or many models with each other.
 
     A value that is undefined, such as that of a constant RSM, is left empty, with the reason on stderr;
-    if no value is defined the exit code is 1. docs/intervals.md tells how intervals are made and how far to
-    trust them; p is two-sided.
+    if no value is defined the exit code is 1. docs/intervals.md tells how intervals are made and how far
+    to trust them; p is two-sided.
 
     Example: semrsm compare resnet.rsm.h5 vit.rsm.h5 --measure cka-debiased --bootstrap 1000
     """
@@ -151,74 +151,47 @@ def compare(
     inputs = [*map(file_of, rsm), clusters, baseline]
     check_outputs((out, plot), inputs, overwrite)
     read_first(untrusted, *inputs)
-    if noise_ceiling:
-        unused = {
-            "--kernel-b": kernel_b,
-            "--matched-layers": matched_layers,
-            "--neighbours": neighbours,
-            "--bootstrap": bootstrap,
-            "--interval": interval,
-            "--clusters": clusters,
-            "--baseline": baseline,
-            "--permutations": permutations,
-            "--plot": plot,
-        }
-        if flags := [flag for flag, value in unused.items() if value]:
-            raise SemrsmError(f"a noise ceiling takes no {', '.join(flags)}; leave that out")
-        with progress() as on_progress:
-            ceilings = noise_ceiling_of(
-                rsm,
-                measures=measure or (),
-                layers=tuple(layer or ()),
-                kernel=kernel,
-                distance=distance,
-                align=align,
-                by_position=by_position,
-                rdm=rdm,
-                memory=bytes_of(memory),
-                on_progress=on_progress,
-            )
-        _show(ceilings, json, out, overwrite)
-        return
+    if noise_ceiling and plot is not None:
+        raise SemrsmError("a noise ceiling takes no --plot; leave that out")
     with progress() as on_progress:
-        table = compare_rsms(
-            rsm,
-            measures=measure or (),
-            layers=tuple(layer or ()),
+        records = compare_rsms(
+            rsm,  # type: ignore[arg-type]  # a list of texts is one of RSMs
+            measure=measure or (),
             kernel=kernel,
             kernel_b=kernel_b,
+            layer=layer or (),
             matched_layers=matched_layers,
             distance=distance,
             align=align,
             by_position=by_position,
-            neighbours=neighbours,
             rdm=rdm,
-            inference=inference_of(bootstrap, permutations, seed, interval),
+            neighbours=neighbours,
+            noise_ceiling=noise_ceiling,
+            bootstrap=bootstrap,
+            interval=interval,
             clusters=clusters,
             baseline=baseline,
-            memory=bytes_of(memory),
+            permutations=permutations,
+            seed=seed,
+            memory=memory,
             on_progress=on_progress,
         )
-    records = _show(table, json, out, overwrite)
+    _show(records, json, out, overwrite)
     if plot is not None:
         save_figure(draw_comparison(records), plot, overwrite)
         say(f"wrote {plot}")
 
 
-def _show(
-    table: ComparisonTable | CeilingTable, json: bool, out: Path | None, overwrite: bool
-) -> list[Record]:
-    """Print a table and its notes, and write it to `out` if that is given."""
-    records = table.records()
+def _show(records: Records, json: bool, out: Path | None, overwrite: bool) -> None:
+    """Print a table and what is to be known of it, and write it where it is wanted."""
     _print(records, json)
-    for note in table.notes:
+    for note in records.notes:
         say(note)
     for reason in dict.fromkeys(r["reason"] for r in records if r["reason"]):
         say(f"undefined: {reason}")
     if out is not None:
         write_table(out, list(records[0]), [list(r.values()) for r in records], overwrite)
         say(f"wrote {out}")
-    return records
 
 
 def _print(records: Sequence[Record], json: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -52,11 +53,32 @@ def sentence(text: str) -> str:
     return f"{line[:half]}{LEFT_OUT}{line[-half:]}"
 
 
+KEYWORD = re.compile(r"`([a-z]\w*)(?:=([^`]*))?`")
+FLAGS = {"out": "-o"}  # of a keyword that is not spelled as its flag
+
+
+def with_flags(text: str) -> str:
+    """Return a sentence with the flags of this command line in place of Python's keyword arguments.
+
+    Code that is called from Python, too, names an option in backticks, as a caller writes it there.
+
+    >>> with_flags("leave it out with `exclude='3'`, `overwrite=True` or another `skip_tokens`")
+    'leave it out with --exclude 3, --overwrite or another --skip-tokens'
+    """
+    return KEYWORD.sub(_flag, text)
+
+
+def _flag(found: re.Match[str]) -> str:
+    name, value = found[1], (found[2] or "").strip("'\"")
+    flag = FLAGS.get(name, f"--{name.replace('_', '-')}")
+    return flag if value in ("", "True") else f"{flag} {value}"
+
+
 def say(text: str) -> None:
     """Tell a person something in a line on stderr, without markup; nobody listens where it is closed."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):  # the terminal may be gone, or the disk of the log full
-            print(sentence(text), file=sys.stderr, flush=True)
+            print(sentence(with_flags(text)), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -92,7 +114,18 @@ def drop_stdout() -> None:
 def print_json(value: Any) -> None:
     """Print plain JSON on stdout; a number that is not finite is an error, never a bare NaN."""
     with _printing():
-        print(json.dumps(value, indent=2, allow_nan=False))
+        print(json.dumps(_in_command_line_terms(value), indent=2, allow_nan=False))
+
+
+def _in_command_line_terms(value: Any) -> Any:
+    """Return a value with flags in the sentences that it holds; a name, which has no space, stays."""
+    if isinstance(value, str):
+        return with_flags(value) if " " in value else value
+    if isinstance(value, dict):
+        return {key: _in_command_line_terms(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_command_line_terms(part) for part in value]
+    return value
 
 
 def print_table(
@@ -135,13 +168,13 @@ def _without_shared(
     same = [len(rows) > 1 and len({str(row[k]) for row in rows}) == 1 for k in range(len(columns))]
     if not rows or all(same):
         return "", list(columns), [list(row) for row in rows]
-    said = [
-        f"{name} {_shown(rows[0][k])}"
+    facts = [
+        f"{name} {_for_people(rows[0][k])}"
         for k, name in enumerate(columns)
         if same[k] and rows[0][k] is not None
     ]
     kept = [k for k in range(len(columns)) if not same[k]]
-    return ", ".join(said), [columns[k] for k in kept], [[row[k] for k in kept] for row in rows]
+    return ", ".join(facts), [columns[k] for k in kept], [[row[k] for k in kept] for row in rows]
 
 
 def _drawn(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None) -> Table:
@@ -153,17 +186,17 @@ def _drawn(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | N
             Text(printable(column)), justify="right" if numbers else "left", overflow="fold"
         )
     for row in rows:
-        table.add_row(*(Text(_shown(cell)) for cell in row))
+        table.add_row(*(Text(_for_people(cell)) for cell in row))
     return table
 
 
 def _turned(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None) -> Table:
-    first = [printable(columns[0]), *(_shown(row[0]) for row in rows)]
+    first = [printable(columns[0]), *(_for_people(row[0]) for row in rows)]
     table = Table(title=Text(printable(title)) if title else None, title_justify="left")
     for name in first:
         table.add_column(Text(name), overflow="fold")
     for k, column in enumerate(columns[1:], start=1):
-        table.add_row(Text(printable(column)), *(Text(_shown(row[k])) for row in rows))
+        table.add_row(Text(printable(column)), *(Text(_for_people(row[k])) for row in rows))
     return table
 
 
@@ -177,14 +210,14 @@ def _plain(cell: Any) -> str:
     """Return a cell for machines: every digit that counts."""
     if isinstance(cell, float):
         return f"{cell:.10g}"
-    return "" if cell is None else printable(str(cell))
+    return "" if cell is None else printable(str(_in_command_line_terms(cell)))
 
 
-def _shown(cell: Any) -> str:
+def _for_people(cell: Any) -> str:
     """Return a cell for people."""
     if isinstance(cell, float):
         return f"{cell:.4g}"
-    return "-" if cell is None else printable(str(cell))
+    return "-" if cell is None else printable(str(_in_command_line_terms(cell)))
 
 
 def bytes_for_people(n: int) -> str:
@@ -218,9 +251,12 @@ class LineProgress:
     """Progress for logs: a plain line on stderr every 30 s."""
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, write: Callable[[str], None] = say
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        write: Callable[[str], None] = say,
+        unit: str = "pairs",
     ):
-        self._clock, self._write = clock, write
+        self._clock, self._write, self._unit = clock, write, unit
         self._layer: str | None = None
         self._began = self._told = 0.0
         self._first = 0
@@ -235,14 +271,16 @@ class LineProgress:
             self._told = now
             rate = (pairs - self._first) / (now - self._began)
             left = seconds_for_people((of - pairs) / rate)
-            self._write(f"{layer}: {pairs} of {of} pairs, {rate:.4g} pairs/s, {left} left")
+            unit = self._unit
+            self._write(f"{layer}: {pairs} of {of} {unit}, {rate:.4g} {unit}/s, {left} left")
 
 
 class BarProgress:
     """Progress for a terminal: a bar for each layer with pairs per second and the time left."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, unit: str = "pairs") -> None:
         self._progress = progress
+        self._unit = unit
         self._tasks: dict[str, Any] = {}
         self._began: dict[str, tuple[float, int]] = {}
 
@@ -254,22 +292,24 @@ class BarProgress:
         if pairs == first:
             self._began[layer] = time.monotonic(), first
         rate = (pairs - first) / max(time.monotonic() - began, 1e-9)
-        self._progress.update(self._tasks[layer], completed=pairs, rate=f"{rate:.4g} pairs/s")
+        self._progress.update(
+            self._tasks[layer], completed=pairs, rate=f"{rate:.4g} {self._unit}/s"
+        )
 
 
 @contextlib.contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None]]:
+def progress(unit: str = "pairs") -> Iterator[Callable[[str, int, int], None]]:
     """Show how far a run is: call what this gives with (layer, pairs done, pairs in all)."""
     if sys.stderr is None or not sys.stderr.isatty():
-        yield LineProgress()
+        yield LineProgress(unit=unit)
         return
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} pairs"),
+        TextColumn(f"{{task.completed:.0f}}/{{task.total:.0f}} {unit}"),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bars:
-        yield BarProgress(bars)
+        yield BarProgress(bars, unit)

@@ -11,6 +11,11 @@ from semrsm.storage.address import address_of
 from semrsm.storage.whole_files import check_output, refuse_inputs
 
 
+def refuse_read(out: Path, inputs: Iterable[str | Path | None]) -> None:
+    """Refuse an output that is one of the inputs, by whatever name; raises SemrsmError."""
+    refuse_inputs(out, [address_of(address)[0] for address in inputs if address is not None])
+
+
 def check_outputs(
     outputs: Iterable[Path | None], inputs: Iterable[str | Path | None], overwrite: bool
 ) -> None:
@@ -25,9 +30,9 @@ def check_outputs(
         SemrsmError: One is an input, by whatever name, or named twice; or as `check_output`.
     """
     read = [address_of(address)[0] for address in inputs if address is not None]
-    seen: dict[str, Path] = {}
+    firsts: dict[str, Path] = {}
     for out in filter(None, outputs):
         refuse_inputs(out, read)
         check_output(out, overwrite)
-        if (first := seen.setdefault(os.path.realpath(out), out)) is not out:
+        if (first := firsts.setdefault(os.path.realpath(out), out)) is not out:
             raise SemrsmError(f"{first} and {out} are one file; choose two names")

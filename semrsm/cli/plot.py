@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from semrsm.api.plot import plot as draw
 from semrsm.cli.completion import names_of
 from semrsm.cli.console import say
 from semrsm.cli.flags import (
@@ -17,14 +18,11 @@ from semrsm.cli.flags import (
     Memory,
     OneKernel,
     Views,
-    bytes_of,
 )
 from semrsm.cli.outputs import check_outputs
 from semrsm.cli.untrusted import Untrusted, read_first
-from semrsm.errors import SemrsmError
-from semrsm.plot.figures.canvas import check_suffix, save_figure
-from semrsm.plot.kinds import PLOTS, draw_plot
-from semrsm.plot.request import PlotOptions
+from semrsm.plot.figures.canvas import check_suffix
+from semrsm.plot.kinds import PLOTS
 
 KINDS = "; ".join(f"{plot.name}: {plot.summary}" for plot in PLOTS.values())
 
@@ -107,36 +105,25 @@ def plot(
     check_suffix(out)
     check_outputs((out,), (*inputs, labels, views, images), overwrite)
     read_first(untrusted, *inputs, labels, views, images)
-    options = PlotOptions(
+    draw(
+        inputs,  # type: ignore[arg-type]  # a list of texts is one of RSMs
+        out=out,
+        kind=kind,
+        layer=layer or (),
         kernel=kernel,
-        layers=tuple(layer) if layer else None,
         labels=labels,
         views=views,
+        by_position=by_position,
         order=order,
         images=images,
-        queries=parse_queries(queries),
-        k=neighbours,
+        queries=queries,
+        neighbours=neighbours,
         title=title,
-        by_position=by_position or None,
         vmin=vmin,
         vmax=vmax,
-        own_scales=own_scales or None,
+        own_scales=own_scales,
+        memory=memory,
+        overwrite=overwrite,
+        on_note=say,
     )
-    save_figure(draw_plot(kind, inputs, options, bytes_of(memory), say), out, overwrite)
     say(f"wrote {out}")
-
-
-def parse_queries(text: str | None) -> tuple[int, ...] | None:
-    """Return the numbers in a text, or None.
-
-    >>> parse_queries("0,5 7")
-    (0, 5, 7)
-    """
-    if text is None:
-        return None
-    try:
-        return tuple(int(number) for number in text.replace(",", " ").split())
-    except ValueError:
-        raise SemrsmError(
-            f"queries are numbers of samples such as 0,5,7 and not '{text}'; change --queries"
-        ) from None

@@ -7,9 +7,7 @@ from typing import Annotated
 import typer
 
 from semrsm.cli.completion import names_of
-from semrsm.measures.inference import USUAL_RESAMPLES, Inference
 from semrsm.measures.intervals import INTERVALS
-from semrsm.names import look_up
 
 Clusters = Annotated[
     str | None,
@@ -30,7 +28,7 @@ Baseline = Annotated[
     str | None,
     typer.Option(
         metavar="RSM",
-        help="Also print the differences to this RSM, or its layers of the same names.",
+        help="Also print the differences to this RSM, or to its layers of the same names.",
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Draw the resamples with this seed.")]
@@ -44,11 +42,3 @@ Interval = Annotated[
         show_default=False,
     ),
 ]
-
-
-def inference_of(bootstrap: int, permutations: int, seed: int, interval: str | None) -> Inference:
-    """Return what flags ask for; raises SemrsmError for an interval that there is not."""
-    if interval is not None:
-        look_up(INTERVALS, interval, "interval")
-        bootstrap = bootstrap or USUAL_RESAMPLES
-    return Inference(bootstrap, permutations, seed, interval or "corrected")

@@ -26,8 +26,8 @@ def measures_of(names: Sequence[str], neighbours: int | None = None) -> list[Mea
         table = MEASURES | of_these
         if not of_these.keys() & set(names):
             raise SemrsmError(
-                f"--neighbours is for {', '.join(of_these)}; name one of them with --measure, or leave"
-                " --neighbours out"
+                f"`neighbours` is for {', '.join(of_these)}; name one of them with `measure`, or leave"
+                " `neighbours` out"
             )
     return [look_up(table, name, "measure") for name in dict.fromkeys(names)]
 
@@ -43,10 +43,10 @@ def rdm_of(name: str | None, rows: Sequence[Measure], distance: bool) -> Rdm | N
     if not any(row.of_pairs for row in rows):
         of_pairs = ", ".join(row.name for row in MEASURES.values() if row.of_pairs)
         raise SemrsmError(
-            f"--rdm is for {of_pairs}; name one of them with --measure, or leave --rdm out"
+            f"`rdm` is for {of_pairs}; name one of them with `measure`, or leave `rdm` out"
         )
     if distance and made.negative_half is not None:
         raise SemrsmError(
-            "--rdm makes distances and --distance says that they are there; leave one out"
+            "`rdm` makes distances and `distance` says that they are there; leave one out"
         )
     return made

@@ -18,13 +18,13 @@ PREFIX = "labels:"  # of an address of labels that stand for an RSM
 MATCHER = "labels"  # what stands where an RSM file has its matcher
 
 
-def is_model(address: str | Path) -> bool:
+def is_model(address: str | Path | Rsm) -> bool:
     """Say whether an address is one of labels.
 
     >>> is_model("labels:digits.h5::labels"), is_model("labels.csv")
     (True, False)
     """
-    return str(address).startswith(PREFIX)
+    return not isinstance(address, Rsm) and str(address).startswith(PREFIX)
 
 
 def file_of(address: str | Path) -> str:

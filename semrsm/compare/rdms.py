@@ -84,13 +84,13 @@ def _constant_part(compared: ComparedRsm) -> NDArray[np.float64] | None:
     if KERNELS[rsm.kernel].needs_sigma:
         raise SemrsmError(
             f"{rsm.address}: correlations are those of linear and cosine kernels, not of {rsm.kernel};"
-            " choose one with --kernel, or another --rdm"
+            " choose one with `kernel`, or another `rdm`"
         )
     part = rsm.constant_part()
     if part is None:
         raise SemrsmError(
             f"{rsm.address} does not hold the sums of values that correlations take, as files written"
-            " before did not; compute it again, or choose another --rdm"
+            " before did not; compute it again, or choose another `rdm`"
         )
     return part if compared.order is None else part[compared.order]
 
@@ -104,5 +104,6 @@ def note_of_products(rsms: Sequence[Rsm], measures: Sequence[Measure]) -> list[s
         return []
     return [
         f"the inner products of the kernel {unbounded[0]} are correlated ({', '.join(names)}), which grow"
-        " with the norms of samples; --rdm correlation or euclidean takes distances, as RSA mostly does"
+        " with the norms of samples; `rdm='correlation'` or `rdm='euclidean'` takes distances, as RSA"
+        " mostly does"
     ]

@@ -24,7 +24,7 @@ from semrsm.measures.intervals import Difference
 from semrsm.measures.rdm import Rdm
 from semrsm.rsms import Rsm, baseline_of
 from semrsm.same_samples import check_same_samples
-from semrsm.storage.labels import read_views, rows_of
+from semrsm.storage.labels import Given, read_views, rows_of
 
 ONLY_VALUES = Inference()
 
@@ -92,7 +92,7 @@ class ComparisonTable:
 
 
 def compare(
-    addresses: Sequence[str | Path],
+    addresses: Sequence[str | Path | Rsm],
     *,
     measures: Sequence[str] = (),
     layers: tuple[str, ...] = (),
@@ -105,8 +105,8 @@ def compare(
     neighbours: int | None = None,
     rdm: str | None = None,
     inference: Inference = ONLY_VALUES,
-    clusters: str | Path | None = None,
-    baseline: str | Path | None = None,
+    clusters: Given | None = None,
+    baseline: str | Path | Rsm | None = None,
     memory: int | None = None,
     on_progress: Progress | None = None,
 ) -> ComparisonTable:
@@ -156,7 +156,7 @@ def compare(
     left, right = open_sides(addresses, layers, kernel, kernel_b, stored, by_position)
     rsms = left if left is right else [*left, *right]
     if distance and all(rsm.matcher is not None for rsm in rsms):
-        raise SemrsmError("--distance is for plain matrices and all are RSM files; leave it out")
+        raise SemrsmError("`distance` is for plain matrices and all are RSM files; leave it out")
     columns = range(len(rsms) - len(right), len(rsms))
     pairs = list(itertools.product(range(len(left)), columns))
     notes = []
@@ -180,8 +180,8 @@ def compare(
     of_base = [(base[i], j) for i, j in pairs] if bases else []
     if made is None:
         notes += note_of_products(rsms, rows)
-    sources, told = _sources(compared, rows, made)
-    notes += told
+    sources, notes_of_sources = _sources(compared, rows, made)
+    notes += notes_of_sources
     found: Found = {}
     for read, sharing in sources:
         found |= measure_all(read, [*pairs, *of_base], sharing, inference, memory, on_progress)
@@ -201,7 +201,7 @@ def compare(
     return ComparisonTable(results, inference, tuple(notes), by_hand, made, differences)
 
 
-def _clusters(address: str | Path, compared: ComparedRsm, by_position: bool) -> NDArray[np.intp]:
+def _clusters(address: Given, compared: ComparedRsm, by_position: bool) -> NDArray[np.intp]:
     """Return which samples are drawn together, (n,): those with one label."""
     found, rsm = read_views(address, by_position=by_position), compared.rsm
     rows = rows_of(found, rsm.shape[0], rsm.samples, rsm.address, rsm.taken)
@@ -229,7 +229,7 @@ def _matched(
     if not matched:
         i, j = pairs[0]
         raise SemrsmError(
-            f"no layer of {rsms[i].path} has its name in {rsms[j].path}; leave --matched-layers out"
+            f"no layer of {rsms[i].path} has its name in {rsms[j].path}; leave `matched_layers` out"
             " or name two layers: path::layer"
         )
     paired = {index for pair in matched for index in pair}
@@ -237,5 +237,5 @@ def _matched(
 
 
 def _aligned_note(compared: Sequence[ComparedRsm]) -> str:
-    held = dict.fromkeys(f"{c.rsm.path} holds {c.rsm.shape[0]}" for c in compared)
-    return f"aligned {compared[0].shape[0]} samples that all have in common: {', '.join(held)}"
+    counts = dict.fromkeys(f"{c.rsm.path} holds {c.rsm.shape[0]}" for c in compared)
+    return f"aligned {compared[0].shape[0]} samples that all have in common: {', '.join(counts)}"

@@ -15,7 +15,7 @@ from semrsm.rsms import Rows, Rsm
 from semrsm.same_samples import check_same_samples
 from semrsm.storage.rsm_writer import CHUNK
 
-OTHERWISE = "match their ids with --align"  # where samples are not the same
+OTHERWISE = "match their ids with `align=True`"  # where samples are not the same
 
 LARGEST_STRIP = 1 << 27  # bytes of the rows of an RSM that are kept, so that no chunk is read twice
 
@@ -132,7 +132,7 @@ def as_compared(
             with it, ids are missing, given twice or not shared.
     """
     if align and by_position:
-        raise SemrsmError("--align and --by-position exclude each other; leave one out")
+        raise SemrsmError("`align` and `by_position` exclude each other; leave one out")
     for rsm in rsms:
         if not rsm.symmetric:
             raise SemrsmError(
@@ -161,7 +161,7 @@ def _aligned(rsms: Sequence[Rsm]) -> list[NDArray[np.intp]]:
     for rsm in rsms:
         if rsm.samples is None:
             raise SemrsmError(
-                f"{rsm.address} holds no sample ids to align; leave --align out if it holds the same"
+                f"{rsm.address} holds no sample ids to align; leave `align` out if it holds the same"
                 " samples in the same order"
             )
         places.append({sample: place for place, sample in enumerate(rsm.samples)})

@@ -13,7 +13,7 @@ from semrsm.storage.rsm_file import is_rsm_file
 
 
 def open_sides(
-    addresses: Sequence[str | Path],
+    addresses: Sequence[str | Path | Rsm],
     layers: tuple[str, ...],
     kernel: str | None,
     kernel_b: str | None,
@@ -36,7 +36,7 @@ def open_sides(
     """
     if kernel_b is not None and len(addresses) > 2:
         raise SemrsmError(
-            f"--kernel-b is for the second of two files and there are {len(addresses)}; use --kernel"
+            f"`kernel_b` is for the second of two files and there are {len(addresses)}; use `kernel`"
         )
     files = [address for address in addresses if not is_model(address)]
     if not files:
@@ -47,8 +47,8 @@ def open_sides(
     first = kernel or first_stored
     like = open_side(files[0], layers, first, stored)[0]
 
-    def open_one(address: str | Path, kernel: str | None) -> list[Rsm]:
-        if is_model(address):
+    def open_one(address: str | Path | Rsm, kernel: str | None) -> list[Rsm]:
+        if not isinstance(address, Rsm) and is_model(address):
             return [model_of(address, like, by_position)]
         return open_side(address, layers, kernel, stored)
 
@@ -59,19 +59,23 @@ def open_sides(
             for address, k in zip([addresses[0], addresses[-1]], kernels, strict=True)
         ]
     else:
-        opened = [rsm for a in dict.fromkeys(addresses) for rsm in open_one(a, first)]
+        once = {a if isinstance(a, str | Path) else id(a): a for a in addresses}
+        opened = [rsm for a in once.values() for rsm in open_one(a, first)]
         sides = [opened, opened]
-    for flag, name in (("--kernel", kernel), ("--kernel-b", kernel_b)):
+    for keyword, name in (("kernel", kernel), ("kernel_b", kernel_b)):
         if name is not None and not any(rsm.kernel == name for side in sides for rsm in side):
-            raise SemrsmError(f"plain matrices have no kernels; leave {flag} out")
-    if len(addresses) == 2 and str(addresses[0]) == str(addresses[1]) and kernel_b in (None, first):
+            raise SemrsmError(f"plain matrices have no kernels; leave `{keyword}` out")
+    same = [a if isinstance(a, Rsm) else str(a) for a in addresses]
+    if len(addresses) == 2 and same[0] == same[1] and kernel_b in (None, first):
         return sides[0], sides[0]
     return sides[0], sides[1]
 
 
 def open_side(
-    address: str | Path, layers: tuple[str, ...], kernel: str | None, stored: bool
+    address: str | Path | Rsm, layers: tuple[str, ...], kernel: str | None, stored: bool
 ) -> list[Rsm]:
     """Return the RSMs of one address that is no model; a plain matrix has no kernel."""
+    if isinstance(address, Rsm):
+        return [address]
     plain = not is_rsm_file(address_of(address)[0])
     return open_rsms(address, layers=layers, kernel=None if plain else kernel, stored=stored)

@@ -30,9 +30,9 @@ def hint_of(shape: tuple[int, ...], positions: Positions) -> str | None:
         positions: How it is read.
 
     >>> hint_of((20, 7, 7, 512), Positions("nchw"))
-    'its shape (20, 7, 7, 512) looks as if channels stood last; if they do, say --layout nhwc'
+    "its shape (20, 7, 7, 512) looks as if channels stood last; if they do, say `layout='nhwc'`"
     >>> hint_of((24, 201, 768), Positions("ntd"))
-    '201 tokens are 14 x 14 and 5 more; if these are a class token and 4 register tokens, leave them out with --skip-tokens 5'
+    '201 tokens are 14 x 14 and 5 more; if these are a class token and 4 register tokens, leave them out with `skip_tokens=5`'
     >>> hint_of((24, 512, 7, 7), Positions("nchw")) is None
     True
     """  # noqa: E501
@@ -62,7 +62,9 @@ def _other_channels(shape: tuple[int, ...], layout: str) -> str | None:
     if not even and channels < MUCH_LONGER * side:
         return None
     where, other = ("second", f"nc{layout[1:-1]}") if last else ("last", f"n{layout[2:]}c")
-    return f"its shape {shape} looks as if channels stood {where}; if they do, say --layout {other}"
+    return (
+        f"its shape {shape} looks as if channels stood {where}; if they do, say `layout='{other}'`"
+    )
 
 
 def _other_tokens(shape: tuple[int, ...], layout: str) -> str | None:
@@ -74,7 +76,7 @@ def _other_tokens(shape: tuple[int, ...], layout: str) -> str | None:
     if _make_a_grid(tokens) and not odd:
         return None
     where, other = ("last", "ndt") if layout == "ntd" else ("second", "ntd")
-    return f"its shape {shape} looks as if tokens stood {where}; if they do, say --layout {other}"
+    return f"its shape {shape} looks as if tokens stood {where}; if they do, say `layout='{other}'`"
 
 
 def _make_a_grid(n: int) -> bool:
@@ -91,5 +93,5 @@ def _front_tokens(shape: tuple[int, ...], positions: Positions) -> str | None:
         side = math.isqrt(max(0, tokens - front))
         if side >= least and side * side == tokens - front:
             more = "one more" if front == 1 else f"{front} more"
-            return f"{tokens} tokens are {side} x {side} and {more}; if {what} with --skip-tokens {front}"
+            return f"{tokens} tokens are {side} x {side} and {more}; if {what} with `skip_tokens={front}`"
     return None

@@ -16,7 +16,7 @@ from concurrent.futures import CancelledError, Executor, Future
 from typing import Any
 
 from semrsm.compute.options import RunOptions
-from semrsm.compute.teams import DEATHS, Team, process_team, threads_team
+from semrsm.compute.teams import DEATHS, IN_WORK, Team, process_team, threads_team
 from semrsm.compute.worker import Remote, Task, Worker, match_remotely, prepare_remotely
 from semrsm.errors import SemrsmError
 from semrsm.machine import cores, default_memory
@@ -43,22 +43,26 @@ def teams_of(
 
     Raises SemrsmError if the options contradict each other.
     """
+    from semrsm.engine.backends import BACKENDS
     from semrsm.engine.devices import devices_of
 
     devices = devices_of(options.device)
     if options.dask is not None:
         if options.workers is not None or len(devices) > 1:
-            raise SemrsmError("--dask brings its own workers; leave --workers and devices out")
+            raise SemrsmError("`dask` brings its own workers; leave `workers` and devices out")
         return [_dask(options.dask, _remote(activations, options), on_note)]
     if options.workers is not None and options.workers > 1:
-        if devices[0].startswith("cuda"):
+        named = BACKENDS.get(devices[0].partition(":")[0])
+        if named is not None and not named.serves_workers:
             raise SemrsmError(
-                "--workers are processes on the CPU; for several GPUs use --device all"
+                "`workers` are processes on the CPU; for several GPUs use `device='all'`"
             )
         devices = ["cpu"] * options.workers
     if len(devices) > 1:
+        in_work = max(IN_WORK, worker.tiles_in_work)
         return [
-            process_team(_remote(activations, options, device, len(devices))) for device in devices
+            process_team(_remote(activations, options, device, len(devices)), in_work)
+            for device in devices
         ]
     return [threads_team(worker)]
 
@@ -95,7 +99,7 @@ def _dask(address: str, remote: Remote, on_note: Callable[[str], None]) -> Team:
         import distributed
     except ImportError:
         raise SemrsmError(
-            "--dask needs Dask, which is not installed; pip install 'semrsm[dask]'"
+            "`dask` needs Dask, which is not installed; pip install 'semrsm[dask]'"
         ) from None
     n_local = _local_workers(address)
     if n_local:
@@ -269,7 +273,7 @@ def _client_of(where: Any, address: str) -> Iterator[Any]:
     except (OSError, TypeError, ValueError) as error:
         raise SemrsmError(
             f"no Dask scheduler answers at {address} ({error}); check the address, or use"
-            " --dask local:N"
+            " `dask='local:N'`"
         ) from error
     with client:
         yield client

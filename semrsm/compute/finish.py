@@ -39,7 +39,7 @@ def _check_diagonal(folders: Folders) -> None:
     if symmetric and not run["permutation"] and not OWN_DIAGONAL.items() <= run.items():
         raise SemrsmError(
             f"{folders.folders[0].path} holds a run of the matcher {run['matcher']} from before its"
-            " diagonal was its own value of a sample with itself; begin anew with semrsm compute --restart"
+            " diagonal was its own value of a sample with itself; begin anew with `restart=True`"
         )
 
 

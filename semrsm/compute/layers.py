@@ -160,7 +160,7 @@ def layer_inputs(file: ActivationFile, layer: str | None, options: RunOptions) -
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} {n}" for name, n in counts.items())
         raise SemrsmError(
-            f"{file.path}: the layers differ in their samples: {listed}; choose with --layer"
+            f"{file.path}: the layers differ in their samples: {listed}; choose with `layer`"
         )
     ids = _ids_of(file)
     inputs = [layer_input(file.path, found, options, ids) for found in layers.values()]
@@ -212,22 +212,27 @@ def column_inputs(
     if layer and len(rows) > 1:
         names = ", ".join(row.layer.name for row in rows)
         raise SemrsmError(
-            f"--against names one layer, {layer}, for several: {names}; choose one with --layer"
+            f"`against` names one layer, {layer}, for several: {names}; choose one with `layer`"
         )
     columns, ids = [], _ids_of(file)
     for row in rows:
         [found] = file.select((layer or row.layer.name,), options.bfloat16).values()
         column = layer_input(file.path, found, options, ids)
         refuse_beyond(options.exclude, max(row.layer.n_samples, found.n_samples))
-        for what, ours, theirs in (
-            ("positions", row.n_positions, column.n_positions),
-            ("channels", row.n_channels, column.n_channels),
-        ):
-            if ours != theirs:
-                raise SemrsmError(
-                    f"{row.address} has {ours} {what} and {column.address} has {theirs};"
-                    " --against needs maps of equal size"
-                    + (": --pool both to one grid" if what == "positions" else "")
-                )
+        refuse_unequal(row, column)
         columns.append(column)
     return columns
+
+
+def refuse_unequal(row: LayerInput, column: LayerInput) -> None:
+    """Raise SemrsmError unless the maps of two layers have equal positions and channels."""
+    for what, ours, theirs in (
+        ("positions", row.n_positions, column.n_positions),
+        ("channels", row.n_channels, column.n_channels),
+    ):
+        if ours != theirs:
+            raise SemrsmError(
+                f"{row.address} has {ours} {what} and {column.address} has {theirs};"
+                " `against` needs maps of equal size"
+                + (": `pool` both to one grid" if what == "positions" else "")
+            )

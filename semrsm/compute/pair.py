@@ -23,7 +23,7 @@ from semrsm.storage.address import address_of
 if TYPE_CHECKING:
     from semrsm.engine.pairs import Work
 
-NO_SIGMA = "rbf needs a width; give --sigma a number"
+NO_SIGMA = "rbf needs a width; give `sigma` a number"
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,16 @@ class Pair:
     grid: tuple[int, ...] | None
     n_samples: int
 
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield a record for each kernel, as `pandas.DataFrame` takes them."""
+        return (value.as_json() for value in self.values)
+
     def matching(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return permutation and strength; raise SemrsmError if the matcher has none."""
         if self.permutation is None or self.strength is None:
             raise SemrsmError(
                 f"the matcher {self.values[0].matcher} matches no positions, so there is no matching"
-                " to save or draw; use another --matcher"
+                " to save or draw; use another `matcher`"
             )
         return self.permutation, self.strength
 
@@ -94,14 +98,14 @@ class Pair:
             if len(self.grid) != 2:
                 size = "x".join(map(str, self.grid))
                 raise SemrsmError(
-                    f"the {S} positions lie in a volume of {size}, and planes are drawn; leave out --plot"
+                    f"the {S} positions lie in a volume of {size}, and planes are drawn; leave out `plot`"
                 )
             return self.grid[0], self.grid[1]
         side = math.isqrt(S)
         if side * side != S:
             raise SemrsmError(
                 f"{S} tokens are no square grid to draw on; leave out the class token with"
-                " --skip-tokens 1 or leave out --plot"
+                " `skip_tokens=1` or leave out `plot`"
             )
         return side, side
 
@@ -188,7 +192,7 @@ def _only_layer(file: ActivationFile, name: str | None, run: RunOptions) -> Laye
     found = file.select((name,) if name else ())
     if len(found) > 1:
         raise SemrsmError(
-            f"{file.path} holds the layers {', '.join(found)}; choose one with --layer"
+            f"{file.path} holds the layers {', '.join(found)}; choose one with `layer`"
         )
     return layer_input(file.path, next(iter(found.values())), run)
 

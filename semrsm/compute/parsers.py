@@ -187,7 +187,7 @@ def _part_of_array() -> tuple[int, int]:
     if not all(re.fullmatch(WHOLE, text) for text in texts):
         raise SemrsmError(
             f"shard auto reads {', '.join(names)}, which are not set here; submit a job array with"
-            " sbatch --array=1-8, or name the part: --shard 1/8"
+            " sbatch --array=1-8, or name the part: `shard='1/8'`"
         )
     task, first, count = (int(text) for text in texts)
     step = int(os.environ.get("SLURM_ARRAY_TASK_STEP", "1") or 1)
@@ -195,7 +195,7 @@ def _part_of_array() -> tuple[int, int]:
     if beside or not part < count:
         raise SemrsmError(
             f"the job array has gaps (task {task}, first {first}, {count} tasks); submit it as"
-            f" --array=1-{count}, or name the part: --shard I/{count}"
+            f" --array=1-{count}, or name the part: `shard='I/{count}'`"
         )
     return part + 1, count
 

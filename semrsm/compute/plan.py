@@ -144,6 +144,8 @@ def notes_of(plan: RunPlan) -> list[str]:
     notes.append(f"{first.rows.path}: {first.rows.note}" if first.rows.note else None)
     if not first.symmetric and first.columns.note:
         notes.append(f"{first.columns.path}: {first.columns.note}")
+    of_layers = {side.path: side.layer.note for side in (first.rows, first.columns)}
+    notes += [f"{path}: {note}" for path, note in of_layers.items() if note]
     notes.append(near_miss(plan.file, first.rows.layer.n_samples))
     return [note for note in notes if note]
 
@@ -212,7 +214,7 @@ def work_of(options: RunOptions, layer: LayerInput, processes: int = 1) -> Work:
         refuse_unmatched(KERNELS[name], matcher.permutation, matcher.name)
     if options.certify and matcher.value == "at least the optimum":
         raise SemrsmError(
-            f"the matcher {matcher.name} is itself an upper bound; use --certify with another --matcher"
+            f"the matcher {matcher.name} is itself an upper bound; use `certify` with another `matcher`"
         )
     device = find_device(devices_of(options.device)[0])
     settings = Settings(**parameters_of(options, matcher))
@@ -236,7 +238,7 @@ def _refuse_too_large(solver: Solver, n_positions: int) -> None:
     if solver.most_positions is not None and n_positions > solver.most_positions:
         raise SemrsmError(
             f"the solver {solver.name} takes at most {solver.most_positions} positions, here it would be"
-            f" given {n_positions}; --pool the maps or use --device cpu"
+            f" given {n_positions}; `pool` the maps or use `device='cpu'`"
         )
 
 
@@ -246,12 +248,12 @@ def refuse_without_grid(matcher: Matcher, rows: LayerInput, columns: LayerInput)
         if layer.grid is None:
             raise SemrsmError(
                 f"{layer.address}: the matcher {matcher.name} needs a grid of positions in a plane and"
-                f" layout '{layer.positions.layout}' has none; use another --matcher or a map (n,c,h,w)"
+                f" layout '{layer.positions.layout}' has none; use another `matcher` or a map (n,c,h,w)"
             )
     if rows.grid != columns.grid:
         raise SemrsmError(
             f"{rows.address} has the grid {rows.grid} and {columns.address} {columns.grid}, but the"
-            f" matcher {matcher.name} needs equal ones; --pool both to one grid"
+            f" matcher {matcher.name} needs equal ones; `pool` both to one grid"
         )
 
 
@@ -267,9 +269,9 @@ def parameters_of(options: RunOptions, matcher: Matcher) -> dict[str, Any]:
     }
     for name in given:
         if name not in matcher.parameters:
-            takes = ", ".join(f"--{parameter}" for parameter in matcher.parameters)
+            takes = ", ".join(f"`{parameter}`" for parameter in matcher.parameters)
             raise SemrsmError(
-                f"the matcher {matcher.name} takes {takes or 'no parameter'}, not --{name};"
-                " leave it out or use another --matcher"
+                f"the matcher {matcher.name} takes {takes or 'no parameter'}, not `{name}`;"
+                " leave it out or use another `matcher`"
             )
     return given

@@ -15,7 +15,7 @@ from semrsm.compute.executors import n_processes, teams_of
 from semrsm.compute.finish import check_kernels, finish_run
 from semrsm.compute.grid import shard_of
 from semrsm.compute.match import match_tiles, missing_tiles, tasks_of
-from semrsm.compute.options import RunOptions, options_of
+from semrsm.compute.options import RunOptions
 from semrsm.compute.plan import RunPlan, notes_of, open_plan
 from semrsm.compute.run_report import Report
 from semrsm.compute.scan import LayerScan, refuse_zeros, scan_layer
@@ -54,63 +54,14 @@ class Listener:
     on_note: Callable[[str], None] = lambda text: None
 
 
-def compute(
-    activations: str | Path,
-    out: str | Path,
-    *,
-    on_progress: Progress = lambda layer, pairs, of: None,
-    on_note: Callable[[str], None] = lambda text: None,
-    command: str = "semrsm.compute",
-    **options: Any,
-) -> Report:
-    """Compute the RSMs of an activation file and write them, with how they were made, to an RSM file.
-
-    For every pair of samples (i, j) the matcher finds which positions belong together and
-    m_ij = sum_s <x_s, y_p(s)> is stored; each kernel is finished from m. One matching pass serves all
-    kernels. The file is described in semrsm/storage/FORMAT.md.
-
-    What is found is kept tile by tile in a run folder beside the output, `OUT.run`, until the file
-    is written. A run that was stopped, whatever stopped it, goes on when it is called again.
-
-    Args:
-        activations: File or folder of a kind in docs/formats.md, or `path::layer`; arrays (n,c,h,w),
-            (n,c,d,h,w), (n,t,d) or (n,d), float16, float32 or float64.
-        out: The RSM file to write, by custom NAME.rsm.h5.
-        on_progress: Called with (layer, pairs done, pairs in all).
-        on_note: Told what else should be known: that the run goes on, that a tile was damaged.
-        command: What to record as the command.
-        **options: The flags of `semrsm compute` with "_" for "-": `layer`, `kernel`, `matcher`,
-            `topk`, `window`, `epsilon`, `group`, `sigma`, `layout`, `skip_tokens`, `pool`, `samples`
-            (also a list of ids or numbers), `exclude`, `seed`, `against`, `device`, `threads`,
-            `workers`, `dask`, `shard`, `run_folder`, `restart`, `memory` (bytes or "4GiB"), `dtype`,
-            `precision`, `certify`, `bfloat16`, `overwrite`.
-
-    Returns:
-        The report: a record for each layer. Of a shard, which writes no RSM file, it has none.
-
-    Raises:
-        SemrsmError: The input, an option or the output is not as it must be. The tiles that were
-            matched are kept.
-
-    Source: Wald et al., NeurIPS 2024, arXiv:2410.23107.
-
-    Example:
-        >>> report = semrsm.compute("dump.h5", "out.rsm.h5", kernel=["cosine", "rbf"])  # doctest: +SKIP
-        >>> report.layers[0].pairs  # doctest: +SKIP
-        276
-    """
-    listener = Listener(on_progress, on_note)
-    return compute_with(activations, Path(out), options_of(options), listener, command)
-
-
 def compute_with(
     activations: str | Path, out: Path, options: RunOptions, listener: Listener, command: str
 ) -> Report:
-    """Do what `compute` does, with options that are made already."""
+    """Compute the RSMs of an activation file and write them; `semrsm.compute` says it in full."""
     path = Path(options.run_folder) if options.run_folder else run_folder_of(out)
     if options.shard and options.restart:
         raise SemrsmError(
-            "--restart throws away what all shards have matched; remove the run folder yourself, then"
+            "`restart` throws away what all shards have matched; remove the run folder yourself, then"
             " give the shards without it"
         )
     check_name(out)

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import importlib.metadata
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ class LayerReport:
             )
             notes.append(
                 "matchings were chosen on products in TF32 or bfloat16, so they may not be optimal; their"
-                f" values are exact{gap or ', and --certify would bound the optimum'}"
+                f" values are exact{gap or ', and `certify` would bound the optimum'}"
             )
         if self.solved_again:
             notes.append(
@@ -115,6 +115,10 @@ class Report:
 
     output: Path
     layers: list[LayerReport]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield a record for each layer, as `pandas.DataFrame` takes them."""
+        return (layer.as_json() for layer in self.layers)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values, as `semrsm compute --json` prints them."""

@@ -135,13 +135,13 @@ def choose_samples(
     else:
         numbers, note = range(n)[slice(*wanted.part)], None
     if _reaches_beyond(wanted, n):
-        note = f"--samples {wanted.text}: there are {n} samples, {len(numbers)} of them are taken"
+        note = f"`samples='{wanted.text}'`: there are {n} samples, {len(numbers)} of them are taken"
     if exclude is not None:
         out = {i for part in ranges_of(exclude) or () for i in range(n)[_as_slice(part)]}
         numbers = [i for i in numbers if i not in out]
     if not numbers:
-        given = {"--samples": samples and samples.text, "--exclude": exclude}
-        words = " with ".join(f"{flag} {text}" for flag, text in given.items() if text)
+        given = {"samples": samples and samples.text, "exclude": exclude}
+        words = " with ".join(f"`{name}='{text}'`" for name, text in given.items() if text)
         raise SemrsmError(f"{words} leaves none of {n} samples; choose others")
     return Chosen(compact(numbers), note)
 
@@ -160,7 +160,7 @@ def refuse_beyond(exclude: str | None, n: int) -> None:
     last = max((part[-1] for part in ranges_of(exclude or "") or () if part), default=0)
     if last >= n:
         raise SemrsmError(
-            f"--exclude {exclude} names sample {last} and there are {n}, 0 to {n - 1}; name others"
+            f"`exclude='{exclude}'` names sample {last} and there are {n}, 0 to {n - 1}; name others"
         )
 
 
@@ -177,7 +177,7 @@ def _listed(
         numbers = {int(entry) for entry in listed}
         if max(numbers) >= n:
             raise SemrsmError(
-                f"--samples {wanted.text} names sample {max(numbers)} and there are {n}, 0 to {n - 1};"
+                f"`samples='{wanted.text}'` names sample {max(numbers)} and there are {n}, 0 to {n - 1};"
                 " name others"
             )
         return sorted(numbers), _note(wanted, n, "numbers")
@@ -187,13 +187,13 @@ def _listed(
         if ids is not None
         else f"'{missing}' is no number, and the file holds no ids ({', '.join(ID_NAMES)})"
     )
-    raise SemrsmError(f"--samples {wanted.text}: {there}; name samples that are there")
+    raise SemrsmError(f"`samples='{wanted.text}'`: {there}; name samples that are there")
 
 
 def _refuse_twice(listed: Collection[str], ids: Sequence[str]) -> None:
-    held = set(listed)
-    found = [sample for sample in ids if sample in held]
-    if len(found) > len(held):
+    wanted_ids = set(listed)
+    found = [sample for sample in ids if sample in wanted_ids]
+    if len(found) > len(wanted_ids):
         twice = next(sample for k, sample in enumerate(found) if sample in found[:k])
         raise SemrsmError(
             f"the sample id '{twice}' stands twice in the file; choose by numbers, or give every sample an"
@@ -203,4 +203,4 @@ def _refuse_twice(listed: Collection[str], ids: Sequence[str]) -> None:
 
 def _note(wanted: SampleChoice, n: int, by: str) -> str:
     count = len(wanted.listed or ())
-    return f"--samples {wanted.text}: {count} of {n} samples are taken, by their {by}"
+    return f"`samples='{wanted.text}'`: {count} of {n} samples are taken, by their {by}"

@@ -125,7 +125,7 @@ def refuse_changed(
         sample = layer.samples[samples[int(changed[0])]]
         raise SemrsmError(
             f"{layer.address}: sample {sample} has changed since the run began; put the old file back,"
-            " or begin anew with --restart"
+            " or begin anew with `restart=True`"
         )
 
 

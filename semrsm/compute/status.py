@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,10 @@ class RunStatus:
     seconds_left: float | None
     seconds_since_last_tile: float | None
     at_work: str | None
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield a record for each layer, as `pandas.DataFrame` takes them."""
+        return (asdict(layer) for layer in self.layers)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""

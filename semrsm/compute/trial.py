@@ -127,7 +127,7 @@ def try_matchers(
     if pairs < 1 or not seconds > 0:
         raise SemrsmError(
             f"at least one pair and some time are needed, got {pairs} pairs and {seconds} seconds;"
-            " change --pairs or --seconds"
+            " change `pairs` or `seconds`"
         )
     matchers = [look_up(MATCHERS, name, "matcher") for name in matcher or MATCHERS]
     path, named = address_of(activations)

@@ -1,4 +1,4 @@
-"""Where to compute, and how precisely: what `--device` and `--precision` mean on this machine."""
+"""Where to compute, and how precisely: what `device` and `precision` mean on this machine."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Device:
         return self.backend.place(self.index)
 
     def __str__(self) -> str:
-        """Return its name as `--device` takes it."""
+        """Return its name as `device` takes it."""
         return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"
 
     def describe(self) -> str:
@@ -63,8 +63,8 @@ def find_device(name: str) -> Device:
     if device.index >= there:
         have = f"{there} CUDA device{'s' * (there != 1)}" if there else "no CUDA device"
         raise SemrsmError(
-            f"wanted --device {name}, but torch sees {have} here that Triton can use;"
-            " use --device auto or cpu"
+            f"wanted `device='{name}'`, but torch sees {have} here that Triton can use;"
+            " use `device='auto'` or `device='cpu'`"
         )
     return device
 
@@ -81,7 +81,7 @@ def devices_of(name: str) -> list[str]:
         return name.split(",")
     there = _n_gpus()
     if not there:
-        raise SemrsmError("wanted all CUDA devices, but torch sees none here; use --device cpu")
+        raise SemrsmError("wanted all CUDA devices, but torch sees none here; use `device='cpu'`")
     return [f"cuda:{index}" for index in range(there)]
 
 
@@ -113,7 +113,7 @@ def one_thread() -> Iterator[None]:
 
 @contextlib.contextmanager
 def product_precision(precision: str, device: Device) -> Iterator[None]:
-    """Have torch compute float32 products as `--precision` says, and as before afterwards."""
+    """Have torch compute float32 products as `precision` says, and as before afterwards."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(device.backend.precisions[precision])
     try:

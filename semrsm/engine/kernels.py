@@ -104,7 +104,7 @@ def rbf(m: Floats, row_sq: Floats, column_sq: Floats, sigma: float | None) -> Fl
     [[1.0, 0.2231]]
     """
     if sigma is None:
-        raise SemrsmError("the kernel rbf needs a width; give --sigma median or a number")
+        raise SemrsmError("the kernel rbf needs a width; give `sigma='median'` or a number")
     return np.exp(-squared_distance(m, row_sq, column_sq) / sigma / sigma / 2.0)
 
 
@@ -156,8 +156,8 @@ def refuse_zero_norms(squared_norm: Floats, samples: Sequence[int]) -> None:
         many = len(zero) > 1
         raise SemrsmError(
             f"{f'samples {named} are' if many else f'sample {named} is'} zero everywhere and"
-            f" {'have' if many else 'has'} no cosine; leave {'them' if many else 'it'} out with --exclude"
-            f" {named} or use --kernel linear"
+            f" {'have' if many else 'has'} no cosine; leave {'them' if many else 'it'} out"
+            f" with `exclude='{named}'` or use `kernel='linear'`"
         )
 
 
@@ -239,7 +239,7 @@ def sigma_of(kernel: Kernel, sigma: str | float, matched: Matched) -> float | No
     if median == 0:
         raise SemrsmError(
             "the median distance is 0, as more than half of the pairs are equal, or too alike for float64"
-            " to tell; give --sigma a number"
+            " to tell; give `sigma` a number"
         )
     return float(np.sqrt(median))
 
@@ -250,7 +250,7 @@ def refuse_no_pairs(
     """Refuse a median width where there is one sample only, and so no pair."""
     if kernel.needs_sigma and isinstance(sigma, str) and symmetric and len(row_samples) < 2:
         raise SemrsmError(
-            "one sample has no pairs to take the median distance of; give --sigma a number"
+            "one sample has no pairs to take the median distance of; give `sigma` a number"
         )
 
 
@@ -303,5 +303,5 @@ def refuse_unmatched(kernel: Kernel, permutation: bool, matcher: str) -> None:
     if kernel.needs_permutation and not permutation:
         raise SemrsmError(
             f"the kernel {kernel.name} needs matched maps and the matcher {matcher} matches none;"
-            " use --kernel linear or another --matcher"
+            " use `kernel='linear'` or another `matcher`"
         )

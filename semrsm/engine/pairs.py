@@ -202,7 +202,7 @@ def match_or_halve(
         if len(pairs) == 1:
             raise SemrsmError(
                 f"one pair does not fit into the memory of {work.device};"
-                " --pool the maps or use --device cpu"
+                " `pool` the maps or use `device='cpu'`"
             ) from None
         on_note(
             f"{len(pairs)} pairs do not fit into the memory of {work.device}; going on with half as many"

@@ -91,34 +91,34 @@ def positions_of(
     """
     if len(shape) not in DEFAULT_LAYOUTS:
         raise SemrsmError(
-            f"wanted 2, 3, 4 or 5 dimensions, got {len(shape)} (shape {shape}); choose another --layer"
+            f"wanted 2, 3, 4 or 5 dimensions, got {len(shape)} (shape {shape}); choose another `layer`"
         )
     layout = layout or DEFAULT_LAYOUTS[len(shape)]
     look_up(LAYOUTS, layout, "layout")
     if len(layout) != len(shape):
         raise SemrsmError(
             f"layout '{layout}' has {len(layout)} dimensions, the array {len(shape)} (shape {shape});"
-            " choose another --layout"
+            " choose another `layout`"
         )
     if 0 in shape:
         raise SemrsmError(
-            f"the array is empty (shape {shape}); save it again or choose another --layer"
+            f"the array is empty (shape {shape}); save it again or choose another `layer`"
         )
     positions = Positions(layout, skip_tokens, pool)
     extent = Positions(layout).extent(shape)
     if skip_tokens and (extent or layout == "nd"):
         raise SemrsmError(
-            f"--skip-tokens is for token sequences, layout '{layout}' has none; leave it out"
+            f"`skip_tokens` is for token sequences, layout '{layout}' has none; leave it out"
         )
     if pool and not extent:
         raise SemrsmError(
-            f"--pool is for maps with a grid, layout '{layout}' has none; leave it out"
+            f"`pool` is for maps with a grid, layout '{layout}' has none; leave it out"
         )
     if pool and extent:
         _refuse_pool(pool, extent)
     if positions.count(shape) < 1:
         raise SemrsmError(
-            f"--skip-tokens {skip_tokens} leaves none of {Positions(layout).count(shape)} tokens; skip fewer"
+            f"`skip_tokens={skip_tokens}` leaves none of {Positions(layout).count(shape)} tokens; skip fewer"
         )
     return positions
 
@@ -127,10 +127,10 @@ def _refuse_pool(pool: tuple[int, ...], extent: tuple[int, ...]) -> None:
     wanted, there = ("x".join(map(str, lengths)) for lengths in (pool, extent))
     if len(pool) != len(extent):
         form = "x".join(SPACE[-len(extent) :].upper())
-        raise SemrsmError(f"--pool {wanted} does not fit a grid of {there}; give --pool {form}")
+        raise SemrsmError(f"`pool='{wanted}'` does not fit a grid of {there}; give `pool='{form}'`")
     if any(p > e for p, e in zip(pool, extent, strict=True)):
         raise SemrsmError(
-            f"--pool {wanted} needs a larger grid, got one of {there}; choose a smaller --pool"
+            f"`pool='{wanted}'` needs a larger grid, got one of {there}; choose a smaller `pool`"
         )
 
 

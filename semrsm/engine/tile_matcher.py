@@ -176,7 +176,7 @@ class TileMatcher:
         if samples == 1:
             raise SemrsmError(
                 f"one sample does not fit into the memory of {self._work.device};"
-                " --pool the maps or use --device cpu"
+                " `pool` the maps or use `device='cpu'`"
             ) from None
         self._blocks.let_go()
         self._piece = min(self._piece, -(-samples // 2))

@@ -159,7 +159,7 @@ def plan_budget(
 
     least = block_bytes(1, 2, 1) + threads * max(pair_bytes, again_bytes)
     what = f"one pair at a time in {threads} threads"
-    require_memory(what, least, memory, "lower --threads, or --pool the maps")
+    require_memory(what, least, memory, "lower `threads`, or `pool` the maps")
     pairs = min(edge, n_rows) * min(edge, n_columns) // (2 if symmetric else 1)
     fair = -(-pairs // 16)  # a few chunks for each thread, so that all end at about the same time
     work = max(1, min(LARGEST_WORK, memory // 4 // threads) // pair_bytes)

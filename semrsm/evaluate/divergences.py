@@ -49,7 +49,7 @@ def checked_probabilities(values: NDArray[np.floating]) -> Floats:
     _refuse_rows((p < 0).any(axis=1), "has probabilities below 0")
     sums = p.sum(axis=1)
     _refuse_rows(
-        np.abs(sums - 1) > SUM_TOLERANCE, "has probabilities that do not sum to 1", sums, "--logits"
+        np.abs(sums - 1) > SUM_TOLERANCE, "has probabilities that do not sum to 1", sums, "`logits`"
     )
     return p / sums[:, None]
 

@@ -191,16 +191,16 @@ def _check_gallery(rsm: Rsm, gallery: Labels | None, seen: Labels | None) -> Non
     if gallery is None and not rsm.symmetric:
         raise SemrsmError(
             f"{rsm.address} is rectangular ({rsm.shape[0]} x {rsm.shape[1]}), queries x gallery;"
-            " give the labels of its columns with --gallery-labels"
+            " give the labels of its columns with `gallery_labels`"
         )
     if gallery is not None and seen is not None:
         raise SemrsmError(
-            f"{rsm.address}: views are of the samples of a symmetric RSM; leave --views out where"
-            " --gallery-labels are given"
+            f"{rsm.address}: views are of the samples of a symmetric RSM; leave `views` out where"
+            " `gallery_labels` are given"
         )
     if gallery is not None and rsm.symmetric and rsm.matcher is not None:
         raise SemrsmError(
-            f"{rsm.address} is symmetric: its samples are the gallery; leave --gallery-labels out"
+            f"{rsm.address} is symmetric: its samples are the gallery; leave `gallery_labels` out"
         )
 
 

@@ -27,6 +27,7 @@ from semrsm.measures.resamples import Tick
 from semrsm.rsms import Rsm, baseline_of, open_rsms, stored_kernels
 from semrsm.same_samples import check_same_samples
 from semrsm.storage.labels import (
+    Given,
     Labels,
     Scores,
     read_labels,
@@ -41,18 +42,18 @@ ONLY_VALUES = Inference()
 
 
 def evaluate_retrieval(
-    rsms: Iterable[str | Path],
-    labels: str | Path,
+    rsms: Iterable[str | Path | Rsm],
+    labels: Given,
     *,
-    gallery_labels: str | Path | None = None,
+    gallery_labels: Given | None = None,
     by_position: bool = False,
-    view_ids: str | Path | None = None,
+    view_ids: Given | None = None,
     layers: tuple[str, ...] = (),
     kernels: tuple[str, ...] = (),
     ks: tuple[int, ...] = (1, 5, 10),
     inference: Inference = ONLY_VALUES,
-    clusters: str | Path | None = None,
-    baseline: str | Path | None = None,
+    clusters: Given | None = None,
+    baseline: str | Path | Rsm | None = None,
     memory: int | None = None,
     on_progress: Progress | None = None,
 ) -> Iterator[Evaluation]:
@@ -120,16 +121,16 @@ def evaluate_retrieval(
 
 
 def evaluate_predictions(
-    rsms: Iterable[str | Path],
+    rsms: Iterable[str | Path | Rsm],
     *,
-    logits: str | Path | None = None,
-    probabilities: str | Path | None = None,
+    logits: Given | None = None,
+    probabilities: Given | None = None,
     by_position: bool = False,
     layers: tuple[str, ...] = (),
     kernels: tuple[str, ...] = (),
     inference: Inference = ONLY_VALUES,
-    clusters: str | Path | None = None,
-    baseline: str | Path | None = None,
+    clusters: Given | None = None,
+    baseline: str | Path | Rsm | None = None,
     memory: int | None = None,
     on_progress: Progress | None = None,
 ) -> Iterator[Evaluation]:
@@ -173,7 +174,7 @@ def evaluate_predictions(
     scores, p = _probabilities(logits, probabilities, by_position)
     inference = _enough(inference, baseline)
     if inference.n_resamples and clusters is None:
-        clusters = views_beside(scores.address)
+        clusters = views_beside(probabilities if logits is None else logits)  # type: ignore[arg-type]
     together = None if clusters is None else read_views(clusters, by_position=by_position)
     known: tuple[list[int], Predictions] | None = None
 
@@ -186,8 +187,10 @@ def evaluate_predictions(
             known = wanted.tolist(), Predictions.of(p[wanted])
         sure = _clustered(inference, together, rsm)
         found = predictions_of(rsm, known[1], sure, granted, _ticker(on_progress, rsm, sure))
-        notes = (f"samples with one label in {clusters} are resampled together",)
-        return found if together is None else dataclasses.replace(found, notes=notes)
+        if together is None:
+            return found
+        notes = (f"samples with one label in {together.address} are resampled together",)
+        return dataclasses.replace(found, notes=notes)
 
     yield from _all(
         one, open_all(rsms, layers, kernels), baseline, layers, kernels, inference, by_position
@@ -195,7 +198,7 @@ def evaluate_predictions(
 
 
 def _probabilities(
-    logits: str | Path | None, probabilities: str | Path | None, by_position: bool
+    logits: Given | None, probabilities: Given | None, by_position: bool
 ) -> tuple[Scores, NDArray[np.float64]]:
     address = probabilities if logits is None else logits
     scores = read_scores(address, by_position=by_position)  # type: ignore[arg-type]
@@ -207,15 +210,15 @@ def _probabilities(
 
 
 def evaluate_views(
-    rsms: Iterable[str | Path],
-    view_ids: str | Path,
+    rsms: Iterable[str | Path | Rsm],
+    view_ids: Given,
     *,
     by_position: bool = False,
     layers: tuple[str, ...] = (),
     kernels: tuple[str, ...] = (),
     inference: Inference = ONLY_VALUES,
-    clusters: str | Path | None = None,
-    baseline: str | Path | None = None,
+    clusters: Given | None = None,
+    baseline: str | Path | Rsm | None = None,
     memory: int | None = None,
     on_progress: Progress | None = None,
 ) -> Iterator[Evaluation]:
@@ -266,7 +269,7 @@ def evaluate_views(
     )
 
 
-def _enough(inference: Inference, baseline: str | Path | None) -> Inference:
+def _enough(inference: Inference, baseline: str | Path | Rsm | None) -> Inference:
     """Return the same with the usual number of resamples where a baseline asks for some."""
     if baseline is None or inference.n_resamples:
         return inference
@@ -298,7 +301,7 @@ def _ticker(on_progress: Progress | None, rsm: Rsm, inference: Inference) -> Tic
 def _all(
     one: Callable[[Rsm], Evaluation],
     rsms: list[Rsm],
-    baseline: str | Path | None,
+    baseline: str | Path | Rsm | None,
     layers: tuple[str, ...],
     kernels: tuple[str, ...],
     inference: Inference,
@@ -311,12 +314,12 @@ def _all(
     bases = open_all([baseline], layers, kernels)
     for rsm in rsms:
         pair = [rsm, baseline_of(rsm, bases)]
-        check_same_samples(pair, "name another --baseline", by_position=by_position)
+        check_same_samples(pair, "name another `baseline`", by_position=by_position)
     return with_differences(evaluations, one, bases, inference)
 
 
 def open_all(
-    addresses: Iterable[str | Path], layers: tuple[str, ...], kernels: tuple[str, ...]
+    addresses: Iterable[str | Path | Rsm], layers: tuple[str, ...], kernels: tuple[str, ...]
 ) -> list[Rsm]:
     """Return the RSMs of several files, layer by layer and then by kernel.
 

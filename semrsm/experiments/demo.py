@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from semrsm.compute.run import Progress, compute
+from semrsm.api.compute import compute
+from semrsm.compute.run import Progress
 from semrsm.data import digits_path
 from semrsm.errors import SemrsmError
 from semrsm.evaluate.views import auroc, codes_of, medians, same_view_pairs
@@ -73,7 +74,7 @@ def run_demo(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SemrsmError(
-            f"the folder {folder} cannot be made ({error.strerror}); choose another -o"
+            f"the folder {folder} cannot be made ({error.strerror}); choose another `out`"
         ) from error
     files = {
         run: [folder / f"{run.network}.{matcher}.rsm.h5" for matcher in MATCHERS]
@@ -119,11 +120,11 @@ def _row(rsm_file: Path, layer: str, matcher: str, views: np.ndarray) -> DemoRow
     rsm, _ = read_rsm(rsm_file, layer)
     same = same_view_pairs(views)
     pairs = rsm[np.triu_indices(len(rsm), 1)]
-    found = medians(pairs[same], pairs[~same])
+    values = medians(pairs[same], pairs[~same])
     return DemoRow(
         layer,
         matcher,
-        found["median-same"],
-        found["median-other"],
+        values["median-same"],
+        values["median-other"],
         auroc(pairs[same], pairs[~same]),
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from semrsm.sample_numbers import Taken
 from semrsm.storage.activations import ActivationFile, open_activations
 from semrsm.storage.address import address_of
 from semrsm.storage.input_files import read_text
-from semrsm.storage.labels import Labels, array_named, read_labels, read_views, rows_of
+from semrsm.storage.labels import Given, Labels, array_named, read_labels, read_views, rows_of
 from semrsm.storage.layer import Layer
 
 WIDE = {"rsm", "layer", "matcher", "kernel"}  # columns of every table of evaluations
@@ -34,7 +35,7 @@ READERS: Mapping[str, Callable[..., Labels]] = {"labels": read_labels, "views": 
 
 
 def read_column(
-    address: str, rsm: Rsm, what: str, by_position: bool = False
+    address: Given, rsm: Rsm, what: str, by_position: bool = False
 ) -> NDArray[np.generic]:
     """Read what is known of each sample of an RSM, as `semrsm evaluate` does: its label or its view.
 
@@ -50,9 +51,9 @@ def read_column(
     Raises:
         SemrsmError: There is no such file or array, or it does not fit the samples.
     """
-    found = READERS[what](address, by_position=by_position)
-    rows = rows_of(found, rsm.shape[0], rsm.samples, rsm.address, rsm.taken)
-    texts = [" ".join(sorted(labels)) for labels in found.sets]
+    label_sets = READERS[what](address, by_position=by_position)
+    rows = rows_of(label_sets, rsm.shape[0], rsm.samples, rsm.address, rsm.taken)
+    texts = [" ".join(sorted(labels)) for labels in label_sets.sets]
     values = np.array([texts[row] for row in rows])
     return values.astype(np.int64) if all(map(_is_whole, texts)) else values
 
@@ -62,12 +63,13 @@ def _is_whole(text: str) -> bool:
 
 
 def read_images(
-    address: str, samples: Iterable[int], n: int, taken: Taken | None = None
+    address: Given, samples: Iterable[int], n: int, taken: Taken | None = None
 ) -> dict[int, NDArray[np.generic]]:
     """Read the images of some samples, (H, W), (H, W, 3) or (3, H, W) each; only those are read.
 
     Args:
-        address: `path::array` of (n, ...), or `path` where there is one array or one called "images".
+        address: `path::array` of (n, ...), or `path` where there is one array or one called "images". Or
+            the images.
         samples: Which.
         n: How many samples the RSM has.
         taken: Which samples of the activation file they are, where that is known: there may be an image
@@ -76,19 +78,27 @@ def read_images(
     Raises:
         SemrsmError: There is no such file or array, or it does not hold n images of numbers.
     """
+    wanted = sorted(set(samples))
+    if not isinstance(address, str | os.PathLike):
+        images = np.asarray(address)
+        place = _places(images, "the array of images", n, taken)
+        return {i: images[place[i]] for i in wanted}
     path, name = address_of(address)
     with open_activations(path) as file:
         array = array_named(file, name, "images")
-        there = array.shape[0] if len(array.shape) in (3, 4) else 0
-        place = taken.numbers if taken is not None and there == taken.of else range(n)
-        if there not in (n, taken and taken.of) or array.dtype.kind not in "uifb":
-            raise SemrsmError(
-                f"{path}::{array.name} has shape {array.shape} of {array.dtype}; images of the"
-                f" {n} samples are needed, ({n}, H, W), ({n}, H, W, 3) or ({n}, 3, H, W)"
-            )
-        return {
-            i: _read(file, array, slice(place[i], place[i] + 1))[0] for i in sorted(set(samples))
-        }
+        place = _places(array, f"{path}::{array.name}", n, taken)
+        return {i: _read(file, array, slice(place[i], place[i] + 1))[0] for i in wanted}
+
+
+def _places(images: Layer | NDArray[Any], name: str, n: int, taken: Taken | None) -> Sequence[int]:
+    """Return where the image of each of n samples stands; raise SemrsmError if they are none."""
+    there = images.shape[0] if len(images.shape) in (3, 4) else 0
+    if there not in (n, taken and taken.of) or images.dtype.kind not in "uifb":
+        raise SemrsmError(
+            f"{name} has shape {images.shape} of {images.dtype}; images of the"
+            f" {n} samples are needed, ({n}, H, W), ({n}, H, W, 3) or ({n}, 3, H, W)"
+        )
+    return taken.numbers if taken is not None and there == taken.of else range(n)
 
 
 def _read(file: ActivationFile, array: Layer, rows: slice) -> NDArray[Any]:
@@ -96,6 +106,15 @@ def _read(file: ActivationFile, array: Layer, rows: slice) -> NDArray[Any]:
         return np.asarray(array.take(rows))
     except SemrsmError as error:
         raise error.within(f"{file.path}::{array.name}") from error
+
+
+def records_of(given: Any) -> list[dict[str, Any]]:
+    """Return the records of a table: of a file, or those that `compare` and `evaluate_*` returned.
+
+    >>> records_of([{"layer_a": "l1", "value": 0.5}])
+    [{'layer_a': 'l1', 'value': 0.5}]
+    """
+    return [dict(row) for row in given] if isinstance(given, list) else read_records(Path(given))
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
@@ -116,7 +135,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
         text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise SemrsmError(
-            f"{path} cannot be read as a table ({error}); give what semrsm compare -o wrote"
+            f"{path} cannot be read as a table ({error}); give what semrsm compare wrote"
         ) from error
     rows = _read_json(path, text) if text.lstrip()[:1] in ("[", "{") else _read_lines(path, text)
     records = [_record(path, number, row) for number, row in enumerate(rows, start=1)]
@@ -141,10 +160,10 @@ def _in_long_form(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         and not any(name.startswith(f"{other}-") for other in records[0])
         and all(_number(row[name]) is not None for row in records if row[name] is not None)
     ]
-    about = [{name: row[name] for name in WIDE} for row in records]
+    shared = [{name: row[name] for name in WIDE} for row in records]
     return [
-        {**said, "metric": name, "value": None if row[name] is None else _number(row[name])}
-        for row, said in zip(records, about, strict=True)
+        {**about, "metric": name, "value": None if row[name] is None else _number(row[name])}
+        for row, about in zip(records, shared, strict=True)
         for name in names
     ]
 
@@ -192,6 +211,6 @@ def _read_json(path: Path, text: str) -> list[dict[str, Any]]:
         raise SemrsmError(f"{path} is no JSON ({error}); write the table again") from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise SemrsmError(
-            f"{path} holds no list of records; give what semrsm compare --json prints"
+            f"{path} holds no list of records; give what semrsm compare prints as JSON"
         )
     return rows

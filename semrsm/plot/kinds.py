@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from semrsm.plot.figures.geometry import ORDERS, order_samples, top_k
 from semrsm.plot.figures.heatmaps import Panel, draw_heatmaps
 from semrsm.plot.figures.retrieved import Retrieved, draw_retrieved
 from semrsm.plot.figures.side_by_side import draw_side_by_side, order_by_views
-from semrsm.plot.inputs import read_images, read_records
+from semrsm.plot.inputs import read_images, records_of
 from semrsm.plot.memory import (
     CLUSTER_BYTES,
     EMBED_BYTES,
@@ -88,7 +87,7 @@ def _order(inputs: PlotInputs, by: str) -> NDArray[np.intp]:
         return order_samples(np.empty((n, 0)), by, inputs.labels)
     needed = (CLUSTER_BYTES + READ_BYTES) * n**2
     what = f"{last.address}: clustering {n} samples"
-    require_memory(what, needed, inputs.memory, "choose another --order")
+    require_memory(what, needed, inputs.memory, "choose another `order`")
     return order_samples(last.values(), by, inputs.labels)
 
 
@@ -110,12 +109,12 @@ def _side_by_side(inputs: PlotInputs) -> Figure:
     if len(rsms) != 2:
         raise SemrsmError(
             f"side-by-side draws two RSMs and got {len(rsms)}; give two files and choose one layer"
-            " with --layer"
+            " with `layer`"
         )
     if rsms[0].kernel != rsms[1].kernel:
         raise SemrsmError(
             f"one colour scale needs one kernel, not {rsms[0].kernel} and {rsms[1].kernel};"
-            " choose with --kernel"
+            " choose with `kernel`"
         )
     left, right = inputs.panels
     if inputs.views is not None and inputs.options.order is None:
@@ -162,18 +161,18 @@ def _retrieved(inputs: PlotInputs) -> Figure:
     options = inputs.options
     if options.images is None or not options.queries:
         raise SemrsmError(
-            "retrieved needs images and queries; give --images FILE::name --queries 0,5"
+            "retrieved needs images and queries; give `images='FILE::name'` and `queries='0,5'`"
         )
     n = inputs.rsms[0].shape[0]
     k = K if options.k is None else options.k
     if k < 1 or k >= n:
         raise SemrsmError(
-            f"of {n} samples 1 to {n - 1} can be retrieved, not {k}; change --neighbours"
+            f"of {n} samples 1 to {n - 1} can be retrieved, not {k}; change `neighbours`"
         )
     rows = []
     for query in options.queries:
         if not 0 <= query < n:
-            raise SemrsmError(f"there is no sample {query} among 0 to {n - 1}; change --queries")
+            raise SemrsmError(f"there is no sample {query} among 0 to {n - 1}; change `queries`")
         for rsm, name in zip(inputs.rsms, inputs.names.titles, strict=True):
             similarities = rsm.rows(slice(query, query + 1))[0]
             found = top_k(similarities, query, k)
@@ -204,7 +203,7 @@ class Plot:
     options: tuple[str, ...]
     draw: Callable[[PlotInputs], Figure]
     needs: Callable[[Sequence[Rsm]], int] | None = None
-    otherwise: str = "draw fewer layers, or --kind heatmap, which reads by blocks"
+    otherwise: str = "draw fewer layers, or `kind='heatmap'`, which reads by blocks"
     rectangular: bool = False
 
 
@@ -274,7 +273,7 @@ def check_memory(plot: Plot, inputs: PlotInputs) -> None:
 
 def draw_plot(
     kind: str,
-    addresses: Sequence[str],
+    addresses: Sequence[Any],
     options: PlotOptions,
     memory: int | None = None,
     on_note: Callable[[str], None] = lambda text: None,
@@ -283,7 +282,8 @@ def draw_plot(
 
     Args:
         kind: A key of PLOTS.
-        addresses: RSM files or plain matrices, `path` or `path::layer`; or tables (CSV, TSV, JSON).
+        addresses: RSM files or plain matrices, `path` or `path::layer`; or tables (CSV, TSV,
+            JSON), or their records.
         options: What is asked of the picture; an option that the kind does not use is refused.
         memory: Bytes that may be taken; None means half of the machine's. Heat maps of large RSMs are
             read by blocks of rows, the kinds that need a whole RSM are refused where it does not fit.
@@ -301,16 +301,16 @@ def draw_plot(
     for name in options.given():
         if name not in plot.options:
             able = ", ".join(p.name for p in PLOTS.values() if name in p.options)
-            raise SemrsmError(f"--{_flag(name)} is not for {kind} but for: {able}; leave it out")
+            raise SemrsmError(f"`{_keyword(name)}` is not for {kind} but for: {able}; leave it out")
     if plot.reads == "tables":
-        records = [row for address in addresses for row in read_records(Path(address))]
+        records = [row for address in addresses for row in records_of(address)]
         return plot.draw(PlotInputs(options, records=records))
     inputs = read_inputs(addresses, options, memory)
     for rsm in inputs.rsms:
         if not rsm.symmetric and not plot.rectangular:
             raise SemrsmError(
                 f"{rsm.address} is rectangular, {rsm.shape[0]} x {rsm.shape[1]}, and {kind} needs a"
-                " square RSM of one set of samples; use --kind heatmap"
+                " square RSM of one set of samples; use `kind='heatmap'`"
             )
     check_memory(plot, inputs)
     figure = plot.draw(inputs)
@@ -319,10 +319,10 @@ def draw_plot(
     return figure
 
 
-def _flag(name: str) -> str:
-    """Return the flag of an option.
+def _keyword(name: str) -> str:
+    """Return what users call a field of PlotOptions.
 
-    >>> _flag("layers")
+    >>> _keyword("layers")
     'layer'
     """
-    return {"layers": "layer", "k": "neighbours"}.get(name, name.replace("_", "-"))
+    return {"layers": "layer", "k": "neighbours"}.get(name, name)

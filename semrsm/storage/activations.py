@@ -96,7 +96,7 @@ class ActivationFile:
             pattern = pattern.strip("/")
             if pattern in held:
                 if problem := held[pattern].problem():
-                    raise SemrsmError(f"{self.path}::{pattern} {problem}; choose another --layer")
+                    raise SemrsmError(f"{self.path}::{pattern} {problem}; choose another `layer`")
                 chosen.add(pattern)
                 continue
             found = [

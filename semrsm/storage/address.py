@@ -4,8 +4,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
+
+from semrsm.errors import SemrsmError
 
 MARK = "::"
+
+
+def require_path(given: Any, name: str, otherwise: str) -> None:
+    """Raise SemrsmError for what is no path; `otherwise` is what to do.
+
+    >>> require_path([1, 2], "out", "name a file")
+    Traceback (most recent call last):
+    semrsm.errors.SemrsmError: out must be a path, got one of type list; name a file
+    """
+    if not isinstance(given, str | os.PathLike):
+        kind = type(given).__name__
+        raise SemrsmError(f"{name} must be a path, got one of type {kind}; {otherwise}")
 
 
 def address_of(address: str | Path) -> tuple[Path, str | None]:

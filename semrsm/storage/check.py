@@ -148,5 +148,5 @@ def _of_layer(place: str, layer: Layer) -> Iterator[str]:
         named = ", ".join(map(str, bad[:NAMED])) + (", …" if len(bad) > NAMED else "")
         yield (
             f"{place}: {len(bad)} of {layer.n_samples} samples hold NaN or infinity ({named});"
-            f" leave them out with --exclude {spans(bad)} or save them again"
+            f" leave them out with `exclude='{spans(bad)}'` or save them again"
         )

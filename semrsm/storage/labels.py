@@ -6,6 +6,7 @@ Arrays come from files of the formats in FORMATS and are never unpickled; text t
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,11 +64,14 @@ class Scores:
         return len(self.values)
 
 
-def read_labels(address: str | Path, what: str = "labels", *, by_position: bool = False) -> Labels:
-    """Read the labels of samples.
+Given = str | Path | NDArray[Any] | Sequence[Any]  # an address, or what stands there, in memory
 
-    An array (n,) of whole numbers, texts or floats holds one label a sample. An array (n, classes)
-    of 0 and 1 is multi-hot; its labels are the column numbers. A text table has one row a sample:
+
+def read_labels(address: Given, what: str = "labels", *, by_position: bool = False) -> Labels:
+    """Read the labels of samples; those in memory, (n,) or multi-hot (n, classes), as well.
+
+    An array (n,) of whole numbers, texts or floats holds one label for each sample. An array (n, classes)
+    of 0 and 1 is multi-hot; its labels are the column numbers. A text table has one row for each sample:
     labels are separated by ";" or stand in further columns, an empty cell holds none. Its first line
     is a header if its first cell is empty or in ID_NAMES, and then the first column holds sample ids, or
     in LABEL_HEADERS. Without a header, a first column that names every row otherwise, and nothing that
@@ -75,7 +79,8 @@ def read_labels(address: str | Path, what: str = "labels", *, by_position: bool 
     0 and 1 is multi-hot; its labels are the header's words, or the column numbers.
 
     Args:
-        address: `path` or `path::array`; the array may be left out where there is one.
+        address: `path` or `path::array`; the array may be left out where there is one. Or the labels, a
+            row a sample.
         what: The array's name where none is given and there are several.
         by_position: Row i is of sample i: leave out the ids.
 
@@ -86,6 +91,8 @@ def read_labels(address: str | Path, what: str = "labels", *, by_position: bool 
         >>> read_labels("labels.csv").sets  # doctest: +SKIP
         (frozenset({'cat', 'dog'}), frozenset())
     """
+    if not isinstance(address, str | os.PathLike):
+        return _labels_in_memory(np.asarray(address), f"the {what} in memory")
     path, name = address_of(address)
     if is_text_table(path):
         _refuse_name(path, name)
@@ -101,8 +108,20 @@ def read_labels(address: str | Path, what: str = "labels", *, by_position: bool 
     return Labels(str(address), tuple(sets), None if by_position else samples)
 
 
-def read_views(address: str | Path, *, by_position: bool = False) -> Labels:
-    """Read of which thing each sample is a view, from what `read_labels` reads: one label a sample.
+def _labels_in_memory(values: NDArray[Any], name: str) -> Labels:
+    if values.ndim not in (1, 2) or 0 in values.shape or values.dtype.kind not in "biufSUO":
+        raise SemrsmError(
+            f"{name} have type {values.dtype} and shape {values.shape}; give one for each sample, (n,), as"
+            " numbers or texts, or multi-hot (n, classes)"
+        )
+    try:
+        return Labels(name, tuple(sets_of_array(values)), None)
+    except SemrsmError as error:
+        raise error.within(name) from error
+
+
+def read_views(address: Given, *, by_position: bool = False) -> Labels:
+    """Read of which thing each sample is a view, from what `read_labels` reads: one label for each sample.
 
     Raises SemrsmError as `read_labels` does, and if a sample has no label or several.
     """
@@ -110,16 +129,18 @@ def read_views(address: str | Path, *, by_position: bool = False) -> Labels:
     for sample, labels in enumerate(views.sets):
         if len(labels) != 1:
             raise SemrsmError(
-                f"{address}: sample {sample} has {len(labels)} ids of a thing; give each sample one"
+                f"{views.address}: sample {sample} has {len(labels)} ids of a thing; give each sample one"
             )
     return views
 
 
-def views_beside(address: str | Path) -> str | None:
+def views_beside(address: Given) -> str | None:
     """Return the address of the array `views` in the file of some labels; None where it holds none.
 
     Raises SemrsmError if the file is missing or damaged.
     """
+    if not isinstance(address, str | os.PathLike):
+        return None
     path, _ = address_of(address)
     if is_text_table(path):
         return None
@@ -127,13 +148,15 @@ def views_beside(address: str | Path) -> str | None:
         return f"{path}::views" if "views" in file.arrays else None
 
 
-def read_scores(address: str | Path, *, by_position: bool = False) -> Scores:
-    """Read logits or probabilities, (n, classes), from an array or a text table of numbers.
+def read_scores(address: Given, *, by_position: bool = False) -> Scores:
+    """Read logits or probabilities, (n, classes), from an array or a text table of numbers, or memory.
 
     `by_position` says that row i is of sample i, and leaves out the ids.
 
     Raises SemrsmError if the file or array is missing, or is no matrix of two or more columns.
     """
+    if not isinstance(address, str | os.PathLike):
+        return _scores_in_memory(np.asarray(address))
     path, name = address_of(address)
     _refuse_rsm_file(path, "logits or probabilities")
     matrices = read_matrices(path, name)
@@ -148,6 +171,16 @@ def read_scores(address: str | Path, *, by_position: bool = False) -> Scores:
     )
     ids = None if by_position else _ids_beside(path, matrix)
     return Scores(str(address), np.asarray(matrix.rows(slice(None)), np.float64), ids)
+
+
+def _scores_in_memory(values: NDArray[Any]) -> Scores:
+    name = "the logits or probabilities in memory"
+    if values.ndim != 2 or values.shape[1] < 2 or values.dtype.kind not in "fiu":
+        raise SemrsmError(
+            f"{name} have type {values.dtype} and shape {values.shape}; give numbers (n, classes) of two"
+            " classes or more"
+        )
+    return Scores(name, values.astype(np.float64), None)
 
 
 def rows_of(
@@ -185,7 +218,7 @@ def rows_of(
         raise SemrsmError(
             f"{found.address} has ids of its samples, such as '{ids[0]}', and {whose} has none,"
             " so that it is not known which row belongs to which sample; save ids beside the activations,"
-            f" (n,) under the name {ID_NAMES[0]}, and compute again, or say --by-position if row i is of"
+            f" (n,) under the name {ID_NAMES[0]}, and compute again, or say `by_position=True` if row i is of"
             " sample i"
         )
     if len(found) == n:

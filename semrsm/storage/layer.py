@@ -87,6 +87,7 @@ class Layer:
         loaded_bytes: What reading any part of it loads at once (all of a compressed .npz member).
         pickled: Its values are Python objects, which are never unpickled.
         rows: Gives the samples of a slice as stored; `take` checks them.
+        note: What should be known before it is used, such as that its file is incomplete.
         find_gaps: Gives the samples of which the file has no values, by their first one.
         find_sources: Gives the other files that its values lie in.
         refuse_written: Raises OSError if the file of some samples was written to since it was opened.
@@ -100,6 +101,7 @@ class Layer:
     bfloat16: bool = False
     loaded_bytes: int = 0
     pickled: bool = False
+    note: str | None = None
     find_gaps: Callable[[], Sequence[Gap]] = tuple
     find_sources: Callable[[], Sequence[Path]] = tuple
     refuse_written: Callable[[slice], None] = lambda samples: None
@@ -145,7 +147,7 @@ class Layer:
                 return f"holds {self.dtype}, which cannot be bfloat16"
         elif self.dtype.newbyteorder("=") not in READABLE:
             two_bytes = self.dtype.itemsize == 2 and self.dtype.kind in "uV"
-            hint = " (--bfloat16 if that is what it holds)" if two_bytes else ""
+            hint = " (`bfloat16=True` if that is what it holds)" if two_bytes else ""
             return f"holds {self.dtype}, not float16, float32 or float64{hint}"
         if not 2 <= len(self.shape) <= 5:
             return f"has {len(self.shape)} dimensions (shape {self.shape}), not 2, 3, 4 or 5"
@@ -162,7 +164,7 @@ class Layer:
             if gaps:
                 out = ",".join(spans(gap.samples) for gap in gaps if gap.samples)
                 raise SemrsmError(
-                    f"{sentence_of(gaps)}; save it again, or leave these samples out with --exclude {out}"
+                    f"{sentence_of(gaps)}; save it again, or leave these samples out with `exclude='{out}'`"
                 )
             block = self.rows(wanted)
             if checked:
@@ -219,8 +221,8 @@ def _refuse_non_finite(block: NDArray[np.floating], samples: range) -> None:
         bad = [samples[row] for row in np.flatnonzero(~finite).tolist()]
         named = spans(bad)
         raise SemrsmError(
-            f"sample {named} holds NaN or infinity; leave it out with --exclude {named} or save it again"
+            f"sample {named} holds NaN or infinity; leave it out with `exclude='{named}'` or save it again"
             if len(bad) == 1
-            else f"samples {named} hold NaN or infinity; leave them out with --exclude {named} or save"
+            else f"samples {named} hold NaN or infinity; leave them out with `exclude='{named}'` or save"
             " them again"
         )

@@ -89,7 +89,7 @@ def refuse_activations(path: Path, name: str | None) -> None:
         first = f"{maps[0].name} of shape {maps[0].shape}"
         raise SemrsmError(
             f"{path} holds activations ({first}), not RSMs; make them with: semrsm compute {path}"
-            " -o OUT.rsm.h5"
+            " `out='OUT.rsm.h5'`"
         )
 
 

@@ -199,7 +199,9 @@ def _refuse_other_samples(file: h5py.File, info: LayerInfo) -> None:
         if has(file, name):
             shape = member(file, name, h5py.Dataset).shape
             if shape != (n,):
-                raise SemrsmError(f"it has {n} samples, the ids shape {shape}; {REMEDY}")
+                raise SemrsmError(
+                    f"it has {n} samples and its ids have the shape {shape}; {REMEDY}"
+                )
 
 
 def is_rsm_file(path: Path) -> bool:
@@ -269,7 +271,7 @@ def _checked(path: Path, file: h5py.File, before: Stamp | None) -> RsmFile:
         raise SemrsmError("it was replaced while it was read; give the command again")
     if not _is_marked(file):
         raise SemrsmError(
-            f"it is HDF5 but no RSM file; make one with: semrsm compute {path} -o OUT.rsm.h5"
+            f"it is HDF5 but no RSM file; make one with: semrsm compute {path} `out='OUT.rsm.h5'`"
         )
     if RECORD in file.attrs:
         attributes = read_record(file)
@@ -281,7 +283,7 @@ def _checked(path: Path, file: h5py.File, before: Stamp | None) -> RsmFile:
     version = text(attributes, "format_version")
     if version != FORMAT_VERSION:
         raise SemrsmError(
-            f"it has format version {version}, this semrsm reads {FORMAT_VERSION}; update semrsm"
+            f"it has format version {version} and this semrsm reads {FORMAT_VERSION}; update semrsm"
         )
     metadata = json_object(attributes, "metadata")
     layers = metadata.get("layers", [])

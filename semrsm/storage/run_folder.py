@@ -224,7 +224,7 @@ class RunFolder:
         except OSError as error:
             raise SemrsmError(
                 f"{path} cannot be written ({error.strerror or error}); free space, or name another"
-                " folder with --run-folder"
+                " folder with `run_folder`"
             ) from error
         finally:
             with contextlib.suppress(OSError):  # of a folder that cannot be made
@@ -244,11 +244,11 @@ def start_run(path: Path, run: Mapping[str, Any]) -> RunFolder:
                 raise SemrsmError(
                     f"{run[file]['path']} is not what it was when the run in {path} began"
                     f" ({name.removeprefix(file + '.')} {as_text(old)}, now {as_text(new)}); put the old"
-                    " file back, or begin anew with --restart"
+                    " file back, or begin anew with `restart=True`"
                 )
         raise SemrsmError(
             f"{path} holds a run whose {name} is {as_text(old)}, not {as_text(new)}; use what it was"
-            " started with, or begin anew with --restart, which throws its tiles away"
+            " started with, or begin anew with `restart=True`, which throws its tiles away"
         )
     return there
 
@@ -261,7 +261,7 @@ def refuse_foreign(path: Path, out: Path) -> None:
     if path.absolute() in (out.absolute(), *out.absolute().parents):
         raise SemrsmError(
             f"the run folder {path} would hold the output, and is removed when that is written; name"
-            " another one with --run-folder"
+            " another one with `run_folder`"
         )
     check_name(path)
     if len(os.fsencode(path)) + ROOM > LONGEST_PATH:
@@ -278,7 +278,7 @@ def refuse_foreign(path: Path, out: Path) -> None:
     elif kind == "nothing":
         return
     raise SemrsmError(
-        f"{path} is there and is no run folder; remove it or name another one with --run-folder"
+        f"{path} is there and is no run folder; remove it or name another one with `run_folder`"
     )
 
 
@@ -294,7 +294,7 @@ def _begin(folder: RunFolder) -> RunFolder:
     except OSError as error:
         raise SemrsmError(
             f"the run folder {folder.path} cannot be made ({error.strerror or error}); name another"
-            " one with --run-folder"
+            " one with `run_folder`"
         ) from error
     finally:
         partial.unlink(missing_ok=True)
@@ -313,11 +313,11 @@ def read_run(path: Path) -> RunFolder | None:
         return None
     except (OSError, ValueError, RecursionError) as error:
         raise SemrsmError(
-            f"{path / 'run.json'} cannot be read ({error}); begin anew with --restart"
+            f"{path / 'run.json'} cannot be read ({error}); begin anew with `restart=True`"
         ) from error
     if problem := problem_of(run):
         raise SemrsmError(
-            f"{path / 'run.json'} does not describe a run: {problem}; begin anew with --restart"
+            f"{path / 'run.json'} does not describe a run: {problem}; begin anew with `restart=True`"
         )
     return RunFolder(path, {key: value for key, value in run.items() if key != DIGEST})
 

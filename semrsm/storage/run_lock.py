@@ -37,7 +37,7 @@ def locked(path: Path, shared: bool = False) -> Iterator[None]:
         except BlockingIOError:
             raise SemrsmError(
                 f"{path} is in use by {holder(path)}; wait until it has ended, or choose another"
-                " output with -o"
+                " output with `out`"
             ) from None
         except OSError:
             pass
@@ -81,7 +81,7 @@ def _open_lock(path: Path) -> IO[bytes]:
     except OSError as error:
         raise SemrsmError(
             f"the run folder {path} cannot be made ({error.strerror or error}); name another one"
-            " with --run-folder"
+            " with `run_folder`"
         ) from error
 
 

@@ -48,18 +48,24 @@ def check_output(out: Path, overwrite: bool) -> None:
     check_name(out)
     kind = kind_of(out)
     if kind == "folder":
-        raise SemrsmError(f"{out} is a folder; name a file in it with -o")
+        raise SemrsmError(f"{out} is a folder; name a file in it with `out`")
     if kind not in ("file", "nothing"):
         raise SemrsmError(f"{out} is a {kind}, which is not written to; name a file")
     if kind == "file" and not overwrite:
         raise SemrsmError(
-            f"{out} exists; replace it with --overwrite or choose another name with -o"
+            f"{out} exists; replace it with `overwrite=True` or choose another name with `out`"
         )
-    folder = _target(out).parent
+    check_folder(_target(out).parent)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise SemrsmError unless a folder is there and can be written to."""
     if kind_of(folder) != "folder":
-        raise SemrsmError(f"the folder {folder} does not exist; make it first or choose another -o")
+        raise SemrsmError(
+            f"the folder {folder} does not exist; make it first or choose another `out`"
+        )
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise SemrsmError(f"the folder {folder} is not writable; choose another -o")
+        raise SemrsmError(f"the folder {folder} is not writable; choose another `out`")
 
 
 def refuse_inputs(out: Path, inputs: Iterable[Path]) -> None:
@@ -189,19 +195,70 @@ def aside(out: Path, overwrite: bool = True) -> Iterator[Path]:
     partial = temporary_name(target)
     try:
         yield partial
-        check_output(out, overwrite)
-        _outputs[out] = partial
-        partial.replace(target)
-        sync_folder(target.parent)
+        put_in_place(partial, out, overwrite)
     except OSError as error:
         _outputs.pop(out, None)
         raise SemrsmError(
-            f"{out} cannot be written ({error.strerror or error}); free space or choose another -o"
+            f"{out} cannot be written ({error.strerror or error}); free space or choose another `out`"
         ) from error
     finally:
         if os.path.lexists(partial):
             _outputs.pop(out, None)
             partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def aside_folder(
+    out: Path, overwrite: bool = True, marks: Sequence[str] = ("zarr.json", ".zgroup")
+) -> Iterator[Path]:
+    """Give a temporary name beside `out` for a folder, which is then renamed; as `aside` for files.
+
+    A folder that is there is only replaced if it is empty or holds one of `marks`: no other is thrown
+    away, whatever was named by mistake.
+
+    Raises SemrsmError if it must not be replaced, or cannot be written.
+    """
+    check_name(out)
+    kind = kind_of(out)
+    if kind == "folder" and not any((out / mark).exists() for mark in marks) and any(out.iterdir()):
+        raise SemrsmError(f"{out} is a folder of something else; choose another `out`")
+    if kind not in ("folder", "nothing"):
+        raise SemrsmError(f"{out} is a {kind}, and a folder is to be written; choose another `out`")
+    if kind == "folder" and not overwrite:
+        raise SemrsmError(
+            f"{out} exists; replace it with `overwrite=True` or choose another name with `out`"
+        )
+    target = _target(out)
+    check_folder(target.parent)
+    remove_leftovers(target)
+    partial, old = temporary_name(target), temporary_name(target)
+    try:
+        yield partial
+        if kind == "folder":
+            target.replace(old)
+        partial.replace(target)
+        sync_folder(target.parent)
+    except OSError as error:
+        raise SemrsmError(
+            f"{out} cannot be written ({error.strerror or error}); free space or choose another `out`"
+        ) from error
+    finally:
+        if old.exists() and not target.exists():
+            old.replace(target)
+        for left in (partial, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def put_in_place(partial: Path, out: Path, overwrite: bool = True) -> None:
+    """Rename a whole file to the output that it is, and have the system put that on disk.
+
+    Raises SemrsmError as `check_output` does, OSError if it cannot be renamed.
+    """
+    check_output(out, overwrite)
+    target = _target(out)
+    _outputs[out] = partial
+    partial.replace(target)
+    sync_folder(target.parent)
 
 
 def outputs_of_process() -> list[Path]:
@@ -256,7 +313,9 @@ def remove_if_left(partial: Path) -> None:
             ended = not is_running(int(process))
         else:
             ended = time.time() - partial.stat().st_mtime > LEFT_BEHIND
-        if ended:
+        if ended and partial.is_dir():
+            shutil.rmtree(partial)
+        elif ended:
             partial.unlink()
 
 

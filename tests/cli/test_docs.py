@@ -50,6 +50,12 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     def keep(name: str, *args: object) -> None:
         found.setdefault(name, []).append(json.loads(succeed(*args, "--json").stdout))
 
+    (folder / "net.py").write_text(
+        "from torch import nn\n\ndef net():\n    return nn.Sequential(nn.Conv2d(3, 2, 2))\n"
+    )
+    model, pictures = f"{folder / 'net.py'}:net", ("--images", f"{dump}::a")
+    keep("record", "record", model, *pictures, "-o", folder / "acts.h5", "-l", "0")
+    keep("record --list-layers", "record", model, "--list-layers")
     keep("compute", "compute", dump, "-o", rsm, *few)
     keep("compute", "compute", dump, "-o", rsm, *few, "--certify", "--overwrite")
     keep("compute --dry-run", "compute", dump, "-o", part, *few, "--dry-run")
@@ -72,6 +78,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     keep("compare --noise-ceiling", "compare", rsm, rsm, "--noise-ceiling", "--measure", "cka")
     keep("evaluate retrieval", "evaluate", "retrieval", rsm, "--labels", dump, "--at", 1, "--at", 9)
     keep("evaluate predictions", "evaluate", "predictions", rsm, "--logits", f"{dump}::logits")
+    keep("export", "export", rsm, "--to", "npz", "-o", folder / "a.npz")
     keep("evaluate views", "evaluate", "views", rsm, "--views", dump)
     return found
 

@@ -135,7 +135,7 @@ def test_what_has_no_ceiling_is_refused(tmp_path: Path, rng: np.random.Generator
     assert "constant" in records[1]["reason"]
     with pytest.raises(SemrsmError, match="constant"):
         noise_ceiling([f"{a}::y", f"{a}::y"], measures=["cka"])
-    with pytest.raises(SemrsmError, match="--memory grants"):
+    with pytest.raises(SemrsmError, match="`memory` grants"):
         noise_ceiling([f"{a}::x", f"{b}::z"], measures=["cka"], memory=1 << 20)
 
 

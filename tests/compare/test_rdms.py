@@ -96,7 +96,7 @@ def test_an_rdm_is_for_measures_of_pairs_only(files: list[Path]) -> None:
     ).records()
     assert both[1]["value"] == pytest.approx(alone["value"], abs=1e-7)
     assert [r["rdm"] for r in both] == ["euclidean", None]
-    with pytest.raises(SemrsmError, match=r"--rdm is for rsa-pearson, .*cosine; name one"):
+    with pytest.raises(SemrsmError, match=r"`rdm` is for rsa-pearson, .*cosine; name one"):
         compare(files, measures=["cka"], rdm="euclidean")
     with pytest.raises(SemrsmError, match="did you mean 'euclidean'"):
         compare(files, measures=["cosine"], rdm="euclidian")
@@ -149,7 +149,7 @@ def test_what_has_no_correlations_is_refused_with_the_reason(tmp_path: Path) -> 
     options = {"measures": ["rsa-pearson"], "rdm": "correlation"}
     with pytest.raises(SemrsmError, match=r"does not hold the sums of values .* compute it again"):
         compare([old], kernel="linear", **options)
-    with pytest.raises(SemrsmError, match="not of rbf; choose one with --kernel"):
+    with pytest.raises(SemrsmError, match="not of rbf; choose one with `kernel`"):
         compare([old], kernel="rbf", **options)
     flat = x.reshape(12, 5, 2, 2).copy()
     flat[3] = 0.7

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semrsm.compare import ComparisonTable, Inference, compare
+from semrsm.compare import ComparisonTable, Inference, compare, pairs
 from semrsm.compare.plan import ComparisonPlan, plan_comparison
 from semrsm.compare.samples import ComparedRsm, as_compared
 from semrsm.errors import SemrsmError
@@ -272,7 +272,7 @@ def test_each_rsm_is_prepared_once_where_memory_allows(
     counted = replace(MEASURES["rsa-spearman"], prepare=counting)
     monkeypatch.setitem(MEASURES, "rsa-spearman", counted)
     plan = ComparisonPlan(False, {counting: rows_at_once})
-    monkeypatch.setattr("semrsm.compare.pairs.plan_comparison", lambda *_, **__: plan)
+    monkeypatch.setattr(pairs, "plan_comparison", lambda *_, **__: plan)
     assert values(compare(two_files, measures=["rsa-spearman"])) == expected
     assert len(counting.times) == 7
     assert max(counting.times.values()) == most
@@ -289,7 +289,7 @@ def test_a_table_read_by_blocks_is_the_one_read_at_once(
     whole = compare(two_files, **options).records()
     prepares = {row.prepare: 2 for row in MEASURES.values()}
     plan = ComparisonPlan(False, prepares)
-    monkeypatch.setattr("semrsm.compare.pairs.plan_comparison", lambda *_, **__: plan)
+    monkeypatch.setattr(pairs, "plan_comparison", lambda *_, **__: plan)
     monkeypatch.setattr(matrices, "BLOCK_BYTES", 8 * 14 * 3)
     for one, other in zip(whole, compare(two_files, **options).records(), strict=True):
         for key in ("value", "low", "high", "p"):
@@ -308,10 +308,10 @@ def test_the_plan_holds_less_where_less_memory_is_granted() -> None:
     assert not tight.loaded
     assert roomy.rows[prepare] > tight.rows[prepare] >= 1
     with pytest.raises(
-        SemrsmError, match=r"4000 samples like this needs 586 MiB and --memory grants"
+        SemrsmError, match=r"4000 samples like this needs 586 MiB and `memory` grants"
     ):
         plan_comparison(rsms, spearman, memory=GIB // 2)
-    with pytest.raises(SemrsmError, match="--memory"):
+    with pytest.raises(SemrsmError, match="`memory`"):
         plan_comparison(rsms, spearman, resample=True, memory=GIB * 7 // 8)
     plan_comparison(rsms, spearman, memory=GIB * 7 // 8)
     plan_comparison(rsms, cka, memory=GIB // 4)
@@ -332,7 +332,7 @@ def test_as_many_neighbours_count_as_are_asked_for(
         compare(files, measures=["mutual-knn"], neighbours=22)
     with pytest.raises(SemrsmError, match="neighbours must be at least 1"):
         compare(files, measures=["mutual-knn"], neighbours=0)
-    with pytest.raises(SemrsmError, match="--neighbours is for mutual-knn, jaccard-knn, cknna"):
+    with pytest.raises(SemrsmError, match="`neighbours` is for mutual-knn, jaccard-knn, cknna"):
         compare(files, neighbours=3)
 
 
@@ -348,7 +348,7 @@ def test_a_table_of_the_cka_family_reads_each_rsm_once_beside_preparing_it(
     files = [save(tmp_path / f"{k}.npy", rsm) for k, rsm in enumerate(rsms)]
     names = ["cka", "cosine-whitened"]
     plan = ComparisonPlan(False, {MEASURES["cka"].prepare: 2}, at_once)
-    monkeypatch.setattr("semrsm.compare.pairs.plan_comparison", lambda *_, **__: plan)
+    monkeypatch.setattr(pairs, "plan_comparison", lambda *_, **__: plan)
     read: dict[str, int] = {}
 
     def counted(self: ComparedRsm, rows: slice) -> np.ndarray:

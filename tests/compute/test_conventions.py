@@ -1,4 +1,4 @@
-"""Conventions are guessed aloud: the hint names what an array looks like, and the flag for it."""
+"""Conventions are guessed aloud: the hint names what an array looks like, and the option for it."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from tests.helpers import succeed, write_h5
 @pytest.mark.parametrize(
     ("shape", "layout", "says"),
     [
-        ((20, 7, 7, 512), None, "--layout nhwc"),
-        ((20, 56, 56, 64), None, "--layout nhwc"),
-        ((20, 7, 9, 512), None, "--layout nhwc"),
-        ((20, 1, 1, 512), None, "--layout nhwc"),
-        ((20, 224, 224, 3), None, "--layout nhwc"),
-        ((20, 512, 7, 7), "nhwc", "--layout nchw"),
-        ((20, 4, 7, 7, 512), None, "--layout ndhwc"),
-        ((20, 512, 4, 7, 7), "ndhwc", "--layout ncdhw"),
+        ((20, 7, 7, 512), None, "`layout='nhwc'`"),
+        ((20, 56, 56, 64), None, "`layout='nhwc'`"),
+        ((20, 7, 9, 512), None, "`layout='nhwc'`"),
+        ((20, 1, 1, 512), None, "`layout='nhwc'`"),
+        ((20, 224, 224, 3), None, "`layout='nhwc'`"),
+        ((20, 512, 7, 7), "nhwc", "`layout='nchw'`"),
+        ((20, 4, 7, 7, 512), None, "`layout='ndhwc'`"),
+        ((20, 512, 4, 7, 7), "ndhwc", "`layout='ncdhw'`"),
         (
             (10, 32, 512, 7, 7),
             None,
             "10 batches of 32 samples; if it is, save it as (320, 512, 7, 7)",
         ),
-        ((20, 768, 197), None, "--layout ndt"),
-        ((20, 1024, 197), None, "--layout ndt"),
-        ((20, 512, 49), None, "--layout ndt"),
-        ((20, 197, 768), "ndt", "--layout ntd"),
+        ((20, 768, 197), None, "`layout='ndt'`"),
+        ((20, 1024, 197), None, "`layout='ndt'`"),
+        ((20, 512, 49), None, "`layout='ndt'`"),
+        ((20, 197, 768), "ndt", "`layout='ntd'`"),
         ((20, 197, 768), None, "14 x 14 and one more; if that is a class token"),
-        ((20, 198, 768), None, "--skip-tokens 2"),
+        ((20, 198, 768), None, "`skip_tokens=2`"),
         ((20, 201, 768), None, "14 x 14 and 5 more; if these are a class token and 4 register"),
-        ((20, 768, 201), "ndt", "--skip-tokens 5"),
+        ((20, 768, 201), "ndt", "`skip_tokens=5`"),
         ((20, 261, 384), None, "16 x 16 and 5 more"),
     ],
 )

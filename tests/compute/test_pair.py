@@ -94,7 +94,7 @@ def test_what_is_not_defined_says_why(tmp_path: Path, maps: np.ndarray) -> None:
     assert (linear.identity, linear.matched, linear.reason) == (0, 0, None)
     assert (cosine.matched, cosine.reason) == (None, "sample 0 is zero everywhere")
     assert (rbf.identity, rbf.matched) == (None, None)
-    assert "give --sigma" in rbf.reason
+    assert "give `sigma`" in rbf.reason
 
 
 def test_tokens_are_drawn_as_a_square_where_they_make_one(

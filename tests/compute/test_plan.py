@@ -45,7 +45,7 @@ def test_processes_share_the_cores_and_the_memory(dump: Path) -> None:
         assert four.layers["layer"].work.threads == max(1, one.layers["layer"].work.threads // 4)
         assert four.layers["layer"].budget.chunk == one.layers["layer"].budget.chunk
     with (
-        pytest.raises(SemrsmError, match="raise --memory"),
+        pytest.raises(SemrsmError, match="raise `memory`"),
         open_plan(dump, options_of({"memory": "40kB"}), 40),
     ):
         pass

@@ -331,8 +331,12 @@ def test_arrays_of_every_kind_in_memory(x: np.ndarray) -> None:
         (np.zeros(3, np.float32), {}, "has 1 dimensions"),
         (np.full((2, 3), np.nan), {}, "the array: samples 0:2 hold NaN"),
         (np.zeros((2, 3)), {}, "samples 0:2 are zero everywhere"),
-        (np.ones((2, 3)), {"against": "b.h5"}, "against is for files"),
-        (np.ones((2, 3)), {"kernle": "rbf"}, "did you mean 'kernel'"),
+        (np.ones((2, 3)), {"against": "b.h5"}, "the array against it is the path 'b.h5'"),
+        (
+            np.ones((2, 3)),
+            {"against": np.ones((2, 4))},
+            "has 3 channels and the array against it has 4",
+        ),
         (np.ones((2, 3)), {"matcher": "optimum"}, "did you mean 'optimal'"),
         (np.ones((2, 3)), {"samples": "5:"}, "leaves none of 2 samples"),
     ],
@@ -343,6 +347,43 @@ def test_a_wrong_array_in_memory(array: np.ndarray, options: dict, says: str) ->
     for given in (array, torch.from_numpy(array)):
         with pytest.raises(semrsm.SemrsmError, match=says):
             semrsm.rsm(given, **options)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (5, "the array is of type int, no array"),
+        (None, "the array is of type NoneType, no array"),
+        ("dump.h5", "the array is the path 'dump.h5'; give an array, or take semrsm.compute"),
+        ([np.ones((2, 3)), np.ones((2, 3))], "a list of 2 arrays; join them"),
+        ([np.ones((2, 3)), np.ones((1, 3))], "a list of 2 arrays; join them"),
+        ([[1.0, 2.0], [1.0]], "is of type list and makes no array"),
+        ({"a": np.ones((2, 3))}, "is of type dict, no array"),
+        (np.array(["a", "b"]), "holds <U1, not float16"),
+    ],
+)
+def test_what_is_no_array_gets_a_sentence(given: object, says: str) -> None:
+    with pytest.raises(semrsm.SemrsmError, match=says):
+        semrsm.rsm(given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("matcher", ["optimal", "identity", "maxsim"])
+@pytest.mark.parametrize("kernel", ["linear", "cosine", "rbf"])
+def test_columns_of_another_array(matcher: str, kernel: str, x: np.ndarray, tmp_path: Path) -> None:
+    if matcher == "maxsim" and kernel != "linear":
+        pytest.skip("a bound has no other kernel")
+    y = x[::-2] * 1.5 + 0.1
+    found = semrsm.rsm(x, matcher, kernel, against=y, threads=1)
+    a, b = write_h5(tmp_path / "a.h5", a=x), write_h5(tmp_path / "b.h5", a=y)
+    out = tmp_path / "o.rsm.h5"
+    semrsm.compute(a, out, matcher=matcher, kernel=kernel, against=b, threads=1)
+    stored, about = semrsm.read_rsm(out, kernel=kernel)
+    assert about["storage_mode"] == "rectangular"
+    np.testing.assert_allclose(found, stored, rtol=1e-5, atol=1e-6)
+
+
+def test_an_array_against_itself_is_its_rsm(x: np.ndarray) -> None:
+    np.testing.assert_allclose(semrsm.rsm(x, against=x.copy()), semrsm.rsm(x), atol=1e-6)
 
 
 def test_the_memory_of_a_dry_run_counts_what_is_loaded_whole(x: np.ndarray, tmp_path: Path) -> None:

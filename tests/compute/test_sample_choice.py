@@ -41,7 +41,9 @@ def test_samples_mean_what_python_means(
     assert chosen(n, samples=text) == expected
     note = choose_samples(parse_samples(text), None, 0, n, lambda n: None).note
     if any(part is not None and abs(part) > n for part in (start, stop)):
-        assert note == f"--samples {text}: there are {n} samples, {len(expected)} of them are taken"
+        assert (
+            note == f"`samples='{text}'`: there are {n} samples, {len(expected)} of them are taken"
+        )
     else:
         assert note is None
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from semrsm import SemrsmError
+from semrsm.api.compute import compute
 from semrsm.compute import trial_runs
-from semrsm.compute.run import compute
 from semrsm.compute.trial import Trial, as_csv, try_matchers
 from semrsm.compute.trial_pairs import band_of, chunks_of_pairs
 from semrsm.data import digits_path

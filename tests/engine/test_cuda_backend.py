@@ -290,7 +290,7 @@ def test_devices(faked: FakedCuda, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_device("auto") == find_device("cuda") == GPU
     assert cuda.place(1) == torch.device("cuda", 1)
     assert (str(GPU), GPU.describe()) == ("cuda:0", "Faked GPU")
-    with pytest.raises(SemrsmError, match="--device cuda:1, but torch sees 1 CUDA device here"):
+    with pytest.raises(SemrsmError, match="`device='cuda:1'`, but torch sees 1 CUDA device here"):
         find_device("cuda:1")
     monkeypatch.setattr(cuda.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SemrsmError, match="no CUDA device"):

@@ -107,5 +107,5 @@ def test_what_does_not_fit_is_refused_with_the_card() -> None:
     layer, card = LayerSize(8, 9, 9, True, 1, 1, 0), Card("cuda:3", 10, 1 << 20, 1 << 20)
     with pytest.raises(SemrsmError, match="one pair does not fit into the memory of cuda:3, 0 MiB"):
         plan_for(card, layer, Needs(1, 1, 0, 0, 1 << 21, 1, 0), 1, GIB)
-    with pytest.raises(SemrsmError, match=r"needs .* and --memory grants"):
+    with pytest.raises(SemrsmError, match=r"needs .* and `memory` grants"):
         plan_for(card, layer, Needs(1, 1, 0, 0, 1, 1, 1 << 31), 1, GIB)

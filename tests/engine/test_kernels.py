@@ -41,7 +41,7 @@ def test_cosine_of_tiny_and_huge_maps_neither_vanishes_nor_overflows(size: float
 
 
 def test_rbf_needs_a_width() -> None:
-    with pytest.raises(SemrsmError, match="give --sigma"):
+    with pytest.raises(SemrsmError, match="give `sigma="):
         KERNELS["rbf"].finish(np.eye(2), np.ones(2), np.ones(2), None)
 
 
@@ -99,5 +99,5 @@ def test_tiles_and_strips_of_a_symmetric_rsm_have_the_same_median(
 
 def test_the_first_zero_map_is_named_as_it_is_counted_in_the_file() -> None:
     refuse_zero_norms(np.array([1.0, 1e-300]), range(2))
-    with pytest.raises(SemrsmError, match=r"samples 14,16 are zero .* --exclude 14,16 or"):
+    with pytest.raises(SemrsmError, match=r"samples 14,16 are zero .* `exclude='14,16'` or"):
         refuse_zero_norms(np.array([1.0, 1.0, 0.0, 0.0]), range(10, 20, 2))

@@ -162,7 +162,7 @@ def test_work_goes_on_in_halves_when_the_device_is_out_of_memory(monkeypatch) ->
         raise torch.OutOfMemoryError("out of memory")
 
     monkeypatch.setattr(module, "match_pairs", never)
-    with pytest.raises(SemrsmError, match="one pair does not fit into the memory of cpu; --pool"):
+    with pytest.raises(SemrsmError, match="one pair does not fit into the memory of cpu; `pool`"):
         tile_of(x, "optimal")
 
 

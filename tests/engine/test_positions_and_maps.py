@@ -73,11 +73,11 @@ def test_volumes_are_pooled_along_three_axes(layout: str) -> None:
         ((3, 4, 5), {"skip_tokens": 4}, "leaves none of 4 tokens"),
         ((3, 4, 5), {"skip_tokens": 5, "layout": "ndt"}, "leaves none of 5 tokens"),
         ((3, 4), {"skip_tokens": 1}, "for token sequences"),
-        ((3, 4, 5), {"pool": (2, 2)}, "--pool is for maps with a grid, layout 'ntd' has none"),
+        ((3, 4, 5), {"pool": (2, 2)}, "`pool` is for maps with a grid, layout 'ntd' has none"),
         ((3, 4, 5, 5), {"pool": (6, 2)}, "got one of 5x5"),
         ((3, 4, 2, 5, 5), {"pool": (3, 2, 2)}, "got one of 2x5x5"),
-        ((3, 4, 2, 5, 5), {"pool": (2, 2)}, "does not fit a grid of 2x5x5; give --pool DxHxW"),
-        ((3, 4, 5, 5), {"pool": (2, 2, 2)}, "does not fit a grid of 5x5; give --pool HxW"),
+        ((3, 4, 2, 5, 5), {"pool": (2, 2)}, "does not fit a grid of 2x5x5; give `pool='DxHxW'`"),
+        ((3, 4, 5, 5), {"pool": (2, 2, 2)}, "does not fit a grid of 5x5; give `pool='HxW'`"),
         ((3, 4, 2, 5, 5), {"skip_tokens": 1}, "for token sequences"),
     ],
 )
@@ -129,5 +129,5 @@ def test_devices_are_taken_at_their_word() -> None:
     assert find_device("cpu") == Device()
     assert find_device("auto").kind == ("cuda" if torch.cuda.is_available() else "cpu")
     assert Device().describe() == str(Device()) == "cpu"
-    with pytest.raises(SemrsmError, match="--device cuda:99, but torch sees"):
+    with pytest.raises(SemrsmError, match="`device='cuda:99'`, but torch sees"):
         find_device("cuda:99")

@@ -84,7 +84,7 @@ def test_how_pairs_are_put_into_chunks_does_not_depend_on_the_threads(threads: i
 
 
 def test_one_pair_that_does_not_fit_is_refused_with_what_it_needs() -> None:
-    with pytest.raises(SemrsmError, match=r"needs 21 MiB and --memory grants 10 MiB"):
+    with pytest.raises(SemrsmError, match=r"needs 21 MiB and `memory` grants 10 MiB"):
         plan_budget(
             *(8, 9, 9), symmetric=False, values=1, sample_bytes=2**22, reading_bytes=0,
             pair_bytes=3 * 2**20, threads=4, memory=10 * 2**20,

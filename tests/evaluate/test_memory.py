@@ -118,12 +118,12 @@ def test_no_more_is_allocated_than_is_granted(
 @pytest.mark.parametrize("kind", ["retrieval", "views", "predictions"])
 def test_what_does_not_fit_is_refused_with_a_number_that_suffices(small: Path, kind: str) -> None:
     with pytest.raises(
-        SemrsmError, match=r"a\.rsm\.h5::a: .* and --memory grants 50 KiB"
+        SemrsmError, match=r"a\.rsm\.h5::a: .* and `memory` grants 50 KiB"
     ) as refused:
         list(evaluation(small, kind, memory=50 << 10))
     needed = parse_memory(re.findall(r"needs (\d+ .iB) and", str(refused.value))[0])
     assert list(evaluation(small, kind, memory=needed))
-    with pytest.raises(SemrsmError, match="raise --memory or take fewer samples"):
+    with pytest.raises(SemrsmError, match="raise `memory` or take fewer samples"):
         list(evaluation(small, kind, memory=needed * 9 // 10))
 
 

@@ -218,7 +218,7 @@ def test_details_are_a_table_of_all_evaluations(rsm_file: Path, dump: Path, tmp_
             if (row["layer"], row["kernel"]) == (evaluation.rsm.layer, evaluation.rsm.kernel)
         ]
         assert np.mean(of_it) == pytest.approx(evaluation.values["map"])
-    with pytest.raises(SemrsmError, match=r"queries\.csv exists; replace it with --overwrite"):
+    with pytest.raises(SemrsmError, match=r"queries\.csv exists; replace it with `overwrite=True`"):
         write_details(out, [], False)
 
 

@@ -167,7 +167,7 @@ def test_a_number_that_is_needed_suffices_and_is_not_exceeded(
 def test_a_clustering_of_many_samples_is_refused_with_another_way(folder: Path) -> None:
     path = str(folder / "large.identity.rsm.h5")
     sentence = (
-        r"clustering 3000 samples needs 4\d\d MiB and --memory grants 300 MiB; .* another --order"
+        r"clustering 3000 samples needs 4\d\d MiB and `memory` grants 300 MiB; .* another `order`"
     )
     with pytest.raises(SemrsmError, match=sentence):
         draw_plot("heatmap", [path], PlotOptions(order="cluster"), 300 * MIB)
@@ -180,7 +180,7 @@ def test_a_report_leaves_out_what_does_not_fit_and_says_so(folder: Path) -> None
     assert (
         len(re.findall(r"Left out: drawing the [a-z-]+ of 2 RSMs of 3000 x 3000 needs", page)) == 3
     )
-    assert "--memory grants 400 MiB" in page
+    assert "`memory` grants 400 MiB" in page
     with pytest.raises(SemrsmError, match="a report of 2 RSMs of 3000 x 3000 needs"):
         build_report(paths, PlotOptions(), memory=100 * MIB)
 

@@ -69,7 +69,7 @@ def test_bfloat16_is_read_bit_by_bit(how: str, tmp_path: Path) -> None:
             file["a"].attrs["dtype"] = "bfloat16"
     with open_activations(path) as file:
         if how != "attribute":
-            with pytest.raises(SemrsmError, match="--bfloat16 if that is what it holds"):
+            with pytest.raises(SemrsmError, match="`bfloat16=True` if that is what it holds"):
                 file.select(("a",))
         layer = file.select(("a",), bfloat16=how != "attribute")["a"]
         np.testing.assert_array_equal(layer.read(range(7)), tensor.float().numpy())

@@ -122,7 +122,7 @@ def test_the_same_run_is_gone_on_with_wherever_its_input_lies(folder: RunFolder)
 
 
 def test_another_run_is_refused_with_what_differs(folder: RunFolder) -> None:
-    with pytest.raises(SemrsmError, match=r"matcher is optimal, not greedy; .* --restart"):
+    with pytest.raises(SemrsmError, match=r"matcher is optimal, not greedy; .* `restart=True`"):
         start_run(folder.path, RUN | {"matcher": "greedy"})
     with pytest.raises(SemrsmError, match=r"layers\.a/b\.edge is 4, not 8"):
         start_run(folder.path, RUN | {"layers": {"a/b": RUN["layers"]["a/b"] | {"edge": 8}}})
@@ -143,7 +143,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "[]", "{", "null", "\x00"])
 def test_a_damaged_description_of_a_run_is_refused(folder: RunFolder, content: str) -> None:
     (folder.path / "run.json").write_text(content)
-    with pytest.raises(SemrsmError, match=r"run\.json .*--restart"):
+    with pytest.raises(SemrsmError, match=r"run\.json .*`restart=True`"):
         read_run(folder.path)
 
 
@@ -159,7 +159,7 @@ def test_a_flipped_bit_of_a_description_is_noticed(place: float, bit: int) -> No
 def test_a_value_of_a_description_that_was_changed_by_hand_is_noticed(folder: RunFolder) -> None:
     path = folder.path / "run.json"
     path.write_text(path.read_text().replace('"optimal"', '"greedy"'))
-    with pytest.raises(SemrsmError, match=r"run\.json .*digest.*--restart"):
+    with pytest.raises(SemrsmError, match=r"run\.json .*digest.*`restart=True`"):
         read_run(folder.path)
 
 

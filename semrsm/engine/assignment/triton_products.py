@@ -18,7 +18,7 @@ from semrsm.engine.assignment.triton_sap import Assigned
 from semrsm.engine.maps import Maps
 
 Assign = Callable[[Tensor, Tensor], Assigned]
-"""(affinities (a, S, b, S) float32, pairs (P, 2)) -> assignments: `solve` of triton_sap or triton_scaling."""
+"""(affinities (a, S, b, S) float32, pairs (P, 2)) -> assignments, by augmenting paths or cost scaling."""
 
 LOST = {"highest": 0.0, "high": 2.0**-9, "medium": 2.0**-6}
 """What torch's precision of products loses of one, of the product of the norms: both factors are rounded."""

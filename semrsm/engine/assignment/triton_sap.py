@@ -253,8 +253,8 @@ def check_affinities(affinity: Tensor) -> int:
     S = affinity.shape[1]
     if S > LARGEST:
         raise SemrsmError(
-            f"the triton solver takes up to {LARGEST} positions, got {S}; pool the maps with --pool"
-            " or use --device cpu"
+            f"the triton solver takes up to {LARGEST} positions, got {S}; pool the maps with `pool`"
+            " or use `device='cpu'`"
         )
     return S
 

@@ -22,7 +22,7 @@ class Card:
     """A GPU.
 
     Attributes:
-        name: As `--device` takes it.
+        name: As `device` takes it.
         multiprocessors: How many programs run at the same time, at least.
         total: Bytes of its memory.
         free: Bytes of it that nobody has taken.
@@ -102,10 +102,10 @@ def plan_for(card: Card, layer: LayerSize, needs: Needs, threads: int, memory: i
             break
         piece = -(-piece // 2)
     what = f"one pair at a time and {threads} threads"
-    require_memory(what, host, memory, "lower --threads, or --pool the maps")
+    require_memory(what, host, memory, "lower `threads`, or `pool` the maps")
     raise SemrsmError(
         f"one pair does not fit into the memory of {card.name}, {card.room >> 20} MiB;"
-        " --pool the maps or use --device cpu"
+        " `pool` the maps or use `device='cpu'`"
     )
 
 

@@ -34,7 +34,7 @@ def transform_grids(maps: Maps, settings: Settings) -> Spectra:
     if maps.grid is None:
         raise SemrsmError(
             "the matcher shift needs a grid of positions in a plane, which tokens and volumes have not;"
-            " use another --matcher"
+            " use another `matcher`"
         )
     grids = (some.unflatten(1, maps.grid) for some in few_samples(maps))
     values = torch.cat([torch.fft.rfft2(some, dim=(1, 2)) for some in grids])

@@ -99,9 +99,10 @@ def new_figure(
 ) -> Figure:
     """Return an empty figure of a size in inches, outside of pyplot, laid out without overlaps."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout=layout)
+    from semrsm.plot.figures.notebook_figure import NotebookFigure
+
+    figure = NotebookFigure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
     if title:
         figure.suptitle(title)

@@ -170,7 +170,7 @@ def _as_given(rsm: NDArray[np.floating], labels: Labels) -> NDArray[np.intp]:
 
 def _by_label(rsm: NDArray[np.floating], labels: Labels) -> NDArray[np.intp]:
     if labels is None:
-        raise SemrsmError("the order 'label' needs labels; give --labels FILE[::name]")
+        raise SemrsmError("the order 'label' needs labels; give `labels='FILE::name'`")
     return np.argsort(np.unique(labels, return_inverse=True)[1], kind="stable")
 
 

@@ -50,8 +50,8 @@ def matching(matcher: str) -> str:
 
 def common(records: Sequence[Record], *keys: str) -> list[Any]:
     """Return, for each key, the value that all records have there; None where they differ or lack it."""
-    found = [{record.get(key) for record in records} for key in keys]
-    return [next(iter(values)) if len(values) == 1 else None for values in found]
+    per_key = [{record.get(key) for record in records} for key in keys]
+    return [next(iter(values)) if len(values) == 1 else None for values in per_key]
 
 
 def number_of(value: Any) -> float:
@@ -79,5 +79,5 @@ def check_records(records: Sequence[Record], keys: Sequence[str], what: str) -> 
     if missing:
         raise SemrsmError(
             f"a table of {what} has the columns {', '.join(keys)}, this one lacks"
-            f" {', '.join(missing)}; make one with: semrsm compare A B -o table.csv"
+            f" {', '.join(missing)}; make one with: semrsm compare A B `out='table.csv'`"
         )

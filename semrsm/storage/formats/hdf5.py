@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.names import natural_key
+from semrsm.storage.committed_file import settle
 from semrsm.storage.formats.contents import Contents
 from semrsm.storage.formats.gaps import Parts, parts_of
 from semrsm.storage.input_files import (
@@ -30,18 +31,20 @@ TOGETHER = 1 << 28  # bytes of texts that are read at once, were each as long as
 
 def open_hdf5(path: Path) -> Contents:
     """Open an HDF5 file."""
+    settle(path)
     file = h5py.File(path, "r", driver="sec2")  # whose handle is a descriptor
     arrays: dict[str, Layer] = {}
     try:
         descriptor = file.id.get_vfd_handle()
         opened = descriptor, stamp_of(descriptor)
+        note = _incomplete(file)
 
         def visit(name: str | bytes, item: h5py.Dataset | h5py.Group) -> None:
             # Scalars and empty dataspaces hold no samples.
             if isinstance(item, h5py.Dataset) and item.shape:
                 if isinstance(name, bytes):  # it is no UTF-8
                     name = name.decode("utf-8", "surrogateescape")
-                arrays[name] = _layer_of(name, item, opened)
+                arrays[name] = _layer_of(name, item, opened, note)
 
         file.visititems(visit)
         place = _places(file)
@@ -77,7 +80,16 @@ def _bytes_of(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
 
-def _layer_of(name: str, item: h5py.Dataset, opened: tuple[int, Stamp]) -> Layer:
+def _incomplete(file: h5py.File) -> str | None:
+    """Say that a file was never finished, where what records activations has marked it so."""
+    if _text(file, "complete") not in ("False", "0"):
+        return None
+    return "it is incomplete, as its recording did not end; go on with it by the same command"
+
+
+def _layer_of(
+    name: str, item: h5py.Dataset, opened: tuple[int, Stamp], note: str | None = None
+) -> Layer:
     files: list[tuple[int | Path, Stamp]] = [opened]
 
     @functools.cache
@@ -93,6 +105,7 @@ def _layer_of(name: str, item: h5py.Dataset, opened: tuple[int, Stamp]) -> Layer
         rows=lambda wanted: _read(item, wanted),
         layout=_text(item, "layout"),
         bfloat16=_text(item, "dtype") == "bfloat16",
+        note=note,
         find_gaps=lambda: parts().gaps,
         find_sources=lambda: parts().files,
         refuse_written=lambda _: refuse_written(files),
@@ -126,7 +139,7 @@ def _read_texts(item: h5py.Dataset, wanted: slice) -> NDArray[Any]:
     return np.concatenate(blocks)
 
 
-def _text(item: h5py.Dataset, name: str) -> str | None:
+def _text(item: h5py.Dataset | h5py.Group, name: str) -> str | None:
     """Return an attribute as text, None where there is none; some writers store bytes or a list of one."""
     if not h5py.h5a.exists(item.id, name.encode()):
         return None

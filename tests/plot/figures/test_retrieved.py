@@ -52,5 +52,5 @@ def test_queries_stand_left_of_what_was_found(rng, dtype):
 
 
 def test_without_queries_there_is_nothing_to_draw():
-    with pytest.raises(SemrsmError, match="--queries"):
+    with pytest.raises(SemrsmError, match="`queries="):
         draw_retrieved([], {})

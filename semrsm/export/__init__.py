@@ -1,0 +1,1 @@
+"""RSMs -> files that other tools read: one row of TARGETS for each."""
