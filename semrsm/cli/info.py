@@ -70,7 +70,12 @@ def _apart(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
 
 
 def _faults(path: Path) -> list[str]:
-    return list(run_faults(path) if path.is_dir() else faults_of(path))
+    return list(run_faults(path) if _is_run_folder(path) else faults_of(path))
+
+
+def _is_run_folder(path: Path) -> bool:
+    """Say whether a folder is one of a run, whole or not, rather than of activation files."""
+    return path.is_dir() and ((path / "run.json").exists() or path.suffix == ".run")
 
 
 def _contents(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
@@ -143,9 +148,9 @@ def _activation_file(path: Path) -> tuple[str, dict[str, Any], list[dict[str, An
             "bytes": bytes_for_people(sum(part.stat().st_size for part in file.files))
         }
         counts = dict.fromkeys(layer.n_samples for layer in file.layers().values())
-        found = [array for n in counts if (array := ids_array(file, n))]
-        ids = read_sample_ids(file, found[0].n_samples) if found else None
-        about["sample_ids"] = _ids(found[0].name if found else "", ids)
+        arrays = [array for n in counts if (array := ids_array(file, n))]
+        ids = read_sample_ids(file, arrays[0].n_samples) if arrays else None
+        about["sample_ids"] = _ids(arrays[0].name if arrays else "", ids)
         if note := next((layer.note for layer in file.arrays.values() if layer.note), None):
             about["note"] = note
         if hints := [hint for n in counts if (hint := near_miss(file, n))]:
