@@ -79,7 +79,7 @@ for network, activations in networks.items():
     for matcher in ("identity", "optimal"):
         out = f"{network}.{matcher}.rsm.h5"
         for record in semrsm.compute(activations, out, layer=layers, matcher=matcher):
-            print(f"{out}: {record['layer']}, {record['pairs']} pairs of {record['n_positions']} positions")""",
+            print(f"{out}: {record['layer']}, {record['pairs']} pairs, {record['n_positions']} positions")""",
     ),
     (
         TEXT,
