@@ -23,7 +23,8 @@ def export(
         str,
         typer.Argument(
             metavar="RSM",
-            help="RSM file or plain matrix (.npy, .npz, .csv, HDF5), or path::layer, a name or glob.",
+            help="Export this RSM file or plain matrix (.npy, .npz, .csv, HDF5); path::layer names a layer or"
+            " a glob.",
             show_default=False,
         ),
     ],

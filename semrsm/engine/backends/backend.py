@@ -32,6 +32,7 @@ class Backend:
             counted from its corner, as they are matched at once.
         ready: (source, samples, work) -> samples read and made ready.
         match: (rows, columns, pairs (P, 2) int64 on the CPU, work) -> what was found.
+        serves_workers: Several processes may share a device of this kind, as `--workers` has them.
         parts: In how many chunks a small tile is cut at least, so that the device is used as in a run.
     """
 
@@ -45,4 +46,5 @@ class Backend:
     chunks: Callable[[Tile, Work, Budget], list[Tensor]]
     ready: Callable[[Source, range, Work], Block]
     match: Callable[[Block, Block, Tensor, Work], MatchedPairs]
+    serves_workers: bool
     parts: int
