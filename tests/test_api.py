@@ -196,6 +196,7 @@ def test_a_noise_ceiling_from_python(made: dict[str, Path]) -> None:
         (lambda: semrsm.compute("a.h5", None), "out must be a path"),
         (lambda: semrsm.pair(3, 0, 1), "activations must be a path"),
         (lambda: semrsm.methods_on([1]), "activations must be a path"),
+        (lambda: semrsm.read_rsm(np.eye(3)), "path must be a path, got one of type ndarray"),
         (lambda: semrsm.status(3), "out must be a path"),
         (lambda: semrsm.status("a.rsm.h5", "folder"), "folders are a list"),
     ],
@@ -269,6 +270,23 @@ def test_a_report_of_files_and_arrays(made: dict[str, Path], tmp_path: Path) -> 
     with pytest.raises(semrsm.SemrsmError, match="exists; replace it"):
         semrsm.report(np.eye(4), out=out)
     assert semrsm.report(np.eye(4), out=out, overwrite=True) == out
+
+
+def test_no_function_writes_over_what_it_reads(tmp_path: Path) -> None:
+    path = tmp_path / "m.npz"
+    np.savez(path, a=np.eye(4))
+    before = path.read_bytes()
+    picture = tmp_path / "m.png"
+    picture.write_bytes(before)
+    for write in (
+        lambda: semrsm.export(path, path, to="npz", overwrite=True),
+        lambda: semrsm.export(f"{path}::a", path, to="npz", overwrite=True),
+        lambda: semrsm.report([path], out=path, overwrite=True),
+        lambda: semrsm.plot(picture, out=picture, overwrite=True),
+    ):
+        with pytest.raises(semrsm.SemrsmError, match="is an input of this command"):
+            write()
+    assert path.read_bytes() == picture.read_bytes() == before
 
 
 def test_images_and_queries_in_memory(tmp_path: Path) -> None:
