@@ -245,6 +245,7 @@ def test_a_shard_and_its_status(tmp_path: Path, rng: np.random.Generator) -> Non
     assert list(semrsm.status(tmp_path / "a.rsm.h5")) == []
 
 
+@pytest.mark.slow
 def test_figures_are_matplotlibs_and_show_in_notebooks(
     made: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -261,6 +262,7 @@ def test_figures_are_matplotlibs_and_show_in_notebooks(
         table.show()
 
 
+@pytest.mark.slow
 def test_a_report_of_files_and_arrays(made: dict[str, Path], tmp_path: Path) -> None:
     notes: list[str] = []
     out = tmp_path / "page.html"
@@ -296,6 +298,7 @@ def test_images_and_queries_in_memory(tmp_path: Path) -> None:
     assert len(figure.axes) >= 6
 
 
+@pytest.mark.slow
 def test_python_is_quiet_and_imports_no_terminal_library(tmp_path: Path) -> None:
     script = f"""
 import sys, semrsm
