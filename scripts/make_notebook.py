@@ -16,72 +16,104 @@ TEXT, CODE = "markdown", "code"
 CELLS = [
     (
         TEXT,
-        """# From activations to a figure
+        """# From a model to a figure
 
-How similar do two images look to a network? This notebook goes from saved activations to RSMs,
-compares them, measures what they are good for, draws them and hands them on: everything that the
-commands do, from Python.
+How similar do two images look to a network? This notebook records what the layers of a torch model put
+out, computes RSMs, looks at them, compares them with those of another network, measures what they are
+good for, and hands them on: everything that the commands do, from Python.
 
-The embedded example holds activations of two small networks for 80 images of handwritten digits:
-each of 40 digits at two random places. Your own file works the same way; an array in memory needs
-no file at all (last section).""",
+The images are handwritten digits, 40 of them at two random places each. A trained ResNet, whose
+activations come with semrsm, stands beside a small network with random weights, made here.""",
     ),
     (
         CODE,
-        """import numpy as np
+        """import h5py
+import numpy as np
+import torch
+from torch import nn
 
 import semrsm
 from semrsm.data import digits_path
 
-digits = str(digits_path())""",
+digits = str(digits_path())
+with h5py.File(digits) as file:
+    images, labels, views = (file[name][:] for name in ("images", "labels", "views"))""",
+    ),
+    (
+        TEXT,
+        """## Record
+
+Name the modules whose output you want, run the model as always, and say after each batch what is known
+of its samples. The file grows batch by batch.""",
+    ),
+    (
+        CODE,
+        """torch.manual_seed(0)
+model = nn.Sequential()
+for name, inputs, outputs in (("conv1", 1, 32), ("conv2", 32, 64), ("conv3", 64, 128)):
+    model.add_module(name, nn.Conv2d(inputs, outputs, 5, stride=2, padding=2))
+    model.add_module(f"{name}_relu", nn.ReLU())
+model.eval()
+
+with semrsm.record(model, ["conv2_relu", "conv3_relu"], "random.h5") as recorder, torch.no_grad():
+    for start in range(0, len(images), 32):
+        batch = slice(start, start + 32)
+        model(torch.from_numpy(images[batch, None]) / 255)
+        recorder.add(labels=labels[batch], views=views[batch])
+print(recorder.n_samples, "samples recorded")""",
     ),
     (
         TEXT,
         """## Compute
 
 Once with the same positions compared, the usual RSM, and once with the positions of every pair of
-images matched first, the semantic RSM. Nothing is printed on the way: `on_progress` and `on_note`
-take functions that are told how it goes. What comes back are records; `pandas.DataFrame(report)`
-takes them as they are.""",
+images matched first, the semantic RSM. Nothing is printed on the way: `on_progress` and `on_note` take
+functions that are told how it goes. What comes back are records; `pandas.DataFrame(report)` takes them
+as they are.""",
     ),
     (
         CODE,
-        """for matcher in ("identity", "optimal"):
-    report = semrsm.compute(digits, f"{matcher}.rsm.h5", layer="resnet/layer*", matcher=matcher)
-    for record in report:
-        print(matcher, record["layer"], record["pairs"], "pairs of", record["n_positions"], "positions")""",
+        """networks = {"random": "random.h5", "trained": digits}
+for network, activations in networks.items():
+    layers = ["conv*"] if network == "random" else ["resnet/layer2", "resnet/layer3"]
+    for matcher in ("identity", "optimal"):
+        out = f"{network}.{matcher}.rsm.h5"
+        for record in semrsm.compute(activations, out, layer=layers, matcher=matcher):
+            print(f"{out}: {record['layer']}, {record['pairs']} pairs, {record['n_positions']} positions")""",
     ),
     (
         TEXT,
         """## Look
 
-A figure is matplotlib's. A notebook shows it when a cell ends with it; `figure.show()` does so
-elsewhere in a cell, `figure.savefig(...)` or `out="figure.pdf"` writes it. Left: same positions;
-right: matched. The diagonals beside the main one are the same digits at their second place.""",
+A figure is matplotlib's. A notebook shows it when a cell ends with it; `figure.show()` does so elsewhere
+in a cell, `figure.savefig(...)` or `out="figure.pdf"` writes it. Left: same positions; right: matched.
+The diagonals beside the main one are the same digits at their second place.""",
     ),
     (
         CODE,
         """semrsm.plot(
-    "identity.rsm.h5",
-    "optimal.rsm.h5",
+    "trained.identity.rsm.h5",
+    "trained.optimal.rsm.h5",
     kind="side-by-side",
     layer="resnet/layer2",
-    labels=f"{digits}::labels",
-    views=f"{digits}::views",
+    labels=labels,
+    views=views,
 )""",
     ),
     (
         TEXT,
         """## Compare
 
-Every layer with every layer, by debiased CKA, and the table as a picture.""",
+Every layer of the one network with every layer of the other, by debiased CKA, and the table as a
+picture. The files name no ids of their samples, so `by_position` says that row i of both is one image.""",
     ),
     (
         CODE,
-        """table = semrsm.compare("identity.rsm.h5", "optimal.rsm.h5", measure="cka-debiased")
+        """table = semrsm.compare(
+    "random.optimal.rsm.h5", "trained.optimal.rsm.h5", measure="cka-debiased", by_position=True
+)
 for record in table:
-    if record["layer_a"] == record["layer_b"]:
-        print(f"{record['layer_a']}: identity and optimal {record['value']:.2f}")
+    print(f"{record['layer_a']} and {record['layer_b']}: {record['value']:.2f}")
 
 semrsm.plot(table, kind="compare")""",
     ),
@@ -89,20 +121,19 @@ semrsm.plot(table, kind="compare")""",
         TEXT,
         """## What is it good for?
 
-Do the nearest neighbours of a digit show the same class? Labels are addresses in a file, or arrays.""",
+Do the nearest neighbours of a digit show the same class? Labels are arrays, or addresses in a file.""",
     ),
     (
         CODE,
         """found = semrsm.evaluate_retrieval(
-    "identity.rsm.h5",
-    "optimal.rsm.h5",
-    labels=f"{digits}::labels",
-    views=f"{digits}::views",
+    [f"{network}.{matcher}.rsm.h5" for network in networks for matcher in ("identity", "optimal")],
+    labels=labels,
+    views=views,
     at=1,
 )
 for record in found:
     if record["metric"] == "f1@1":
-        print(f"{record['layer']} {record['matcher']:8} F1@1 {record['value']:.2f}")""",
+        print(f"{record['layer']:14} {record['matcher']:8} F1@1 {record['value']:.2f}")""",
     ),
     (
         TEXT,
@@ -144,7 +175,7 @@ To NumPy, MATLAB, pandas, rsatoolbox and others: [export.md](export.md).""",
     ),
     (
         CODE,
-        """for record in semrsm.export("optimal.rsm.h5", "optimal.npz", to="npz", labels=f"{digits}::labels"):
+        """for record in semrsm.export("trained.optimal.rsm.h5", "optimal.npz", to="npz", labels=labels):
     print(record["output"], record["layer"], record["values"], record["rows"], "x", record["columns"])""",
     ),
 ]

@@ -19,7 +19,7 @@ from semrsm.errors import SemrsmError
 from semrsm.kernel_rows import Rows, constant_part, finished_rows, stored_rows
 from semrsm.names import look_up, no_such
 from semrsm.sample_numbers import Taken
-from semrsm.storage.address import address_of
+from semrsm.storage.address import address_of, require_path
 from semrsm.storage.matrices import Matrix, is_text_table, read_matrices, refuse_activations
 from semrsm.storage.rsm_file import RsmFile, Source, is_rsm_file, open_rsm
 from semrsm.storage.rsm_layer import CHUNK, LayerInfo
@@ -59,6 +59,7 @@ def read_rsm(
         >>> rsm.shape, about["sigma"]  # doctest: +SKIP
         ((24, 24), 45.9)
     """
+    require_path(path, "path", "name an RSM file, or path::layer")
     file_path, named = address_of(path)
     row = look_up(KERNELS, kernel, "kernel")
     with open_rsm(file_path) as file:

@@ -196,6 +196,7 @@ def test_a_noise_ceiling_from_python(made: dict[str, Path]) -> None:
         (lambda: semrsm.compute("a.h5", None), "out must be a path"),
         (lambda: semrsm.pair(3, 0, 1), "activations must be a path"),
         (lambda: semrsm.methods_on([1]), "activations must be a path"),
+        (lambda: semrsm.read_rsm(np.eye(3)), "path must be a path, got one of type ndarray"),
         (lambda: semrsm.status(3), "out must be a path"),
         (lambda: semrsm.status("a.rsm.h5", "folder"), "folders are a list"),
     ],
@@ -244,6 +245,7 @@ def test_a_shard_and_its_status(tmp_path: Path, rng: np.random.Generator) -> Non
     assert list(semrsm.status(tmp_path / "a.rsm.h5")) == []
 
 
+@pytest.mark.slow
 def test_figures_are_matplotlibs_and_show_in_notebooks(
     made: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -260,6 +262,7 @@ def test_figures_are_matplotlibs_and_show_in_notebooks(
         table.show()
 
 
+@pytest.mark.slow
 def test_a_report_of_files_and_arrays(made: dict[str, Path], tmp_path: Path) -> None:
     notes: list[str] = []
     out = tmp_path / "page.html"
@@ -271,6 +274,23 @@ def test_a_report_of_files_and_arrays(made: dict[str, Path], tmp_path: Path) -> 
     assert semrsm.report(np.eye(4), out=out, overwrite=True) == out
 
 
+def test_no_function_writes_over_what_it_reads(tmp_path: Path) -> None:
+    path = tmp_path / "m.npz"
+    np.savez(path, a=np.eye(4))
+    before = path.read_bytes()
+    picture = tmp_path / "m.png"
+    picture.write_bytes(before)
+    for write in (
+        lambda: semrsm.export(path, path, to="npz", overwrite=True),
+        lambda: semrsm.export(f"{path}::a", path, to="npz", overwrite=True),
+        lambda: semrsm.report([path], out=path, overwrite=True),
+        lambda: semrsm.plot(picture, out=picture, overwrite=True),
+    ):
+        with pytest.raises(semrsm.SemrsmError, match="is an input of this command"):
+            write()
+    assert path.read_bytes() == picture.read_bytes() == before
+
+
 def test_images_and_queries_in_memory(tmp_path: Path) -> None:
     images = np.arange(4 * 5 * 5).reshape(4, 5, 5) / 100
     rsm = np.eye(4) + 0.1
@@ -278,6 +298,7 @@ def test_images_and_queries_in_memory(tmp_path: Path) -> None:
     assert len(figure.axes) >= 6
 
 
+@pytest.mark.slow
 def test_python_is_quiet_and_imports_no_terminal_library(tmp_path: Path) -> None:
     script = f"""
 import sys, semrsm

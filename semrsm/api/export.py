@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from semrsm.api.given import Names, Records, RsmLike, bytes_in, names_in, rsm_in
+from semrsm.api.given import Names, Records, RsmLike, bytes_in, keep_inputs, names_in, rsm_in
 from semrsm.export.run import export_rsms
 from semrsm.storage.address import require_path
 from semrsm.storage.labels import Given
@@ -57,6 +57,7 @@ def export(
         ('1 - cosine', [0.5, 0.75, 1.0])
     """
     require_path(out, "out", "name the file to write")
+    keep_inputs(Path(out), rsm, labels)
     written = export_rsms(
         rsm_in(rsm, "the RSM"),
         Path(out),

@@ -17,6 +17,8 @@ from semrsm.measures.inference import USUAL_RESAMPLES, Inference
 from semrsm.measures.intervals import INTERVALS
 from semrsm.names import look_up
 from semrsm.rsms import Rsm, rsm_in_memory
+from semrsm.storage.address import address_of
+from semrsm.storage.whole_files import refuse_inputs
 
 Names = str | Sequence[str]  # one name or glob, or several
 RsmLike = str | Path | Rsm | NDArray[Any]  # a file, path::layer, or a matrix in memory
@@ -75,6 +77,13 @@ def rsm_in(given: Any, name: str) -> str | Path | Rsm:
     return rsm_in_memory(
         np.asarray(given.detach().cpu() if hasattr(given, "detach") else given), name
     )
+
+
+def keep_inputs(out: Path, *given: Any) -> None:
+    """Raise SemrsmError if an output is one of the files that are read, by whatever name."""
+    flat = [part for one in given for part in (one if isinstance(one, list | tuple) else [one])]
+    addresses = [one for one in flat if isinstance(one, str | os.PathLike)]
+    refuse_inputs(out, [address_of(str(address))[0] for address in addresses])
 
 
 def names_in(given: Names | None, what: str) -> tuple[str, ...]:

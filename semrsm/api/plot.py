@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semrsm.api.given import Names, RsmLike, bytes_in, names_in, rsms_in
+from semrsm.api.given import Names, RsmLike, bytes_in, keep_inputs, names_in, rsms_in
 from semrsm.errors import SemrsmError
 from semrsm.names import look_up
 from semrsm.plot.figures.canvas import check_suffix, save_figure
@@ -83,6 +83,7 @@ def plot(
     """
     if out is not None:
         check_suffix(Path(out))
+        keep_inputs(Path(out), *rsm, labels, views, images)
     options = PlotOptions(
         kernel=kernel,
         layers=names_in(layer, "layer") or None,

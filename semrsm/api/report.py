@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from semrsm.api.given import Names, RsmLike, bytes_in, names_in, rsms_in
+from semrsm.api.given import Names, RsmLike, bytes_in, keep_inputs, names_in, rsms_in
 from semrsm.api.plot import parse_queries
 from semrsm.plot.report import build_report
 from semrsm.plot.request import PlotOptions
@@ -65,6 +65,7 @@ def report(
         True
     """
     require_path(out, "out", "name the page to write")
+    keep_inputs(Path(out), *rsm, labels, views, images, table)
     check_output(Path(out), overwrite)
     options = PlotOptions(
         kernel=kernel,

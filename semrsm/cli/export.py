@@ -11,7 +11,6 @@ from semrsm.api.export import export as export_rsm
 from semrsm.cli.completion import names_of
 from semrsm.cli.console import print_json, print_table, say
 from semrsm.cli.flags import ByPosition, JsonRecords, Layers, Memory, OneKernel
-from semrsm.cli.outputs import refuse_read
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.export.targets import TARGETS
 
@@ -66,7 +65,6 @@ def export(
 
     Example: semrsm export dump.rsm.h5 --to rsatoolbox -o dump.rdms.h5 --labels dump.h5::labels
     """
-    refuse_read(out, (rsm, labels))
     read_first(untrusted, rsm, labels)
     records = export_rsm(
         rsm,

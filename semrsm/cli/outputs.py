@@ -11,11 +11,6 @@ from semrsm.storage.address import address_of
 from semrsm.storage.whole_files import check_output, refuse_inputs
 
 
-def refuse_read(out: Path, inputs: Iterable[str | Path | None]) -> None:
-    """Refuse an output that is one of the inputs, by whatever name; raises SemrsmError."""
-    refuse_inputs(out, [address_of(address)[0] for address in inputs if address is not None])
-
-
 def check_outputs(
     outputs: Iterable[Path | None], inputs: Iterable[str | Path | None], overwrite: bool
 ) -> None:

@@ -44,6 +44,8 @@ COMMANDS = {
     "report rsm.png -o OUT": "rsm.png",
     "report rsm.png -o OUT --table table.png": "table.png",
     "report rsm.png -o OUT --views dump.png::labels": "dump.png",
+    "export rsm.png --to npz -o OUT": "rsm.png",
+    "export rsm.png --to npz -o OUT --labels dump.png::labels": "dump.png",
     "pair dump.png 0 1 --matching OUT": "dump.png",
     "pair dump.png 0 1 --plot OUT --images rsm.png": "rsm.png",
     "methods --on dump.png -o OUT": "dump.png",

@@ -375,3 +375,17 @@ def test_many_ids_of_any_letters(tmp_path: Path) -> None:
     ids = [f"größe {i}" for i in range(5000)]
     write_rdms(tmp_path / "many.h5", [], 5000, "x", {}, {"sample": ids})
     assert list(load_rdm(str(tmp_path / "many.h5")).pattern_descriptors["sample"]) == ids
+
+
+def test_net2brains_own_rdms_are_met(shared_data: Path, tmp_path: Path) -> None:
+    theirs = np.load(shared_data / "net2brain" / "rdm_cosine_first24.npz", allow_pickle=False)
+    dump, rsm, out = (
+        shared_data / "resnet18_imagenet_24.h5",
+        tmp_path / "a.rsm.h5",
+        tmp_path / "o.npz",
+    )
+    semrsm.compute(dump, rsm, layer=["layer3", "layer4"], matcher="identity", threads=1)
+    for layer in ("layer3", "layer4"):
+        semrsm.export(rsm, out, to="net2brain", layer=layer, overwrite=True)
+        with np.load(out, allow_pickle=False) as found:
+            np.testing.assert_allclose(squareform(found["rdm"]), theirs[layer], atol=1e-4)
