@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from semrsm.api.export import export as export_rsm
+from semrsm.cli.completion import names_of
 from semrsm.cli.console import print_json, print_table, say
 from semrsm.cli.flags import ByPosition, JsonRecords, Layers, Memory, OneKernel
 from semrsm.cli.outputs import refuse_read
@@ -28,7 +29,12 @@ def export(
         ),
     ],
     to: Annotated[
-        str, typer.Option(help=f"Write this kind of file. {KINDS}.", metavar="|".join(TARGETS))
+        str,
+        typer.Option(
+            metavar="|".join(TARGETS),
+            help=f"Write this kind of file. {KINDS}.",
+            autocompletion=names_of(TARGETS),
+        ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Write to this file.", metavar="FILE")],
     layer: Layers = None,
