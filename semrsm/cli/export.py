@@ -31,8 +31,8 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            metavar="|".join(TARGETS),
             help=f"Write this kind of file. {KINDS}.",
+            metavar="|".join(TARGETS),
             autocompletion=names_of(TARGETS),
         ),
     ],
@@ -61,8 +61,8 @@ def export(
 ) -> None:
     """Write RSMs as files that other tools read, with the ids of the samples.
 
-    The file is written aside and renamed, by blocks of rows where the format allows it. Everything but
-    parquet and zarr is written without further libraries; those need pip install 'semrsm[export]'.
+    The file is written aside and renamed, by blocks of rows where the format allows it. Parquet and Zarr
+    need libraries of the extra `export`; nothing else does.
 
     Example: semrsm export dump.rsm.h5 --to rsatoolbox -o dump.rdms.h5 --labels dump.h5::labels
     """

@@ -277,9 +277,9 @@ def _notes(inputs: PlotInputs) -> str:
     """Say in a line which labels and views were read."""
     options = inputs.options
     facts = [
-        f"{what} from {address}"
+        f"{what} from {address if isinstance(address, str | Path) else 'an array'}"
         for what, address in (("labels", options.labels), ("views", options.views))
-        if address
+        if address is not None
     ]
     return f'<p class="quiet">{html.escape("; ".join(facts))}</p>' if facts else ""
 

@@ -243,13 +243,13 @@ class ActivationWriter:
                 raise SemrsmError(f"the layer '{inner}' would lie in '{outer}'; rename one of them")
 
     def _append(self, name: str, values: NDArray[Any]) -> None:
-        dataset = self._file.datasets[name]
-        if dataset.shape[1:] != values.shape[1:]:
+        shape = self._file.shapes[name]
+        if shape != values.shape[1:]:
             raise SemrsmError(
-                f"'{name}' has the shape {values.shape[1:]} a sample, and had {dataset.shape[1:]} in the"
+                f"'{name}' has the shape {values.shape[1:]} a sample, and had {shape} in the"
                 " batches before; bring all inputs to one size, or write a file for each"
             )
-        if (dataset.dtype.kind == "O") != (values.dtype.kind == "O"):
+        if (name in self._file.texts) != (values.dtype.kind == "O"):
             raise SemrsmError(
                 f"{name} are texts in some batches and numbers in others; give one kind"
             )
