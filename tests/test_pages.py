@@ -22,10 +22,12 @@ from semrsm.engine.kernels import KERNELS
 from semrsm.engine.matchers import MATCHERS
 from semrsm.engine.positions import LAYOUTS
 from semrsm.evaluate import EVALUATIONS
+from semrsm.export.targets import TARGETS
 from semrsm.measures import MEASURES
 from semrsm.measures.intervals import INTERVALS
 from semrsm.measures.rdm import RDMS
 from semrsm.plot.kinds import PLOTS
+from semrsm.storage.formats import FORMATS
 from semrsm.storage.rsm_file import is_rsm_file
 from tests.conftest import ROOT
 from tests.helpers import fail, succeed, write_h5
@@ -132,17 +134,18 @@ def test_every_command_is_shown_at_work() -> None:
 
 @pytest.mark.parametrize(
     "table",
-    [MATCHERS, KERNELS, SOLVERS, MEASURES, RDMS, INTERVALS, EVALUATIONS, PLOTS, LAYOUTS],
-    ids=[
-        "matcher",
-        "kernel",
-        "solver",
-        "measure",
-        "rdm",
-        "interval",
-        "evaluation",
-        "plot",
-        "layout",
+    [
+        pytest.param(MATCHERS, id="matchers"),
+        pytest.param(KERNELS, id="kernels"),
+        pytest.param(SOLVERS, id="solvers"),
+        pytest.param(MEASURES, id="measures"),
+        pytest.param(RDMS, id="rdms"),
+        pytest.param(INTERVALS, id="intervals"),
+        pytest.param(EVALUATIONS, id="evaluations"),
+        pytest.param(PLOTS, id="pictures"),
+        pytest.param(LAYOUTS, id="layouts"),
+        pytest.param(FORMATS, id="formats"),
+        pytest.param(TARGETS, id="targets"),
     ],
 )
 def test_every_method_is_mentioned_in_a_page_that_is_written_by_hand(table: dict[str, Any]) -> None:

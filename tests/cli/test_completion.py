@@ -14,6 +14,7 @@ from semrsm.data import digits_path
 from semrsm.engine.kernels import KERNELS
 from semrsm.engine.matchers import MATCHERS
 from semrsm.engine.positions import LAYOUTS
+from semrsm.export.targets import TARGETS
 from semrsm.measures import MEASURES
 from semrsm.measures.intervals import INTERVALS
 from semrsm.measures.rdm import RDMS
@@ -53,6 +54,7 @@ def completions(line: str) -> list[str]:
         ("plot a.rsm.h5 --kind ", PLOTS),
         ("plot a.rsm.h5 -k ", KERNELS),
         ("report a.rsm.h5 -k ", KERNELS),
+        ("export a.rsm.h5 --to ", TARGETS),
     ],
 )
 def test_names_of_tables_are_completed(line: str, table: dict[str, object]) -> None:
