@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from gpu_cases import load, product
 from torch import Tensor
 
 from semrsm.engine import certificate
-from semrsm.engine.assignment import triton_proof, triton_sap, triton_sinkhorn
+from semrsm.engine.assignment import triton_proof, triton_sap, triton_scaling, triton_sinkhorn
+from semrsm.engine.assignment.sap_reference import FIRST_EPS
+from semrsm.engine.assignment.triton_products import Assign
 
 RESULTS = Path(__file__).with_name("benchmark_results.csv")
 COLUMNS = (
@@ -28,9 +30,15 @@ COLUMNS = (
 # Rows and columns of a tile: its pairs are all but those of a sample with itself or its mirror image.
 TILES = {"layer4": (48, 48), "layer3": (48, 48), "layer2": (48, 24), "layer1": (24, 12)}
 Work = Callable[[], object]
-SECONDS = 6.0
+SECONDS = 2.0
 RUNS = 25
-WHOLE = "triton: product, start, search, certificate"
+WHOLE = "product, start, search, certificate"
+OTHER = "torch-linear-assignment"
+AIMS = {49: 2e6, 196: 7e5, 784: 5e4, 3136: 2e3}  # pairs per second of whole runs on one H200
+FEW_SWEEPS = (
+    8,
+    (3e-3 / FIRST_EPS) ** (1 / 7),
+)  # of Sinkhorn, instead of 20, before augmenting paths
 
 
 def timed(work: Work) -> list[float]:
@@ -68,6 +76,12 @@ def tile_of(vectors: Tensor, n_rows: int, n_columns: int) -> tuple[Tensor, Tenso
     return both[:n_rows], both[:n_columns], pairs[different].contiguous()
 
 
+def with_few_sweeps(affinity: Tensor, pairs: Tensor) -> triton_sap.Assigned:
+    """Augmenting paths from fewer Sinkhorn sweeps than usual."""
+    start = triton_sinkhorn.sinkhorn_start(affinity, pairs, FEW_SWEEPS)
+    return triton_sap.solve(affinity, pairs, start=start)
+
+
 def solvers(rows: Tensor, columns: Tensor, pairs: Tensor) -> dict[str, tuple[int, Work]]:
     """Return what is measured on one tile, with its number of pairs: all, each stage, the others."""
     affinity = product(rows, columns)
@@ -75,18 +89,25 @@ def solvers(rows: Tensor, columns: Tensor, pairs: Tensor) -> dict[str, tuple[int
     norms = rows.norm(dim=2), columns.norm(dim=2)
     best = torch.arange(rows.shape[1], device=rows.device).repeat(len(pairs), 1)
 
-    def whole() -> Tensor:
+    def whole(assign: Assign) -> Tensor:
         tile = product(rows, columns)
-        found = triton_sap.solve(tile, pairs)
+        found = assign(tile, pairs)
         value, bound, scale = triton_proof.prove(tile, pairs, found.v, found.permutation, norms)
         triton_proof.matched_sums(rows, columns, pairs, found.permutation)
         return certificate.unproven(certificate.relative_gap(bound, value, scale))
 
     own: dict[str, Work] = {
-        WHOLE: whole,
+        f"triton: {WHOLE}": lambda: whole(triton_sap.solve),
+        f"triton-scaling: {WHOLE}": lambda: whole(triton_scaling.solve),
+        f"triton, 8 sweeps: {WHOLE}": lambda: whole(with_few_sweeps),
         "triton: start, search": lambda: triton_sap.solve(affinity, pairs),
+        "triton-scaling: start, search": lambda: triton_scaling.solve(affinity, pairs),
+        "triton-scaling: search": lambda: triton_scaling.solve(affinity, pairs, start=start),
         "triton: search": lambda: triton_sap.solve(affinity, pairs, start=start),
         "triton: start": lambda: triton_sinkhorn.sinkhorn_start(affinity, pairs),
+        "triton, 8 sweeps: start": lambda: triton_sinkhorn.sinkhorn_start(
+            affinity, pairs, FEW_SWEEPS
+        ),
         "product": lambda: product(rows, columns),
         "proof": lambda: triton_proof.prove(affinity, pairs, start, best, norms),
         "exact sums": lambda: triton_proof.matched_sums(rows, columns, pairs, best),
@@ -102,7 +123,7 @@ def solvers(rows: Tensor, columns: Tensor, pairs: Tensor) -> dict[str, tuple[int
         most = (2**31 - 1) // rows.shape[1] ** 2
         i, j = pairs[:most].unbind(1)
         costs = -affinity.permute(0, 2, 1, 3)[i, j]
-        table["torch-linear-assignment"] = (len(i), lambda: batch_linear_assignment(costs))
+        table[OTHER] = (len(i), lambda: batch_linear_assignment(costs))
     return table
 
 
@@ -134,13 +155,17 @@ def measure(file: Path, layer: str, device: torch.device) -> list[dict[str, obje
     rows, columns, pairs = tile_of(vectors, *TILES[layer])
     table = solvers(rows, columns, pairs)
     affinity = product(rows, columns)
-    found = triton_sap.solve(affinity, pairs)
     S, C = vectors.shape[1:]
-    unproven = int(table[WHOLE][1]().sum())
-    K = found.scans.double().mean().item() / S
-    print(
-        f"{layer}: S={S}, {len(pairs)} pairs, K={K:.2f}, over the tolerance: {unproven}", flush=True
-    )
+    for name, assign in (("triton", triton_sap.solve), ("triton-scaling", triton_scaling.solve)):
+        found = assign(affinity, pairs)
+        unproven = int(table[f"{name}: {WHOLE}"][1]().sum())
+        handed_over = 0 if found.gave_up is None else int(found.gave_up.sum())
+        print(
+            f"{layer}: S={S}, {len(pairs)} pairs, {name}: rows read per row"
+            f" {found.scans.double().mean().item() / S:.2f}, over the tolerance: {unproven},"
+            f" handed over: {handed_over}",
+            flush=True,
+        )
     del affinity, found
     records = []
     for solver, (count, work) in table.items():
@@ -152,16 +177,24 @@ def measure(file: Path, layer: str, device: torch.device) -> list[dict[str, obje
     return records
 
 
-def run(file: Path, device: torch.device) -> None:
-    """Measure whole runs and the engine alone; print one table, append it to benchmark_results.csv."""
+def run(file: Path, device: torch.device, until: float = float("inf")) -> None:
+    """Measure whole runs and the engine alone; print one table, append it to benchmark_results.csv.
+
+    After `until`, in seconds of time.monotonic, no other layer is begun.
+    """
     records = [facts(device) | record for record in gpu_runs.measure(file, gpu_runs.LAYERS, "cuda")]
     for layer in TILES:
+        if time.monotonic() > until:
+            print(f"{layer} left out: the time is over", flush=True)
+            continue
         records += [facts(device) | record for record in measure(file, layer, device)]
         torch.cuda.empty_cache()
     shown = ("layer", "S", "pairs", "solver", "pairs_per_second_median", "p20", "p80")
     print("\n" + "  ".join(f"{name:>{_width(name)}}" for name in shown))
     for record in records:
         print("  ".join(f"{record[name]:>{_width(name)}}" for name in shown))
+    for line in verdicts(records):
+        print(line)
     is_new = not RESULTS.exists()
     with RESULTS.open("a", newline="") as opened:
         writer = csv.DictWriter(opened, COLUMNS)
@@ -170,5 +203,24 @@ def run(file: Path, device: torch.device) -> None:
         writer.writerows(records)
 
 
+def verdicts(records: list[dict[str, object]]) -> Iterator[str]:
+    """Say how far each solver is from the aims, from the other library, and from the other solver."""
+    speed = {(r["S"], r["solver"]): float(str(r["pairs_per_second_median"])) for r in records}
+    for S, aim in AIMS.items():
+        for solver in ("triton", "triton-scaling"):
+            run, engine = (
+                speed.get((S, name))
+                for name in (f"semrsm compute, {solver}, whole run", f"{solver}: {WHOLE}")
+            )
+            parts = [] if run is None else [f"whole run {run / aim:.2f} of the aim"]
+            other, paths = speed.get((S, OTHER)), speed.get((S, f"triton: {WHOLE}"))
+            if engine is not None and other is not None:
+                parts.append(f"engine {engine / other:.1f} times {OTHER}")
+            if engine is not None and paths is not None and solver != "triton":
+                parts.append(f"engine {engine / paths:.2f} times augmenting paths")
+            if parts:
+                yield f"S={S} {solver}: {', '.join(parts)}"
+
+
 def _width(name: str) -> int:
-    return 44 if name == "solver" else max(8, len(name))
+    return 52 if name == "solver" else max(8, len(name))

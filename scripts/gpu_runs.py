@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -15,6 +16,8 @@ import torch
 from gpu_cases import Case
 
 import semrsm
+from semrsm.compute.run_report import LayerReport
+from semrsm.engine.assignment import SOLVERS
 from semrsm.engine.matchers import MATCHERS
 
 TOLERANCE = 1e-6  # of |x| |y|: what a run accepts
@@ -22,6 +25,13 @@ TOLERANCE = 1e-6  # of |x| |y|: what a run accepts
 SIZES = {1: 40, 2: 40, 49: 24, 63: 16, 196: 16, 257: 8, 784: 5, 3136: 3}
 TINY = {1: 4, 2: 4, 5: 4}
 LAYERS = {"layer4": 2000, "layer3": 2000, "layer2": 400, "layer1": 100}  # samples of a timed run
+REAL = {
+    "layer4": 24,
+    "layer3": 24,
+    "layer2": 8,
+    "layer1": 3,
+}  # samples that the CPU matches as well
+SCALING = "triton-scaling"
 SANITIZED = """
 import numpy, semrsm
 x = numpy.random.default_rng(1).normal(size=(40, 49, 8)).astype("float32")
@@ -58,7 +68,7 @@ KINDS = (gaussian, outlier_tokens, zero_positions, ties)
 
 @contextlib.contextmanager
 def saved(maps: np.ndarray) -> Iterator[Path]:
-    """Give an activation file of some maps (n, S, C), and a folder for its RSMs."""
+    """Give an activation file of some maps (n, S, C) or (n, C, h, w), and a folder for its RSMs."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "maps.h5")
         with h5py.File(path, "w") as file:
@@ -107,8 +117,6 @@ def laws(maps: np.ndarray, device: str) -> None:
     with saved(maps) as path:
         best = run(path, device)
         for name, matcher in MATCHERS.items():
-            if matcher.needs_plane:
-                continue
             gpu, cpu = (run(path, where, name)["matched"] for where in (device, "cpu"))
             distance = off(gpu, cpu, best["squared_norm"])
             assert distance <= TOLERANCE, f"{name} misses the CPU's values by {distance:.1e}"
@@ -155,17 +163,54 @@ def sanitized() -> None:
         assert done.returncode == 0, f"{tool}: {done.stdout[-500:]} {done.stderr[-500:]}"
 
 
-def cases(tiny: bool) -> Iterator[Case]:
+@contextlib.contextmanager
+def chosen(solver: str) -> Iterator[None]:
+    """Have runs on a GPU choose a solver for problems of any size."""
+    row = SOLVERS[solver]
+    others = [s for s in SOLVERS.values() if s.device == row.device]
+    try:
+        SOLVERS.update({s.name: replace(s, chosen_from=None) for s in others})
+        SOLVERS[solver] = replace(row, chosen_from=1)
+        yield
+    finally:
+        SOLVERS.update({s.name: s for s in others})
+
+
+def with_solver(solver: str, maps: np.ndarray, device: str) -> None:
+    """Runs that choose this solver."""
+    with chosen(solver):
+        equals_the_cpu(maps, device)
+
+
+def real(file: Path, layer: str, n: int) -> np.ndarray:
+    """Return the first maps of a file."""
+    with h5py.File(file) as opened:
+        return np.asarray(opened[layer][:n], dtype=np.float32)
+
+
+def cases(file: Path, tiny: bool) -> Iterator[Case]:
     """Yield every check with its name; `tiny` is for the interpreter, on a faked device."""
     rng = np.random.default_rng(20241)
+    # Without the native core the CPU would take minutes for the ties of the largest maps.
+    some = KINDS if SOLVERS["native"].available() else KINDS[:2]
     for S, n in (TINY if tiny else SIZES).items():
-        for kind in KINDS[-1:] if tiny else KINDS if S < 700 else KINDS[:2]:
+        for kind in KINDS[-1:] if tiny else KINDS if S < 700 else some:
             maps = kind(rng, n, S)
             yield f"run {kind.__name__} S={S}", lambda m=maps: equals_the_cpu(m, "cuda")
-    maps = gaussian(rng, 3 if tiny else 12, 4 if tiny else 49)
+            if S in (5, 63, 784, 3136):
+                yield (
+                    f"run {kind.__name__} S={S}, scaling",
+                    lambda m=maps: with_solver(SCALING, m, "cuda"),
+                )
+    grid = (3, 8, 2, 2) if tiny else (12, 8, 7, 7)
+    maps = gaussian(rng, grid[0], grid[2] * grid[3]).transpose(0, 2, 1).reshape(grid)
     yield "laws of all matchers", lambda: laws(maps, "cuda")
     if tiny:
         return
+    for layer, n in REAL.items() if file.exists() else ():
+        maps = real(file, layer, n)
+        yield f"run real {layer}", lambda m=maps: equals_the_cpu(m, "cuda")
+        yield f"run real {layer}, scaling", lambda m=maps: with_solver(SCALING, m, "cuda")
     large = gaussian(rng, 96, 196)
     yield "out of memory", lambda: out_of_memory(large)
     if shutil.which("compute-sanitizer"):
@@ -186,7 +231,8 @@ def many(file: Path, layer: str, n: int) -> np.ndarray:
 def measure(file: Path, layers: dict[str, int], device: str) -> Iterator[dict[str, object]]:
     """Time whole runs, reading, matching and writing; yield rows for the table, with and without proof.
 
-    A run of ten samples comes first, in which programs are compiled.
+    A run of ten samples comes first, in which programs are compiled. Where cost scaling may be better,
+    it is timed as well.
     """
     for layer, n in layers.items():
         maps = many(file, layer, n)
@@ -195,23 +241,33 @@ def measure(file: Path, layers: dict[str, int], device: str) -> Iterator[dict[st
             path, out = Path(folder, "maps.h5"), Path(folder, "out.rsm.h5")
             with h5py.File(path, "w") as opened:
                 opened[layer] = maps
-            for options in ({}, {"certify": True}):
-                given = {"kernel": "cosine", "device": device, "overwrite": True} | options
-                semrsm.compute(path, out, samples="0:3" if n < 10 else "0:10", **given)
-                started = time.perf_counter()
-                report = semrsm.compute(path, out, **given).layers[0]
-                seconds = time.perf_counter() - started
-                name = "semrsm compute" + (" --certify" if options else "")
-                for what, rate in (
-                    (f"{name}, whole run", report.pairs / seconds),
-                    (f"{name}, matching", report.pairs_per_second),
-                ):
-                    shape = {"layer": layer, "S": S, "C": C, "pairs": report.pairs, "solver": what}
-                    speeds = ("pairs_per_second_median", "p20", "p80")
-                    yield shape | dict.fromkeys(speeds, f"{rate:.6g}")
-            if (S, n) == (196, 2000):
-                whole = 10_000 * 9_999 / 2 / report.pairs * seconds
-                print(
-                    f"10 000 samples at S = 196, extrapolated with --certify: {whole:.0f} s",
-                    flush=True,
-                )
+            for solver in ("triton", SCALING) if S >= 196 else ("triton",):
+                took = {}
+                for certify in (False, True):
+                    with chosen(solver):
+                        report, seconds = timed_run(path, out, device, certify, n)
+                    took[certify] = seconds
+                    name = f"semrsm compute{' --certify' * certify}, {solver}"
+                    for what, rate in (
+                        (f"{name}, whole run", report.pairs / seconds),
+                        (f"{name}, matching", report.pairs_per_second),
+                    ):
+                        shape = {"layer": layer, "S": S, "C": C, "pairs": report.pairs}
+                        speeds = ("pairs_per_second_median", "p20", "p80")
+                        yield shape | {"solver": what} | dict.fromkeys(speeds, f"{rate:.6g}")
+                text = f"{layer}, {solver}: --certify costs {took[True] / took[False] - 1:.0%}"
+                if (S, n) == (196, 2000):
+                    whole = 10_000 * 9_999 / 2 / report.pairs * took[True]
+                    text += f"; 10 000 samples, extrapolated with --certify: {whole:.0f} s"
+                print(text, flush=True)
+
+
+def timed_run(
+    path: Path, out: Path, device: str, certify: bool, n: int
+) -> tuple[LayerReport, float]:
+    """Return what a run reports and the seconds that it took, after a small one."""
+    given = {"kernel": "cosine", "device": device, "overwrite": True, "certify": certify}
+    semrsm.compute(path, out, samples="0:3" if n < 10 else "0:10", **given)
+    started = time.perf_counter()
+    report = semrsm.compute(path, out, **given).layers[0]
+    return report, time.perf_counter() - started

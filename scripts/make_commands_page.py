@@ -91,14 +91,11 @@ def _usage(argument: Any) -> str:
 
 
 def _flags(option: Any) -> str:
+    value = _cell(option.metavar or "VALUE")
     flags = ", ".join(
         f"`{flag}`" for flag in (*sorted(option.opts, key=len), *option.secondary_opts)
     )
-    return (
-        flags
-        if option.is_flag
-        else f"{flags} `{_cell(option.metavar or option.type.name.upper())}`"
-    )
+    return flags if option.is_flag else f"{flags} `{value}`"
 
 
 def _default(option: Any) -> str:

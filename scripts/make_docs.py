@@ -50,8 +50,8 @@ RSMs are read by blocks of rows. What a measure needs of memory stands above, an
 centre it and once for all products (in groups, where not all blocks fit into memory); others read each once.
 
 Two RSM files of n = 10 000 (50 M pairs), cosine, `--memory 4GiB`, one thread, start of Python included; AMD
-EPYC, two cores, Python 3.11.7, NumPy 2.4.6. Seconds of the processor, as the machine was loaded (25 to 33
-processes for two cores, so that the clock showed about 20 times as much), and the peak of resident memory:
+EPYC, two cores, Python 3.11.7, NumPy 2.4.6. Seconds of the processor, as the machine was loaded (11 to 33
+processes for two cores, so that the clock showed up to 20 times as much), and the peak of resident memory:
 
 | measure | processor | peak |
 |---|---|---|
@@ -60,14 +60,14 @@ processes for two cores, so that the clock showed about 20 times as much), and t
 | `rsa-pearson` | 6.7 s | 2.1 GiB |
 | `rsa-spearman` | 20 s | 1.7 GiB |
 | `cosine` | 6.6 s | 1.8 GiB |
+| `rsa-kendall-tau-a` | 73 s | 2.4 GiB |
 | `mutual-knn` | 9.4 s | 0.87 GiB |
+| `cknna` | 11 s | 0.87 GiB |
 | `nbs` | refused: needs 5508 MiB | |
 
 The others of the CKA family take what `cka` takes, `rsa-rho-a` what `rsa-spearman` takes, `jaccard-knn`
-what `mutual-knn` takes. `rsa-kendall-tau-a` and `-b` took 7.2 s at n = 4 000 and `cknna` 1.1 s, in
-memory; they grow a little faster than n², so about 50 s and 10 s are to be expected at n = 10 000,
-where they were not measured. `scripts/benchmark_compare.py` repeats this, its rows are in
-scripts/benchmark_results.csv.
+what `mutual-knn` takes, `rsa-kendall-tau-b` what `-a` takes. `scripts/benchmark_compare.py` repeats this, its
+rows are in scripts/benchmark_results.csv.
 
 `cka-debiased` of two plain matrices of n = 20 000 (.npy, float32, 1.6 GB each) under `--memory 1GiB` took
 9.8 s of the processor and 84 s of the clock, and a peak of 0.18 GiB: nothing but blocks of rows is held. By

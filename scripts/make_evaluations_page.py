@@ -37,10 +37,14 @@ clock say little**; CPU seconds are the ones to go by, and they too are more tha
 | `views` | 7 | 35 | 0.33 GiB |
 | `predictions` | 154 | 806 | 2.5 GiB |
 
-Resamples of `predictions` (50 million pairs): 33 CPU seconds to prepare, then 2.1 for each (0.02 of it
-for Pearson) with the machine at load 20, measured over six; tables of ranks are now used again, which was
-measured on fewer pairs only. **A run of 1000 was not timed**: by these figures it takes 2100 CPU seconds,
-18 minutes on two cores, on a machine as busy as this one.
+Resamples of `predictions` (50 million pairs of random numbers, the samples two by two in clusters): 32 CPU
+seconds to rank both sides, then 0.36 for each of the bootstrap and 0.77 for each part that the jackknife
+leaves out, of that 0.02 for Pearson, on one thread with the machine at load 14. **A run of 1000 was not
+timed**: with the 500 parts of the jackknife it takes 780 CPU seconds by these figures, 6 to 7 minutes on two
+cores. The divergences take 2.0 CPU nanoseconds for each class of a pair since the table was made, 2.7 before.
+
+`python scripts/benchmark_evaluate.py --memory 4GiB` repeats the table, `--bootstrap 1000 --only predictions`
+the resamples; its rows go to scripts/benchmark_results.csv.
 """
 
 

@@ -1,10 +1,11 @@
 """Semantic representational similarity matrices from saved activations."""
 
 from semrsm.api.compare import compare
-from semrsm.api.compute import compute, status
+from semrsm.api.compute import compute, finish, status
 from semrsm.api.evaluate import evaluate_predictions, evaluate_retrieval, evaluate_views
 from semrsm.api.export import export
 from semrsm.api.plot import plot
+from semrsm.api.report import report
 from semrsm.api.try_out import methods_on, pair
 from semrsm.compute.array import rsm
 from semrsm.errors import SemrsmError
@@ -23,11 +24,13 @@ __all__ = [
     "evaluate_retrieval",
     "evaluate_views",
     "export",
+    "finish",
     "methods_on",
     "pair",
     "plot",
     "read_rsm",
     "record",
+    "report",
     "rsm",
     "status",
 ]

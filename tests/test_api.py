@@ -40,6 +40,8 @@ def parameters(function: Callable) -> dict[str, inspect.Parameter]:
 COMMAND_OF = {
     "compute": ("compute", {"config", "dry_run"}),
     "status": ("status", set()),
+    "finish": ("finish", set()),
+    "report": ("report", set()),
     "pair": ("pair", {"matching", "plot", "images", "overwrite"}),
     "methods_on": ("methods", {"on", "out", "plot", "overwrite"}),
     "compare": ("compare", {"out", "plot", "overwrite"}),
@@ -73,7 +75,7 @@ def test_nothing_hides_behind_options(name: str) -> None:
     assert ">>> " in doc
 
 
-@pytest.mark.parametrize("function", [semrsm.compute, semrsm.rsm, semrsm.methods_on])
+@pytest.mark.parametrize("function", [semrsm.compute, semrsm.finish, semrsm.rsm, semrsm.methods_on])
 def test_options_are_those_of_the_table(function: Callable) -> None:
     own = {n: p for n, p in parameters(function).items() if n in FIELDS and n != "against"}
     for name, parameter in own.items():
@@ -184,6 +186,7 @@ def test_a_noise_ceiling_from_python(made: dict[str, Path]) -> None:
         (lambda: semrsm.compare(np.eye(4), layer=7), "layer must be a name or a list of names"),
         (lambda: semrsm.compare(np.eye(4), memory="much"), "memory must be a size"),
         (lambda: semrsm.plot(np.eye(4), kind="heatmpa"), "did you mean 'heatmap'"),
+        (lambda: semrsm.plot(np.eye(4), kind="compare"), "a table is a file or a list of records"),
         (lambda: semrsm.plot(np.eye(4), out="a.gif"), "no kind of picture"),
         (lambda: semrsm.plot(np.eye(4), queries="x"), "queries are numbers of samples"),
         (lambda: semrsm.plot(np.eye(4), labels=[1, 2]), "2 rows and RSM 1 has 4 samples"),
@@ -236,6 +239,9 @@ def test_a_shard_and_its_status(tmp_path: Path, rng: np.random.Generator) -> Non
     assert record["tiles_missing"] == 0
     assert record["pairs"] == 15
     assert found.seconds_left == 0
+    [record] = semrsm.finish(tmp_path / "a.rsm.h5", kernel=["linear", "rbf"], sigma=1)
+    assert record["pairs"] == 15
+    assert list(semrsm.status(tmp_path / "a.rsm.h5")) == []
 
 
 def test_figures_are_matplotlibs_and_show_in_notebooks(
@@ -254,6 +260,17 @@ def test_figures_are_matplotlibs_and_show_in_notebooks(
         table.show()
 
 
+def test_a_report_of_files_and_arrays(made: dict[str, Path], tmp_path: Path) -> None:
+    notes: list[str] = []
+    out = tmp_path / "page.html"
+    given = {"labels": np.arange(80) % 5, "by_position": True, "on_note": notes.append}
+    page = semrsm.report(*made.values(), out=out, kernel="cosine", **given)
+    assert page.read_text().count("data:image/png;base64") >= 3
+    with pytest.raises(semrsm.SemrsmError, match="exists; replace it"):
+        semrsm.report(np.eye(4), out=out)
+    assert semrsm.report(np.eye(4), out=out, overwrite=True) == out
+
+
 def test_images_and_queries_in_memory(tmp_path: Path) -> None:
     images = np.arange(4 * 5 * 5).reshape(4, 5, 5) / 100
     rsm = np.eye(4) + 0.1
@@ -268,7 +285,7 @@ from semrsm.data import digits_path
 semrsm.compute(digits_path(), {str(tmp_path / "a.rsm.h5")!r}, layer="resnet/layer3", samples="0:6")
 semrsm.compare({str(tmp_path / "a.rsm.h5")!r}, bootstrap=5)
 semrsm.plot({str(tmp_path / "a.rsm.h5")!r})
-assert not {{"rich", "typer", "tqdm", "matplotlib.pyplot"}} & set(sys.modules)
+assert not {{"rich", "typer", "matplotlib.pyplot"}} & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -276,7 +293,7 @@ assert not {{"rich", "typer", "tqdm", "matplotlib.pyplot"}} & set(sys.modules)
 
 def test_small_things_that_callers_give() -> None:
     assert names_in(("a", "b"), "layer") == ("a", "b")
-    assert bytes_in(5) == 5
+    assert bytes_in(5000) == 5000
     assert bytes_in("1KiB") == 1024
     assert Records([{"a": 1}]) == [{"a": 1}]
     assert set(semrsm.__all__) == {n for n in vars(semrsm) if n in semrsm.__all__}

@@ -64,12 +64,12 @@ def test_a_flag_would_be_seen() -> None:
 
 
 def keywords() -> set[str]:
-    """Return every keyword that a sentence names; extras of pip and variables of the environment are none."""
+    """Return every keyword that a sentence names; extras of pip, kinds of programs and the like are none."""
     found = set()
     for path in FILES:
         for text in sentences(ast.parse(path.read_text())):
             found |= {match[1] for match in re.finditer(r"`([a-z]\w*)[`=]", text)}
-    return found - {"fast", "none"}
+    return found - {"fast", "none", "solve"}
 
 
 def flags() -> set[str]:

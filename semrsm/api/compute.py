@@ -12,6 +12,7 @@ from semrsm.api.given import Names, Progress, options_in
 from semrsm.compute.options import options_of
 from semrsm.compute.run import Listener, compute_with
 from semrsm.compute.run_report import Report
+from semrsm.compute.shards import finish_shards
 from semrsm.compute.status import RunStatus, run_status
 from semrsm.errors import SemrsmError
 from semrsm.storage.address import require_path
@@ -123,6 +124,53 @@ def compute(
     return compute_with(activations, Path(out), options, listener, command)
 
 
+def finish(
+    out: str | Path,
+    folders: Sequence[str | Path] = (),
+    *,
+    kernel: Names = "cosine",
+    sigma: str | float = "median",
+    memory: str | int | None = None,
+    overwrite: bool = False,
+) -> Report:
+    """Write the RSM file of a run whose shards are done, and remove its run folders.
+
+    Args:
+        out: The RSM file to write.
+        folders: Run folders of the shards; none means the one beside the output.
+        kernel: Keys of KERNELS.
+        sigma: Width of rbf: "median" or a number.
+        memory: Bytes, or a size such as "4GiB"; None means half of the machine's.
+        overwrite: Replace the output if it exists.
+
+    Returns:
+        The report: a record for each layer.
+
+    Raises:
+        SemrsmError: There is no run folder, tiles are missing or damaged, or the file cannot be written;
+            nothing is removed then.
+
+    Example:
+        >>> import tempfile
+        >>> from semrsm.data import digits_path
+        >>> out = tempfile.mkdtemp() + "/digits.rsm.h5"
+        >>> few = {"layer": "resnet/layer3", "samples": "0:8"}
+        >>> [list(compute(digits_path(), out, shard=(part, 2), **few)) for part in (1, 2)]
+        [[], []]
+        >>> [record["pairs"] for record in finish(out)]
+        [28]
+    """
+    options = options_of(options_in(locals()))
+    require_path(out, "out", "name the RSM file to write")
+    return finish_shards(Path(out), _folders(folders), options)
+
+
+def _folders(given: Sequence[str | Path]) -> list[Path]:
+    if isinstance(given, str | Path):
+        raise SemrsmError(f"folders are a list of run folders, got {given!r}; give [{given!r}]")
+    return [Path(folder) for folder in given]
+
+
 def status(out: str | Path, folders: Sequence[str | Path] = ()) -> RunStatus:
     """Return how far the run that writes an RSM file is, read from its run folder.
 
@@ -145,7 +193,5 @@ def status(out: str | Path, folders: Sequence[str | Path] = ()) -> RunStatus:
         >>> status(out).seconds_left, list(status(out))
         (0.0, [])
     """
-    if isinstance(folders, str | Path):
-        raise SemrsmError(f"folders are a list of run folders, got {folders!r}; give [{folders!r}]")
     require_path(out, "out", "name the RSM file that the run writes")
-    return run_status(Path(out), [Path(folder) for folder in folders])
+    return run_status(Path(out), _folders(folders))

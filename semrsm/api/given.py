@@ -88,9 +88,7 @@ def names_in(given: Names | None, what: str) -> tuple[str, ...]:
 
 def bytes_in(memory: str | int | None) -> int | None:
     """Return a size such as "4GiB", or a number of bytes, as bytes."""
-    if memory is None or (isinstance(memory, int) and memory > 0):
-        return memory
-    return parse_memory(memory)
+    return None if memory is None else parse_memory(memory)
 
 
 def inference_in(bootstrap: int, permutations: int, seed: int, interval: str | None) -> Inference:

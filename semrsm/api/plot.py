@@ -99,11 +99,26 @@ def plot(
         own_scales=own_scales or None,
     )
     tables = look_up(PLOTS, kind, "kind of picture").reads == "tables"
-    drawn = list(rsm) if tables else rsms_in(rsm)
+    drawn = _tables_in(rsm) if tables else rsms_in(rsm)
     figure = draw_plot(kind, drawn, options, bytes_in(memory), on_note)
     if out is not None:
         save_figure(figure, out, overwrite)
     return figure
+
+
+def _tables_in(given: Sequence[Any]) -> list[Any]:
+    """Return files, and lists of records: several arguments, or one list of files."""
+    found: list[Any] = []
+    for one in given:
+        files = isinstance(one, list) and not any(isinstance(row, dict) for row in one)
+        found += one if files else [one]
+    for one in found:
+        if not isinstance(one, str | Path | list):
+            raise SemrsmError(
+                f"a table is a file or a list of records, got one of type {type(one).__name__}; give what"
+                " semrsm.compare or semrsm.evaluate_* returned"
+            )
+    return found
 
 
 def parse_queries(given: str | Sequence[int] | None) -> tuple[int, ...] | None:

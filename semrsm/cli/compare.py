@@ -141,8 +141,8 @@ def compare(
     """Say how alike RSMs are: two files layer by layer, or many models with each other.
 
     A value that is undefined, such as that of a constant RSM, is left empty, with the reason on stderr;
-    if no value is defined the exit code is 1. docs/intervals.md tells how intervals are made and how far to
-    trust them; p is two-sided.
+    if no value is defined the exit code is 1. docs/intervals.md tells how intervals are made and how far
+    to trust them; p is two-sided.
 
     Example: semrsm compare resnet.rsm.h5 vit.rsm.h5 --measure cka-debiased --bootstrap 1000
     """

@@ -168,13 +168,13 @@ def _without_shared(
     same = [len(rows) > 1 and len({str(row[k]) for row in rows}) == 1 for k in range(len(columns))]
     if not rows or all(same):
         return "", list(columns), [list(row) for row in rows]
-    said = [
-        f"{name} {_shown(rows[0][k])}"
+    facts = [
+        f"{name} {_for_people(rows[0][k])}"
         for k, name in enumerate(columns)
         if same[k] and rows[0][k] is not None
     ]
     kept = [k for k in range(len(columns)) if not same[k]]
-    return ", ".join(said), [columns[k] for k in kept], [[row[k] for k in kept] for row in rows]
+    return ", ".join(facts), [columns[k] for k in kept], [[row[k] for k in kept] for row in rows]
 
 
 def _drawn(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None) -> Table:
@@ -186,17 +186,17 @@ def _drawn(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | N
             Text(printable(column)), justify="right" if numbers else "left", overflow="fold"
         )
     for row in rows:
-        table.add_row(*(Text(_shown(cell)) for cell in row))
+        table.add_row(*(Text(_for_people(cell)) for cell in row))
     return table
 
 
 def _turned(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None) -> Table:
-    first = [printable(columns[0]), *(_shown(row[0]) for row in rows)]
+    first = [printable(columns[0]), *(_for_people(row[0]) for row in rows)]
     table = Table(title=Text(printable(title)) if title else None, title_justify="left")
     for name in first:
         table.add_column(Text(name), overflow="fold")
     for k, column in enumerate(columns[1:], start=1):
-        table.add_row(Text(printable(column)), *(Text(_shown(row[k])) for row in rows))
+        table.add_row(Text(printable(column)), *(Text(_for_people(row[k])) for row in rows))
     return table
 
 
@@ -213,7 +213,7 @@ def _plain(cell: Any) -> str:
     return "" if cell is None else printable(str(_in_command_line_terms(cell)))
 
 
-def _shown(cell: Any) -> str:
+def _for_people(cell: Any) -> str:
     """Return a cell for people."""
     if isinstance(cell, float):
         return f"{cell:.4g}"

@@ -30,11 +30,14 @@ def demo(
     from semrsm.experiments.demo import DemoRow, run_demo
 
     with progress() as on_progress:
-        found = run_demo(out, overwrite=overwrite, on_progress=on_progress)
+        results = run_demo(out, overwrite=overwrite, on_progress=on_progress)
     if json:
         print_json(
-            {"rows": [asdict(row) for row in found.rows], "files": [str(f) for f in found.files]}
+            {
+                "rows": [asdict(row) for row in results.rows],
+                "files": [str(f) for f in results.files],
+            }
         )
         return
-    print_table([field.name for field in fields(DemoRow)], [astuple(row) for row in found.rows])
-    say(f"wrote {', '.join(str(file) for file in found.files)}")
+    print_table([field.name for field in fields(DemoRow)], [astuple(row) for row in results.rows])
+    say(f"wrote {', '.join(str(file) for file in results.files)}")

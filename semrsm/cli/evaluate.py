@@ -45,17 +45,9 @@ Kernels = Annotated[
         "-k",
         "--kernel",
         metavar="NAME",
-        help=f"Take this kernel: {', '.join(KERNELS)}; may be repeated; it is finished where it is not"
+        help=f"Take this kernel: {', '.join(KERNELS)}; may be repeated; it is computed where it is not"
         " stored. (default: those that are stored)",
         autocompletion=names_of(KERNELS),
-    ),
-]
-ViewsOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE[::name]",
-        help="Leave other views of a query out of its candidates: which thing each sample is a view"
-        " of, (n,) or .csv.",
     ),
 ]
 Out = Annotated[
@@ -114,29 +106,29 @@ def _evaluate(
             on_progress=on_progress,
         )
         if details is None:
-            found = [evaluation.without_details() for evaluation in evaluations]
+            results = [evaluation.without_details() for evaluation in evaluations]
         else:
-            found = write_details(details, evaluations, overwrite)
-    columns = list(dict.fromkeys(name for e in found for name in (*e.about, *e.values)))
-    rows = [[{**e.about, **e.values}.get(name) for name in columns] for e in found]
+            results = write_details(details, evaluations, overwrite)
+    columns = list(dict.fromkeys(name for e in results for name in (*e.about, *e.values)))
+    rows = [[{**e.about, **e.values}.get(name) for name in columns] for e in results]
     if json:
-        print_json([record for evaluation in found for record in evaluation.records()])
+        print_json([record for evaluation in results for record in evaluation.records()])
     else:
         print_table(columns, rows)
     if out is not None:
         write_table(out, columns, rows, overwrite)
-    _say_what_is_missing(found)
+    _say_what_is_missing(results)
     for path in filter(None, (out, details)):
         say(f"wrote {path}")
 
 
-def _say_what_is_missing(found: list[Evaluation]) -> None:
+def _say_what_is_missing(results: list[Evaluation]) -> None:
     """Say why values are missing, and what else there is to know of them."""
-    for evaluation in found:
+    for evaluation in results:
         for reason in dict.fromkeys(evaluation.reasons.values()):
             names = ", ".join(m for m, why in evaluation.reasons.items() if why == reason)
             say(f"{evaluation.rsm.address}: no {names}: {reason}")
-    for note in dict.fromkeys(note for evaluation in found for note in evaluation.notes):
+    for note in dict.fromkeys(note for evaluation in results for note in evaluation.notes):
         say(note)
 
 
@@ -157,7 +149,13 @@ def retrieval(
             help="Read the labels of the columns here, for RSMs of queries x gallery.",
         ),
     ] = None,
-    views: ViewsOption = None,
+    views: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE[::name]",
+            help="Read here which thing each sample is a view of: (n,) or .csv.",
+        ),
+    ] = None,
     exclude_views: Annotated[
         bool,
         typer.Option(
@@ -206,8 +204,7 @@ def predictions(
     logits: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE[::name]",
-            help="Read logits (n, classes) here; their softmax gives probabilities.",
+            metavar="FILE[::name]", help="Read logits (n, classes) here; their softmax is taken."
         ),
     ] = None,
     probabilities: Annotated[

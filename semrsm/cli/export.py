@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from semrsm.api.export import export as export_rsm
+from semrsm.cli.completion import names_of
 from semrsm.cli.console import print_json, print_table, say
 from semrsm.cli.flags import ByPosition, JsonRecords, Layers, Memory, OneKernel
 from semrsm.cli.outputs import refuse_read
@@ -22,12 +23,18 @@ def export(
         str,
         typer.Argument(
             metavar="RSM",
-            help="RSM file or plain matrix (.npy, .npz, .csv, HDF5), or path::layer, a name or glob.",
+            help="Export this RSM file or plain matrix (.npy, .npz, .csv, HDF5); path::layer names a layer or"
+            " a glob.",
             show_default=False,
         ),
     ],
     to: Annotated[
-        str, typer.Option(help=f"Write this kind of file. {KINDS}.", metavar="|".join(TARGETS))
+        str,
+        typer.Option(
+            help=f"Write this kind of file. {KINDS}.",
+            metavar="|".join(TARGETS),
+            autocompletion=names_of(TARGETS),
+        ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Write to this file.", metavar="FILE")],
     layer: Layers = None,
@@ -54,8 +61,8 @@ def export(
 ) -> None:
     """Write RSMs as files that other tools read, with the ids of the samples.
 
-    The file is written aside and renamed, by blocks of rows where the format allows it. Everything but
-    parquet and zarr is written without further libraries; those need pip install 'semrsm[export]'.
+    The file is written aside and renamed, by blocks of rows where the format allows it. Parquet and Zarr
+    need libraries of the extra `export`; nothing else does.
 
     Example: semrsm export dump.rsm.h5 --to rsatoolbox -o dump.rdms.h5 --labels dump.h5::labels
     """

@@ -143,9 +143,9 @@ def _activation_file(path: Path) -> tuple[str, dict[str, Any], list[dict[str, An
             "bytes": bytes_for_people(sum(part.stat().st_size for part in file.files))
         }
         counts = dict.fromkeys(layer.n_samples for layer in file.layers().values())
-        found = [array for n in counts if (array := ids_array(file, n))]
-        ids = read_sample_ids(file, found[0].n_samples) if found else None
-        about["sample_ids"] = _ids(found[0].name if found else "", ids)
+        arrays = [array for n in counts if (array := ids_array(file, n))]
+        ids = read_sample_ids(file, arrays[0].n_samples) if arrays else None
+        about["sample_ids"] = _ids(arrays[0].name if arrays else "", ids)
         if note := next((layer.note for layer in file.arrays.values() if layer.note), None):
             about["note"] = note
         if hints := [hint for n in counts if (hint := near_miss(file, n))]:

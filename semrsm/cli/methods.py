@@ -94,15 +94,15 @@ def methods(
     Example: semrsm methods --on dump.h5 -l layer3 --pairs 200 --plot quality_vs_time.png
     """
     own = {"matcher": matcher, "pairs": pairs, "seed": seed, "seconds": seconds, "device": device}
-    asked = given(own | options)
+    chosen_flags = given(own | options)
     if on is not None:
         if plot:
             check_suffix(plot)
         check_outputs((out, plot), (on,), overwrite)
         read_first(untrusted, on)
-        _try(on, asked, out, plot, overwrite, json)
+        _try(on, chosen_flags, out, plot, overwrite, json)
         return
-    if asked or out or plot or untrusted:
+    if chosen_flags or out or plot or untrusted:
         raise typer.BadParameter("name the activations to try the matchers on", param_hint="--on")
     rows = _rows()
     if json:
@@ -113,14 +113,14 @@ def methods(
 
 def _try(
     on: str,
-    asked: dict[str, Any],
+    chosen_flags: dict[str, Any],
     out: Path | None,
     plot: Path | None,
     overwrite: bool,
     json: bool,
 ) -> None:
     with progress() as on_progress:
-        trials = try_matchers(on, on_progress=on_progress, **asked)
+        trials = try_matchers(on, on_progress=on_progress, **chosen_flags)
     if json:
         print_json([trial.as_json() for trial in trials])
     else:

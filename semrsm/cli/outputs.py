@@ -30,9 +30,9 @@ def check_outputs(
         SemrsmError: One is an input, by whatever name, or named twice; or as `check_output`.
     """
     read = [address_of(address)[0] for address in inputs if address is not None]
-    seen: dict[str, Path] = {}
+    firsts: dict[str, Path] = {}
     for out in filter(None, outputs):
         refuse_inputs(out, read)
         check_output(out, overwrite)
-        if (first := seen.setdefault(os.path.realpath(out), out)) is not out:
+        if (first := firsts.setdefault(os.path.realpath(out), out)) is not out:
             raise SemrsmError(f"{first} and {out} are one file; choose two names")

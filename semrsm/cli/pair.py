@@ -108,7 +108,7 @@ def pair(
         check_suffix(plot)
     check_outputs((matching, plot), (activations, images), overwrite)
     read_first(untrusted, activations, images)
-    found = compare_pair(
+    result = compare_pair(
         activations,
         i,
         j,
@@ -117,36 +117,36 @@ def pair(
         sigma=sigma,
         **given({"device": device, **options}),
     )
-    figure = _draw(found, images) if plot else None
+    figure = _draw(result, images) if plot else None
     if matching:
         content = io.BytesIO()
-        np.save(content, found.matching()[0])
+        np.save(content, result.matching()[0])
         write_aside(matching, content.getvalue(), overwrite)
     if plot and figure:
         save_figure(figure, plot, overwrite)
     if json:
-        print_json([value.as_json() for value in found.values])
+        print_json([value.as_json() for value in result.values])
     else:
-        print_table([f.name for f in fields(PairValue)], [astuple(v) for v in found.values])
+        print_table([f.name for f in fields(PairValue)], [astuple(v) for v in result.values])
     for path in filter(None, (matching, plot)):
         say(f"wrote {path}")
 
 
-def _draw(found: Pair, images: str | None) -> Figure:
-    permutation, strength = found.matching()
-    first = found.values[0]
-    [cosine] = [value for value in found.values if value.kernel == "cosine"]
+def _draw(result: Pair, images: str | None) -> Figure:
+    permutation, strength = result.matching()
+    first = result.values[0]
+    [cosine] = [value for value in result.values if value.kernel == "cosine"]
     title = f"{first.layer}, matcher {first.matcher}"
     if cosine.matched is not None:
         title += f": cosine {cosine.matched:.3f} ({cosine.identity:.3f} at the same positions)"
     pictures = None
     if images:
-        shown = read_images(images, (first.i, first.j), found.n_samples)
-        pictures = shown[first.i], shown[first.j]
+        by_sample = read_images(images, (first.i, first.j), result.n_samples)
+        pictures = by_sample[first.i], by_sample[first.j]
     return draw_matching(
         permutation,
         strength,
-        found.drawn_grid(),
+        result.drawn_grid(),
         (f"sample {first.i}", f"sample {first.j}"),
         title,
         pictures,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from semrsm.api.plot import parse_queries
+from semrsm.api.plot import plot as draw
 from semrsm.cli.completion import names_of
 from semrsm.cli.console import say
 from semrsm.cli.flags import (
@@ -18,13 +18,11 @@ from semrsm.cli.flags import (
     Memory,
     OneKernel,
     Views,
-    bytes_of,
 )
 from semrsm.cli.outputs import check_outputs
 from semrsm.cli.untrusted import Untrusted, read_first
-from semrsm.plot.figures.canvas import check_suffix, save_figure
-from semrsm.plot.kinds import PLOTS, draw_plot
-from semrsm.plot.request import PlotOptions
+from semrsm.plot.figures.canvas import check_suffix
+from semrsm.plot.kinds import PLOTS
 
 KINDS = "; ".join(f"{plot.name}: {plot.summary}" for plot in PLOTS.values())
 
@@ -107,20 +105,25 @@ def plot(
     check_suffix(out)
     check_outputs((out,), (*inputs, labels, views, images), overwrite)
     read_first(untrusted, *inputs, labels, views, images)
-    options = PlotOptions(
+    draw(
+        inputs,  # type: ignore[arg-type]  # a list of texts is one of RSMs
+        out=out,
+        kind=kind,
+        layer=layer or (),
         kernel=kernel,
-        layers=tuple(layer) if layer else None,
         labels=labels,
         views=views,
+        by_position=by_position,
         order=order,
         images=images,
-        queries=parse_queries(queries),
-        k=neighbours,
+        queries=queries,
+        neighbours=neighbours,
         title=title,
-        by_position=by_position or None,
         vmin=vmin,
         vmax=vmax,
-        own_scales=own_scales or None,
+        own_scales=own_scales,
+        memory=memory,
+        overwrite=overwrite,
+        on_note=say,
     )
-    save_figure(draw_plot(kind, inputs, options, bytes_of(memory), say), out, overwrite)
     say(f"wrote {out}")

@@ -18,39 +18,43 @@ def record(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="torchvision:NAME, timm:NAME, hf:NAME or FILE.py:function.",
+            help="Run this model: torchvision:NAME, timm:NAME, hf:NAME or FILE.py:function.",
             show_default=False,
         ),
     ],
     images: Annotated[
         str | None,
         typer.Option(
-            help="Folder of images, or FILE.h5::array.", metavar="DIR", show_default=False
+            help="Run it over this folder of images, or over FILE.h5::array.",
+            metavar="DIR",
+            show_default=False,
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="Activation file to write.", metavar="ACTS.h5"),
+        typer.Option("-o", "--out", help="Write this activation file.", metavar="ACTS.h5"),
     ] = None,
     layer: Annotated[
         list[str] | None,
         typer.Option(
             "-l",
             "--layer",
-            help="Name or glob of modules to record; * matches no dot, ** any depth.",
+            help="Record this module, or those of a glob (* matches no dot, ** any depth); may be repeated.",
             metavar="NAME|GLOB",
             show_default=False,
         ),
     ] = None,
     list_layers: Annotated[
         bool,
-        typer.Option("--list-layers", help="Print name, type and output shape of the modules."),
+        typer.Option(
+            "--list-layers", help="Only print name, type and output shape of the modules."
+        ),
     ] = False,
     weights: Annotated[
         str | None,
         typer.Option(
-            help="Weights: safetensors or a state dict, or random. (default: the library's own, from its"
-            " cache)",
+            help="Take weights from safetensors or a state dict, or draw random ones. (default: the library's"
+            " own, from its cache)",
             metavar="FILE|random",
             show_default=False,
         ),
@@ -78,11 +82,11 @@ def record(
             show_default=False,
         ),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Run so many samples at once.", metavar="N")] = 32,
+    batch: Annotated[int, typer.Option(help="Run N samples at once.", metavar="N")] = 32,
     device: Annotated[
         str, typer.Option(help="Run on cpu, cuda or cuda:N.", metavar="DEVICE")
     ] = "auto",
-    seed: Annotated[int, typer.Option(help="Seed of random weights.", metavar="N")] = 0,
+    seed: Annotated[int, typer.Option(help="Draw random weights with this seed.", metavar="N")] = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file; begin an unfinished one anew.")
     ] = False,

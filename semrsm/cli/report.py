@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from semrsm.api.plot import parse_queries
+from semrsm.api.report import report as write_report
 from semrsm.cli.console import say
 from semrsm.cli.flags import (
     ByPosition,
@@ -17,13 +17,9 @@ from semrsm.cli.flags import (
     Memory,
     OneKernel,
     Views,
-    bytes_of,
 )
 from semrsm.cli.outputs import check_outputs
 from semrsm.cli.untrusted import Untrusted, read_first
-from semrsm.plot.report import build_report
-from semrsm.plot.request import PlotOptions
-from semrsm.storage.whole_files import write_aside
 
 
 def report(
@@ -75,18 +71,20 @@ def report(
     read = (*inputs, labels, views, images)
     check_outputs((out,), (*read, *(table or ())), overwrite)
     read_first(untrusted, *read)
-    options = PlotOptions(
+    write_report(
+        inputs,  # type: ignore[arg-type]  # a list of texts is one of RSMs
+        out=out,
+        layer=layer or (),
         kernel=kernel,
-        layers=tuple(layer) if layer else None,
         labels=labels,
         views=views,
+        by_position=by_position,
         images=images,
-        queries=parse_queries(queries),
+        queries=queries,
+        table=table or (),
         title=title,
-        by_position=by_position or None,
+        memory=memory,
+        overwrite=overwrite,
+        on_note=say,
     )
-    page = build_report(inputs, options, table or (), bytes_of(memory), say)
-    write_aside(
-        out, page.encode("utf-8", "backslashreplace"), overwrite
-    )  # names of files may be no UTF-8
     say(f"wrote {out}")

@@ -28,7 +28,7 @@ Baseline = Annotated[
     str | None,
     typer.Option(
         metavar="RSM",
-        help="Also print the differences to this RSM, or its layers of the same names.",
+        help="Also print the differences to this RSM, or to its layers of the same names.",
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Draw the resamples with this seed.")]

@@ -35,36 +35,36 @@ def status(
 
     Example: semrsm status dump.rsm.h5
     """
-    found = run_status(out, folders or ())
+    run = run_status(out, folders or ())
     if json:
-        print_json(found.as_json())
+        print_json(run.as_json())
         return
-    if not found.folders:
+    if not run.folders:
         say(f"{out} is finished")
         return
     columns = [field.name for field in fields(LayerStatus)]
-    print_table(columns, [astuple(layer) for layer in found.layers])
-    say(_in_words(found))
+    print_table(columns, [astuple(layer) for layer in run.layers])
+    say(_in_words(run))
 
 
-def _finish(found: RunStatus) -> str:
+def _finish(run: RunStatus) -> str:
     """Return the command that writes the file."""
-    out = Path(found.output)
-    beside = found.folders == [str(run_folder_of(out))]
-    return shlex.join(["semrsm", "finish", str(out), *([] if beside else found.folders)])
+    out = Path(run.output)
+    beside = run.folders == [str(run_folder_of(out))]
+    return shlex.join(["semrsm", "finish", str(out), *([] if beside else run.folders)])
 
 
-def _in_words(found: RunStatus) -> str:
-    missing = sum(layer.tiles_missing for layer in found.layers)
+def _in_words(run: RunStatus) -> str:
+    missing = sum(layer.tiles_missing for layer in run.layers)
     if not missing:
-        sentence = f"all tiles are there; to write the file: {_finish(found)}"
-    elif found.pairs_per_second is None or found.seconds_left is None:
+        sentence = f"all tiles are there; to write the file: {_finish(run)}"
+    elif run.pairs_per_second is None or run.seconds_left is None:
         sentence = f"{missing} tiles are missing; the rate is not known yet"
     else:
         sentence = (
-            f"{missing} tiles are missing, {found.pairs_per_second:.4g} pairs/s,"
-            f" {seconds_for_people(found.seconds_left)} left at that rate"
+            f"{missing} tiles are missing, {run.pairs_per_second:.4g} pairs/s,"
+            f" {seconds_for_people(run.seconds_left)} left at that rate"
         )
-    if found.seconds_since_last_tile is not None:
-        sentence += f"; the last tile came {seconds_for_people(found.seconds_since_last_tile)} ago"
-    return sentence + (f"; at work: {found.at_work}" if found.at_work else "")
+    if run.seconds_since_last_tile is not None:
+        sentence += f"; the last tile came {seconds_for_people(run.seconds_since_last_tile)} ago"
+    return sentence + (f"; at work: {run.at_work}" if run.at_work else "")

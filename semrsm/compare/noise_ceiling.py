@@ -96,8 +96,8 @@ def noise_ceiling(
         notes += [unsure] if unsure else []
         rdms: Sequence[Compared] = compared
         if made is not None and made.negative_half is not None:
-            rdms, told = as_rdms(compared, made)
-            notes += told
+            rdms, notes_of_rdms = as_rdms(compared, made)
+            notes += notes_of_rdms
         for row in rows:
             read = rdms if row.of_pairs else compared
             record = {"layer": layer, "kernel": rsms[0].kernel, "measure": row.name}

@@ -73,8 +73,8 @@ def plan_comparison(
     require_memory(what, needed, granted, "choose another measure, such as cka")
     # Preparing an RSM again costs more than reading it again: prepared ones are held first.
     kept = {p: need.held * entries + need.kept_sample * n for p, need in needs.items()}
-    held = (len(rsms) - 1) * max(kept.values())
-    loaded = max(least.values()) + held + sum(sizes) <= granted
+    other_bytes = (len(rsms) - 1) * max(kept.values())
+    loaded = max(least.values()) + other_bytes + sum(sizes) <= granted
     left = granted - (sum(sizes) if loaded else pair)
     strip = 0 if loaded else strip_bytes(n)
     return ComparisonPlan(

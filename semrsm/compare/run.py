@@ -180,8 +180,8 @@ def compare(
     of_base = [(base[i], j) for i, j in pairs] if bases else []
     if made is None:
         notes += note_of_products(rsms, rows)
-    sources, told = _sources(compared, rows, made)
-    notes += told
+    sources, notes_of_sources = _sources(compared, rows, made)
+    notes += notes_of_sources
     found: Found = {}
     for read, sharing in sources:
         found |= measure_all(read, [*pairs, *of_base], sharing, inference, memory, on_progress)
@@ -237,5 +237,5 @@ def _matched(
 
 
 def _aligned_note(compared: Sequence[ComparedRsm]) -> str:
-    held = dict.fromkeys(f"{c.rsm.path} holds {c.rsm.shape[0]}" for c in compared)
-    return f"aligned {compared[0].shape[0]} samples that all have in common: {', '.join(held)}"
+    counts = dict.fromkeys(f"{c.rsm.path} holds {c.rsm.shape[0]}" for c in compared)
+    return f"aligned {compared[0].shape[0]} samples that all have in common: {', '.join(counts)}"

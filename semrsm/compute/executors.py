@@ -16,7 +16,7 @@ from concurrent.futures import CancelledError, Executor, Future
 from typing import Any
 
 from semrsm.compute.options import RunOptions
-from semrsm.compute.teams import DEATHS, Team, process_team, threads_team
+from semrsm.compute.teams import DEATHS, IN_WORK, Team, process_team, threads_team
 from semrsm.compute.worker import Remote, Task, Worker, match_remotely, prepare_remotely
 from semrsm.errors import SemrsmError
 from semrsm.machine import cores, default_memory
@@ -43,6 +43,7 @@ def teams_of(
 
     Raises SemrsmError if the options contradict each other.
     """
+    from semrsm.engine.backends import BACKENDS
     from semrsm.engine.devices import devices_of
 
     devices = devices_of(options.device)
@@ -51,14 +52,17 @@ def teams_of(
             raise SemrsmError("`dask` brings its own workers; leave `workers` and devices out")
         return [_dask(options.dask, _remote(activations, options), on_note)]
     if options.workers is not None and options.workers > 1:
-        if devices[0].startswith("cuda"):
+        named = BACKENDS.get(devices[0].partition(":")[0])
+        if named is not None and not named.serves_workers:
             raise SemrsmError(
                 "`workers` are processes on the CPU; for several GPUs use `device='all'`"
             )
         devices = ["cpu"] * options.workers
     if len(devices) > 1:
+        in_work = max(IN_WORK, worker.tiles_in_work)
         return [
-            process_team(_remote(activations, options, device, len(devices))) for device in devices
+            process_team(_remote(activations, options, device, len(devices)), in_work)
+            for device in devices
         ]
     return [threads_team(worker)]
 

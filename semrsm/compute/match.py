@@ -63,9 +63,12 @@ class _Member:
     executor: Executor
     open: contextlib.ExitStack
     running: dict[Future[TileFile], Task] = field(default_factory=dict)
+    alone: str = ""  # name of a tile that is matched with no other beside it
 
     @property
     def free(self) -> int:
+        if self.alone in {task.name for task in self.running.values()}:
+            return 0
         return self.team.places(self.executor) - len(self.running)
 
     def submit(self, task: Task) -> bool:
@@ -102,7 +105,8 @@ def match_tiles(
 ) -> None:
     """Have tiles matched, each once, wherever there is a free place.
 
-    A process that dies costs the tiles it was given, which are given away again.
+    A process that dies costs the tiles it was given, which are given away again, one at a time: so if one
+    of them kills a process once more, it is known which.
 
     Args:
         teams: Where.
@@ -119,7 +123,7 @@ def match_tiles(
     with _at_work(teams) as members:
         _prepare(members)
         on_ready()
-        _give(members, waiting)
+        _give(members, waiting, deaths)
         while running := [future for member in members for future in member.running]:
             # A cluster may have grown meanwhile.
             done, _ = wait(running, LOOK_AGAIN if waiting else None, FIRST_COMPLETED)
@@ -131,7 +135,7 @@ def match_tiles(
                     if future in member.running:
                         taken += _take(member, future, waiting, deaths)
                 # Nobody waits while tiles are written.
-                _give(members, waiting)
+                _give(members, waiting, deaths)
             finally:
                 for tile in taken:
                     on_tile(*tile)
@@ -157,14 +161,19 @@ def _prepare(members: list[_Member]) -> None:
             raise error
 
 
-def _give(members: list[_Member], waiting: deque[Task]) -> None:
+def _give(members: list[_Member], waiting: deque[Task], deaths: Counter[str]) -> None:
     """Give tiles away, each to the team that has most places free."""
     free = {k: member.free for k, member in enumerate(members)} if waiting else {}
     while waiting and (most := max(free.values(), default=0)) > 0:
         k = next(k for k, places in free.items() if places == most)
-        if members[k].submit(waiting[0]):
-            waiting.popleft()
+        suspect = deaths[waiting[0].name] > 0
+        if suspect and members[k].running:
+            free[k] = 0  # perhaps another one has nothing to do
+        elif members[k].submit(waiting[0]):
+            task = waiting.popleft()
             free[k] -= 1
+            if suspect:
+                members[k].alone, free[k] = task.name, 0
         else:
             free[k] = 0
 
@@ -184,10 +193,11 @@ def _take(
         found = future.result()
     except member.team.died as error:
         lost = list(member.running.values())
-        # A process takes its tiles in turn, so it died over the oldest.
-        deaths[lost[0].name] += 1
-        if deaths[lost[0].name] >= DEATHS:
-            raise _given_up(lost[0], DEATHS) from error
+        # Over one of these; where there are several, each is matched alone from now on.
+        deaths.update(task.name for task in lost)
+        most = max(lost, key=lambda task: deaths[task.name])
+        if deaths[most.name] >= DEATHS:
+            raise _given_up(most, DEATHS) from error
         waiting.extendleft(reversed(lost))
         member.begin_anew()
         return []

@@ -191,9 +191,9 @@ def _listed(
 
 
 def _refuse_twice(listed: Collection[str], ids: Sequence[str]) -> None:
-    held = set(listed)
-    found = [sample for sample in ids if sample in held]
-    if len(found) > len(held):
+    wanted_ids = set(listed)
+    found = [sample for sample in ids if sample in wanted_ids]
+    if len(found) > len(wanted_ids):
         twice = next(sample for k, sample in enumerate(found) if sample in found[:k])
         raise SemrsmError(
             f"the sample id '{twice}' stands twice in the file; choose by numbers, or give every sample an"

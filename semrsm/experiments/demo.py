@@ -120,11 +120,11 @@ def _row(rsm_file: Path, layer: str, matcher: str, views: np.ndarray) -> DemoRow
     rsm, _ = read_rsm(rsm_file, layer)
     same = same_view_pairs(views)
     pairs = rsm[np.triu_indices(len(rsm), 1)]
-    found = medians(pairs[same], pairs[~same])
+    values = medians(pairs[same], pairs[~same])
     return DemoRow(
         layer,
         matcher,
-        found["median-same"],
-        found["median-other"],
+        values["median-same"],
+        values["median-other"],
         auroc(pairs[same], pairs[~same]),
     )

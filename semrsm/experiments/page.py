@@ -35,10 +35,10 @@ the tables below values that are worse are in bold.
 """
 
 
-def make_page(found: Iterable[Found]) -> str:
+def make_page(results: Iterable[Found]) -> str:
     """Return the page of experiments, their run files and tables."""
-    found = list(found)
-    embedded = any(run_file.activations == str(digits_path()) for _, run_file, _ in found)
+    results = list(results)
+    embedded = any(run_file.activations == str(digits_path()) for _, run_file, _ in results)
     made = ", ".join(f"{name} {version}" for name, version in versions().items())
     parts = [
         "# The paper's experiments",
@@ -46,9 +46,9 @@ def make_page(found: Iterable[Found]) -> str:
         *([_wrapped(EMBEDDED)] if embedded else []),
         _wrapped(f"Made with {made} on {cores()} cores."),
         _wrapped(VERDICT),
-        _markdown(_verdicts(found)),
+        _markdown(_verdicts(results)),
     ]
-    for experiment, _, tables in found:
+    for experiment, _, tables in results:
         parts += [
             f"## {experiment.name.replace('_', ' ').capitalize()}",
             _wrapped(f"The paper's {experiment.paper}. {experiment.reading}"),
@@ -58,10 +58,10 @@ def make_page(found: Iterable[Found]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _verdicts(found: Sequence[Found]) -> Table:
+def _verdicts(results: Sequence[Found]) -> Table:
     """Return the counts of all verdicts, added up for each experiment and network."""
     sums: dict[tuple[str, str], list[int]] = {}
-    for experiment, _, tables in found:
+    for experiment, _, tables in results:
         for table in tables:
             if not table.name.endswith(".verdict"):
                 continue

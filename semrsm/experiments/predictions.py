@@ -87,8 +87,8 @@ def _intervals(run_file: Predictions, cells: Cells) -> Table:
     columns = [f"{metric}{end}" for metric in METRICS for end in ("", "-low", "-high")]
     last = last_layers(cells)
     rows = [
-        (cell.layer, cell.kernel, kind_of(cell.matcher), *(found.values[c] for c in columns))
-        for cell, found in cells.items()
+        (cell.layer, cell.kernel, kind_of(cell.matcher), *(evaluation.values[c] for c in columns))
+        for cell, evaluation in cells.items()
         if (cell.network, cell.layer) in last
     ]
     title = f"95 % intervals over {run_file.bootstrap} resamples of the samples, last layers"
@@ -100,9 +100,9 @@ def _differences(run_file: Predictions, cells: Cells) -> Table:
     rows = [
         (
             *(cell.network, cell.layer, cell.kernel, kind_of(cell.matcher), metric),
-            *(found.values[f"{metric}-{end}"] for end in ends),
+            *(evaluation.values[f"{metric}-{end}"] for end in ends),
         )
-        for cell, found in cells.items()
+        for cell, evaluation in cells.items()
         if cell.matcher != run_file.matchers[0]
         for metric in METRICS
     ]

@@ -126,9 +126,9 @@ def run_experiments(
     for (experiment, run_file), path in zip(read, run_files, strict=True):
         copy = folder / f"{experiment.name}.toml"
         write_aside(copy, path.read_bytes())
-        found = _outcome(experiment, run_file, folder)
-        done.append((experiment, run_file, found.tables))
-        yield dataclasses.replace(found, files=[*found.files, copy])
+        outcome = _outcome(experiment, run_file, folder)
+        done.append((experiment, run_file, outcome.tables))
+        yield dataclasses.replace(outcome, files=[*outcome.files, copy])
     write_aside(folder / PAGE, make_page(done).encode())
 
 
@@ -165,7 +165,7 @@ def _jobs(run_files: Sequence[RunFile]) -> dict[tuple[str, str], _Job]:
 
 def _outcome(experiment: Experiment, run_file: RunFile, folder: Path) -> Outcome:
     cells = _evaluated(experiment, run_file, folder)
-    records = [record for found in cells.values() for record in found.records()]
+    records = [record for evaluation in cells.values() for record in evaluation.records()]
     columns = ("rsm", "layer", "matcher", "kernel", "metric", "value")
     rows = [tuple(record[column] for column in columns) for record in records]
     tables = experiment.tables(run_file, cells)
@@ -182,11 +182,11 @@ def _evaluated(experiment: Experiment, run_file: RunFile, folder: Path) -> Cells
     cells = {}
     for network in run_file.networks:
         rsms = [rsm_path(folder, network, matcher) for matcher in run_file.matchers]
-        for found in experiment.evaluate(run_file, network, rsms):
+        for evaluation in experiment.evaluate(run_file, network, rsms):
             about: dict[str, Any] = {
-                name: found.about[name] for name in ("layer", "matcher", "kernel")
+                name: evaluation.about[name] for name in ("layer", "matcher", "kernel")
             }
-            cells[Cell(network, **about)] = found.without_details()
+            cells[Cell(network, **about)] = evaluation.without_details()
     return cells
 
 

@@ -126,8 +126,8 @@ def curves(
             "matcher": kind_of(cell.matcher) + name,
             "kernel": "",
             "metric": panel(cell, metric),
-            "value": found.values[metric],
+            "value": evaluation.values[metric],
         }
         for metric, name in metrics.items()
-        for cell, found in cells.items()
+        for cell, evaluation in cells.items()
     ]

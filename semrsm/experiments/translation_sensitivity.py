@@ -87,9 +87,9 @@ def _pictures(run_file: TranslationSensitivity, cells: Cells) -> Iterator[tuple[
         first, second = (
             cells[Cell(*place, matcher, kernel)].rsm for matcher in run_file.matchers[:2]
         )
-        found = read_views(run_file.address(run_file.views))
-        rows = rows_of(found, first.shape[0], first.samples, first.address, first.taken)
-        views = codes_of([next(iter(found.sets[row])) for row in rows])
+        label_sets = read_views(run_file.address(run_file.views))
+        rows = rows_of(label_sets, first.shape[0], first.samples, first.address, first.taken)
+        views = codes_of([next(iter(label_sets.sets[row])) for row in rows])
         yield (
             layer.replace("/", "-"),
             draw_side_by_side(

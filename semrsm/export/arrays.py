@@ -69,8 +69,8 @@ def write_csv(path: Path, content: Content) -> None:
             lines.writerow(["sample", *columns])
             rows = [str(i) for i in range(one.shape[0])]
         for first, block in one.blocks():
-            texts = block.astype(str)  # the shortest text that gives the same number
-            for k, cells in enumerate(texts.tolist()):
+            for k, row in enumerate(block):
+                cells = row.astype(str).tolist()  # the shortest texts that give the same numbers
                 lines.writerow(cells if rows is None else [rows[first + k], *cells])
         sync_file(stream)
 

@@ -10,7 +10,7 @@ import numpy as np
 from semrsm.export.content import Content, ExportedRsm
 from semrsm.storage.rdm_file import write_rdms
 
-CHUNK = 1024  # rows and columns of a chunk of a Zarr array
+CHUNK = 1 << 20  # bytes of a chunk of a Zarr array, whole rows
 
 
 def write_rsatoolbox(path: Path, content: Content) -> None:
@@ -96,7 +96,8 @@ def write_zarr(path: Path, content: Content) -> None:
     }
     group.attrs.update({name: texts for name, texts in known.items() if texts is not None})
     for one in content.rsms:
-        chunks = tuple(min(CHUNK, side) for side in one.shape)
+        rows, columns = one.shape
+        chunks = min(rows, max(1, CHUNK // (one.dtype.itemsize * columns))), columns
         array = group.create_array(one.name, shape=one.shape, chunks=chunks, dtype=one.dtype)
         array.attrs.update(
             {"matcher": one.rsm.matcher, "kernel": one.rsm.kernel, "values": one.measure}

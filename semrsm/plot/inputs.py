@@ -51,9 +51,9 @@ def read_column(
     Raises:
         SemrsmError: There is no such file or array, or it does not fit the samples.
     """
-    found = READERS[what](address, by_position=by_position)
-    rows = rows_of(found, rsm.shape[0], rsm.samples, rsm.address, rsm.taken)
-    texts = [" ".join(sorted(labels)) for labels in found.sets]
+    label_sets = READERS[what](address, by_position=by_position)
+    rows = rows_of(label_sets, rsm.shape[0], rsm.samples, rsm.address, rsm.taken)
+    texts = [" ".join(sorted(labels)) for labels in label_sets.sets]
     values = np.array([texts[row] for row in rows])
     return values.astype(np.int64) if all(map(_is_whole, texts)) else values
 
@@ -160,10 +160,10 @@ def _in_long_form(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         and not any(name.startswith(f"{other}-") for other in records[0])
         and all(_number(row[name]) is not None for row in records if row[name] is not None)
     ]
-    about = [{name: row[name] for name in WIDE} for row in records]
+    shared = [{name: row[name] for name in WIDE} for row in records]
     return [
-        {**said, "metric": name, "value": None if row[name] is None else _number(row[name])}
-        for row, said in zip(records, about, strict=True)
+        {**about, "metric": name, "value": None if row[name] is None else _number(row[name])}
+        for row, about in zip(records, shared, strict=True)
         for name in names
     ]
 

@@ -38,7 +38,7 @@ def reduce_rsm(
     place = np.arange(n) if order is None else np.argsort(order)
     starts = [np.arange(0, size, side) for size in (n, m)]
     sums = np.zeros((len(starts[0]), len(starts[1])))
-    spread, seen = [], 0
+    spread, entries_before = [], 0
     step = _step(n * m, m, SPREAD // panels)
     for first, block in rsm.blocks(memory, WORKING):
         rows = np.arange(first, first + len(block))
@@ -46,11 +46,11 @@ def reduce_rsm(
         np.add.at(
             sums, place[rows] // side, np.add.reduceat(columns, starts[1], axis=1, dtype=np.float64)
         )
-        flat = np.arange(-seen % step, block.size, step)
+        flat = np.arange(-entries_before % step, block.size, step)
         across = flat % m
         off = (rows[flat // m] != across) | (not rsm.symmetric)
         spread.append(block[flat[off] // m, across[off]])
-        seen += block.size
+        entries_before += block.size
     sizes = [
         np.diff(first, append=size).astype(np.float64)
         for first, size in zip(starts, (n, m), strict=True)
@@ -92,5 +92,5 @@ def quartiles(
                 kept &= (views[rows] == views) == same
             yield block[kept]
 
-    found = quantiles(blocks, (0.25, 0.5, 0.75))
-    return [None if math.isnan(value) else value for value in found]
+    quartiles = quantiles(blocks, (0.25, 0.5, 0.75))
+    return [None if math.isnan(value) else value for value in quartiles]

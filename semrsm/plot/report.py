@@ -276,12 +276,12 @@ def _cell(value: Any) -> str:
 def _notes(inputs: PlotInputs) -> str:
     """Say in a line which labels and views were read."""
     options = inputs.options
-    said = [
-        f"{what} from {address}"
+    facts = [
+        f"{what} from {address if isinstance(address, str | Path) else 'an array'}"
         for what, address in (("labels", options.labels), ("views", options.views))
-        if address
+        if address is not None
     ]
-    return f'<p class="quiet">{html.escape("; ".join(said))}</p>' if said else ""
+    return f'<p class="quiet">{html.escape("; ".join(facts))}</p>' if facts else ""
 
 
 def _making(rsms: Sequence[Rsm]) -> Iterable[str]:

@@ -42,7 +42,7 @@ def _sets_of_multi_hot(values: NDArray[Any]) -> list[frozenset[str]]:
         sample, column = np.argwhere(wrong)[0]
         raise SemrsmError(
             f"multi-hot labels must be 0 or 1, sample {sample} has {values[sample, column]};"
-            " save one label a sample as (n,)"
+            " save one label for each sample as (n,)"
         )
     return [frozenset(str(column) for column in np.flatnonzero(row)) for row in values]
 

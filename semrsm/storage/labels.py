@@ -70,8 +70,8 @@ Given = str | Path | NDArray[Any] | Sequence[Any]  # an address, or what stands 
 def read_labels(address: Given, what: str = "labels", *, by_position: bool = False) -> Labels:
     """Read the labels of samples; those in memory, (n,) or multi-hot (n, classes), as well.
 
-    An array (n,) of whole numbers, texts or floats holds one label a sample. An array (n, classes)
-    of 0 and 1 is multi-hot; its labels are the column numbers. A text table has one row a sample:
+    An array (n,) of whole numbers, texts or floats holds one label for each sample. An array (n, classes)
+    of 0 and 1 is multi-hot; its labels are the column numbers. A text table has one row for each sample:
     labels are separated by ";" or stand in further columns, an empty cell holds none. Its first line
     is a header if its first cell is empty or in ID_NAMES, and then the first column holds sample ids, or
     in LABEL_HEADERS. Without a header, a first column that names every row otherwise, and nothing that
@@ -121,7 +121,7 @@ def _labels_in_memory(values: NDArray[Any], name: str) -> Labels:
 
 
 def read_views(address: Given, *, by_position: bool = False) -> Labels:
-    """Read of which thing each sample is a view, from what `read_labels` reads: one label a sample.
+    """Read of which thing each sample is a view, from what `read_labels` reads: one label for each sample.
 
     Raises SemrsmError as `read_labels` does, and if a sample has no label or several.
     """

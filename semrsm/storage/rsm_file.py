@@ -199,7 +199,9 @@ def _refuse_other_samples(file: h5py.File, info: LayerInfo) -> None:
         if has(file, name):
             shape = member(file, name, h5py.Dataset).shape
             if shape != (n,):
-                raise SemrsmError(f"it has {n} samples, the ids shape {shape}; {REMEDY}")
+                raise SemrsmError(
+                    f"it has {n} samples and its ids have the shape {shape}; {REMEDY}"
+                )
 
 
 def is_rsm_file(path: Path) -> bool:
@@ -281,7 +283,7 @@ def _checked(path: Path, file: h5py.File, before: Stamp | None) -> RsmFile:
     version = text(attributes, "format_version")
     if version != FORMAT_VERSION:
         raise SemrsmError(
-            f"it has format version {version}, this semrsm reads {FORMAT_VERSION}; update semrsm"
+            f"it has format version {version} and this semrsm reads {FORMAT_VERSION}; update semrsm"
         )
     metadata = json_object(attributes, "metadata")
     layers = metadata.get("layers", [])

@@ -111,7 +111,7 @@ def whole(file: ActivationFile, array: Layer) -> NDArray[Any]:
 
 
 def read_sample_list(address: str) -> list[str]:
-    """Return the ids or numbers of samples that a file lists: an array (n,), or a text, one a line.
+    """Return the ids or numbers of samples that a file lists: an array (n,), or a text, one on each line.
 
     Of a text table the first column counts; a header in ID_NAMES is left out, and so are blank lines.
 
@@ -120,7 +120,9 @@ def read_sample_list(address: str) -> list[str]:
     path, name = address_of(address)
     found = _of_array(path, name) if name or path.suffix in SUFFIXES else _of_text(path)
     if not found:
-        raise SemrsmError(f"{address} names no sample; write ids or numbers into it, one a line")
+        raise SemrsmError(
+            f"{address} names no sample; write ids or numbers into it, one on each line"
+        )
     if len(set(found)) < len(found):
         twice, _ = Counter(found).most_common(1)[0]
         raise SemrsmError(f"{address} names the sample '{twice}' twice; name each once")
@@ -149,7 +151,7 @@ def _of_text(path: Path) -> list[str]:
         raise SemrsmError(f"{path} cannot be read ({error.strerror}); check the path") from error
     except (ValueError, csv.Error) as error:
         raise SemrsmError(
-            f"{path} is no text ({error}); write ids or numbers of samples into it, one a line"
+            f"{path} is no text ({error}); write ids or numbers of samples into it, one on each line"
         ) from error
     found = [line.strip() for line in lines if line.strip()]
     return found[1:] if found and found[0].lower() in ID_NAMES else found

@@ -213,6 +213,34 @@ def test_rectangular_rsm_files_are_refused_for_every_measure(
         assert "rectangular (12 x 5)" in fail("compare", path, b, "--measure", measure)
 
 
+def test_a_value_that_copies_change_has_no_interval_unless_samples_are_left_out(
+    a: Path, b: Path
+) -> None:
+    for measure in (["nbs"], ["mutual-knn", "--neighbours", 3]):
+        flags = ("-l", "layer1", "--bootstrap", 20, "--measure", *measure)
+        [record] = records(a, b, *flags)
+        assert (record["low"], record["high"]) == (None, None)
+        assert "drawn twice change what it is" in record["reason"]
+        [record] = records(a, b, *flags, "--interval", "jackknife")
+        assert record["low"] <= record["value"] <= record["high"]
+
+
+def test_a_difference_to_itself_is_none_and_one_to_another_is_that_of_the_values(
+    a: Path, b: Path, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "clusters.npy", np.arange(N) // 2)
+    flags = ("--measure", "cka", "--bootstrap", 20, "--clusters", tmp_path / "clusters.npy")
+    first, second = records(a, b, *flags, "--baseline", f"{a}::layer1")
+    assert (first["difference"], first["difference_p"], first["seed"]) == (0, 1, 0)
+    assert second["difference"] == pytest.approx(second["value"] - first["value"])
+    assert second["difference_low"] < second["difference"] < second["difference_high"]
+
+
+def test_there_is_no_estimate_from_batches(a: Path, b: Path) -> None:
+    flags = ("--measure", "cka-debiased", "--minibatch", 5)
+    assert run("compare", a, b, "-l", "layer1", *flags).exit_code == 2
+
+
 def test_too_few_samples_for_the_estimator(tmp_path: Path, rng: np.random.Generator) -> None:
     path = save(tmp_path / "three.npy", gram(rng, 3))
     message = fail("compare", path, path, "--measure", "cka-debiased")

@@ -204,7 +204,7 @@ def test_csv_and_json_tables_make_the_same_picture(folder, tmp_path):
         ("@matrix.npy -o OUT.png --kind mds", "is rectangular, 3 x 5"),
         ("@matrix.npy -o OUT.png --labels @small.npy", "no order and no labels"),
         ("@matrix.npy -o OUT.png -k rbf", "leave --kernel out"),
-        ("@optimal.rsm.h5 -o OUT.png --kind retrieved", "--images FILE::name --queries"),
+        ("@optimal.rsm.h5 -o OUT.png --kind retrieved", "--images FILE::name and --queries"),
         ("@optimal.rsm.h5 -o OUT.png --kind retrieved --queries 1,x", "not '1,x'"),
         ("@optimal.rsm.h5 -o OUT.png --kind retrieved --images @dump.h5 --queries 8", "0 to 7"),
         (

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import pickle
 import select
 import signal
 import threading
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
 from concurrent.futures.process import BrokenProcessPool
@@ -17,9 +19,10 @@ import numpy as np
 import pytest
 
 from semrsm.compute import match, worker
-from semrsm.compute.match import match_tiles
+from semrsm.compute.match import _give, _Member, match_tiles
 from semrsm.compute.options import RunOptions
 from semrsm.compute.plan import open_plan
+from semrsm.compute.process_executor import ThreadsOfProcess
 from semrsm.compute.scan import digests_of
 from semrsm.compute.teams import Team, process_team
 from semrsm.compute.worker import Remote, Task, match_remotely, prepare_remotely
@@ -104,6 +107,55 @@ def test_three_deaths_over_one_tile_end_the_run_and_name_it() -> None:
         match_tiles([fake_process({2: 9}, given)], [task(row) for row in range(3)], tiles)
     assert sorted(tiles.rows) == [0, 1]
     assert given.count(2) == 3
+
+
+def test_tiles_over_which_a_process_may_have_died_are_matched_alone() -> None:
+    tasks = [task(row) for row in range(4)]
+    deaths = Counter(t.name for t in tasks[:1])
+    submit = lambda executor, task: Future()  # noqa: E731
+    members = [_Member(fake_team(submit), Executor(), contextlib.ExitStack()) for _ in range(2)]
+    waiting = deque(tasks)
+    _give(members, waiting, deaths)
+    assert [[t.place[0] for t in m.running.values()] for m in members] == [[0], [1, 2]]
+    # Whoever is at work is given no suspect; who has nothing to do is, and nothing else.
+    waiting.appendleft(tasks[0])
+    members[0].running.clear()
+    members[0].submit(task(5))
+    _give(members, waiting, deaths)
+    assert [t.place[0] for t in waiting] == [0, 3]
+
+
+def test_a_process_has_several_things_in_work(tmp_path: Path) -> None:
+    """What one thread writes into a pipe, the other one reads: one after the other would never end."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    executor = ThreadsOfProcess(2)
+    with executor:
+        read, written = (
+            executor.submit(call, fifo, *given)
+            for call, given in ((Path.read_bytes, ()), (Path.write_bytes, (b"both",)))
+        )
+        assert (read.result(timeout=60), written.result(timeout=60)) == (b"both", 4)
+        assert executor.submit(os.getpid).result(timeout=60) != os.getpid()
+        missing = executor.submit(Path.read_bytes, tmp_path / "none")
+        with pytest.raises(FileNotFoundError) as error:
+            missing.result(timeout=60)
+        assert "read_bytes" in error.value.__notes__[0]
+        with pytest.raises((TypeError, AttributeError, pickle.PicklingError)):
+            executor.submit(lambda: None)
+
+
+def test_all_that_a_process_had_in_work_fails_with_it(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    executor = ThreadsOfProcess(2)
+    with executor:
+        in_work = [executor.submit(Path.read_bytes, fifo), executor.submit(os._exit, 3)]
+        for future in in_work:
+            with pytest.raises(BrokenProcessPool):
+                future.result(timeout=60)
+        with pytest.raises(BrokenProcessPool):
+            executor.submit(os.getpid)
 
 
 def test_few_tiles_are_spread_over_all_processes() -> None:

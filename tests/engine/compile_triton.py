@@ -15,6 +15,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from semrsm.engine.assignment import (
+    triton_greedy,
     triton_pairs,
     triton_proof,
     triton_sap,
@@ -33,6 +34,7 @@ POINTERS = {
     **dict.fromkeys(("mean_costs", "mean_out", "bar_memory", "width_memory"), "*fp32"),
     **dict.fromkeys(("best_out", "row_memory", "column_memory", "parent_memory"), "*i32"),
     **dict.fromkeys(("scans_out", "gave_up_out", "todo", "list_columns"), "*i32"),
+    **dict.fromkeys(("order", "column_out"), "*i64"),
     "list_values": "*fp32",
     **dict.fromkeys(("pairs", "permutation", "permutation_out"), "*i64"),
     **dict.fromkeys(
@@ -54,13 +56,14 @@ def programs(S: int) -> dict:
         triton_proof.proof_program: in_float64,
         triton_proof.bound_program: in_float64 | {"CHANNELS": 64},
         triton_proof.matched_program: triton_proof.matched_layout(C),
+        triton_greedy.greedy_program: triton_greedy.layout(S),
     }
 
 
 def compile_one(program, layout: dict[str, int], S: int, architecture: int):
     """Compile as a launch with these constants would, for columns that lie side by side."""
     constants = {name: value for name, value in layout.items() if name != "num_warps"}
-    if "affinity" in program.arg_names:
+    if "stride_t" in program.arg_names:
         constants |= {"stride_t": 1, "ALIGNED": S % 16 == 0}
     types = TYPES | dict.fromkeys(constants, "constexpr")
     signature = {name: types[name] for name in program.arg_names}

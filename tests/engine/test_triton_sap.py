@@ -191,7 +191,7 @@ def test_compiles_for_gpus_that_are_not_there(
     assert [row[:2] for row in rows] == [
         [architecture, name]
         for architecture in architectures
-        for name in (*names, "matched_program")
+        for name in (*names, "matched_program", "greedy_program")
     ]
     for _, name, *numbers in rows:
         warps, used, spills, shared, _ = map(int, numbers)

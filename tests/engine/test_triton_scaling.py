@@ -62,15 +62,10 @@ def test_zero_positions(rng: np.random.Generator) -> None:
 @slow
 @pytest.mark.parametrize(("layer", "crop"), [("layer4", None), ("layer3", 10), ("layer3", None)])
 def test_real_maps(layer: str, crop: int | None, real_affinity: Callable[..., Tensor]) -> None:
-    found = check(real_affinity(layer, 2, crop), torch.tensor([[0, 1]]))
-    assert not found.gave_up.any()
-
-
-@slow
-def test_few_bids_beyond_a_list(real_affinity: Callable[..., Tensor]) -> None:
-    """Short lists serve: whole rows are read hardly more than once each."""
-    affinity = real_affinity("layer3", 2)
+    """Short lists serve: hardly more than one is made for each row."""
+    affinity = real_affinity(layer, 2, crop)
     found = check(affinity, torch.tensor([[0, 1]]))
+    assert not found.gave_up.any()
     assert found.scans.item() <= 2 * affinity.shape[1]
 
 
@@ -107,7 +102,8 @@ def test_any_strides(rng: np.random.Generator) -> None:
 
 def test_no_pairs() -> None:
     none = torch.empty((0, 2), dtype=torch.int64)
-    assert triton_scaling.solve(torch.zeros(1, 3, 1, 3), none).permutation.shape == (0, 3)
+    found = assignments.solve(triton_scaling.solve, torch.zeros(1, 3, 1, 3), none)
+    assert found.permutation.shape == (0, 3)
 
 
 @slow
@@ -120,10 +116,13 @@ def test_optimal_from_any_start(affinity: np.ndarray, start: np.ndarray) -> None
     check(torch.from_numpy(affinity), start=torch.from_numpy(start))
 
 
-@slow
-def test_rounding_costs_accuracy_never_the_permutation(rng: np.random.Generator) -> None:
-    affinity = 1e8 + products(rng, 2, 17)
-    start = torch.from_numpy(rng.standard_normal((4, 17)) * 1e12).float()
+def test_rounding_costs_accuracy_never_the_permutation(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Differences far under float32's resolution, and prices that swallow the affinities."""
+    monkeypatch.setattr(triton_scaling, "MOST_BIDS", 5)
+    affinity = 1e8 + products(rng, 1, 9)
+    start = torch.from_numpy(rng.standard_normal((1, 9)) * 1e12).float()
     assignments.solve(triton_scaling.solve, affinity, every_pair(affinity), start=start)
 
 

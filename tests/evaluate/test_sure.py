@@ -109,7 +109,7 @@ def test_retrieval_among_queries_has_only_the_jackknife(files: dict[str, Path]) 
     args = {"labels": files["labels"], "view_ids": files["views"], "ks": (1,)}
     [refused] = evaluate_retrieval([files["good"]], inference=SURE, **args)
     assert refused.values["map-low"] is None
-    assert "ask for `interval='jackknife'`" in refused.reasons["map-low"]
+    assert "ask for the interval jackknife" in refused.reasons["map-low"]
     [found] = evaluate_retrieval(
         [files["good"]], inference=LEAVING_OUT, baseline=files["poor"], **args
     )

@@ -222,7 +222,7 @@ def test_zarr(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     needs("zarr")
     import zarr
 
-    monkeypatch.setattr(libraries, "CHUNK", 3)
+    monkeypatch.setattr(libraries, "CHUNK", 90)  # three rows
     out = out_of(tmp_path, "zarr")
     for _ in range(2):
         semrsm.export(file, out, to="zarr", labels=LABELS, overwrite=True)
@@ -278,8 +278,8 @@ def test_equal_content_is_equal_bytes(to: str, file: Path, tmp_path: Path) -> No
         ({"to": "npz", "layer": "block/3"}, "there is no layer 'block/3'"),
         ({"to": "npz", "kernel": "cosin"}, "did you mean 'cosine'"),
         ({"to": "npz", "out": "no/out.npz"}, "does not exist"),
-        ({"to": "mat", "memory": 100}, r"writing 2 RSMs of 7 x 7 as mat needs \d+ KiB"),
-        ({"to": "npz", "memory": 100}, r"needs \d+ KiB and `memory` grants"),
+        ({"to": "mat", "memory": 1024}, r"writing 2 RSMs of 7 x 7 as mat needs \d+ KiB"),
+        ({"to": "npz", "memory": 1024}, r"needs \d+ KiB and `memory` grants"),
     ],
 )
 def test_what_cannot_be_written(

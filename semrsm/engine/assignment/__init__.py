@@ -48,6 +48,12 @@ def _match_on_gpu(
     return solve_products(rows, columns, pairs, bounded, assign)
 
 
+def _greedy_on_gpu(affinity: Tensor) -> Tensor:
+    from semrsm.engine.assignment.triton_greedy import greedy
+
+    return greedy(affinity)
+
+
 def _affinity_bytes(n_positions: int, size: int) -> int:
     """Return what the affinities of a pair take, once more in float32 if they are not."""
     return n_positions * n_positions * (size if size == 4 else size + 4)
@@ -74,6 +80,7 @@ SOLVERS: dict[str, Solver] = {
                 prepared_bytes=native_core.prepared_bytes,
                 workspace_bytes=native_core.workspace_bytes,
             ),
+            greedy=native_core.greedy,
         ),
         Solver(
             name="laprust",
@@ -109,6 +116,7 @@ SOLVERS: dict[str, Solver] = {
                 warps=lambda s: max(1, (1 << (s - 1).bit_length()) // 256),
             ),
             most_positions=4096,
+            greedy=_greedy_on_gpu,
         ),
         Solver(
             name="triton-scaling",
@@ -126,6 +134,7 @@ SOLVERS: dict[str, Solver] = {
                 workspace_bytes=lambda s, c, size: _affinity_bytes(s, size) + (256 + 80) * s,
             ),
             most_positions=4096,
+            greedy=_greedy_on_gpu,
             chosen_from=None,  # until scripts/gpu_check has proved and timed it on a GPU; then about 400
         ),
     )

@@ -71,6 +71,8 @@ class Solver:
         reference: Where it comes from.
         pairs: How it matches samples from their maps; None if it solves given problems only.
         most_positions: The largest problem it solves; None where memory is the only limit.
+        greedy: (P, S, S) affinities -> (P, S) int64, what `greedy_in_turn` finds, quickly; None where
+            that serves itself.
         chosen_from: It is chosen for problems of so many positions and more; None for by name only.
     """
 
@@ -83,4 +85,5 @@ class Solver:
     reference: str
     pairs: PairSolver | None = None
     most_positions: int | None = None
+    greedy: Callable[[Tensor], Tensor] | None = None
     chosen_from: int | None = 1

@@ -66,7 +66,8 @@ def sinkhorn_program(
             scores = tl.where(real[None, :], scores, float("-inf"))
             weights = tl.exp2(scores - tl.max(scores, 1)[:, None])
             inverse = 1.0 / tl.sum(weights, 1)
-            shares += tl.where(in_rows[:, None], weights * inverse[:, None], 0.0)
+            there = in_rows[:, None] & real[None, :]
+            shares += tl.where(there, weights * inverse[:, None], 0.0)
         asked = tl.maximum(tl.sum(shares, 0), 1e-30)
         v += tl.where(real, tl.log2(asked) / sharpness, 0.0)
         eps *= eps_factor

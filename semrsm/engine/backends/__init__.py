@@ -21,6 +21,7 @@ BACKENDS: dict[str, Backend] = {
             chunks=cpu.chunks,
             ready=cpu.ready,
             match=cpu.match,
+            serves_workers=True,
             parts=16,
         ),
         Backend(
@@ -34,6 +35,7 @@ BACKENDS: dict[str, Backend] = {
             chunks=cuda.chunks,
             ready=cuda.ready,
             match=cuda.match,
+            serves_workers=False,
             parts=2,
         ),
     )

@@ -255,7 +255,7 @@ def _on_gpu(
 
 
 def _sums(matches: Matches, work: Work, maps: tuple[Maps, Maps], pairs: Tensor) -> Tensor:
-    """Return the sums of matched products: of `--precision fast` anew, from the vectors."""
+    """Return the sums of matched products: of precision fast anew, from the vectors."""
     exact = work.precision == "exact" or not work.matcher.in_chunks
     if exact or matches.permutation is None or matches.potentials is not None:
         return matches.sums

@@ -37,7 +37,7 @@ def match_by_sinkhorn(rows: Maps, columns: Maps, pairs: Tensor, settings: Settin
     """
 
     def rounded(affinity: Tensor) -> Tensor:
-        return greedy_permutations(log_plan(affinity, settings.epsilon))
+        return greedy_permutations(log_plan(affinity, settings.epsilon), settings.solver)
 
     return Matches(*better_of_both_ways(affinities(rows, columns, pairs), rounded))
 

@@ -47,7 +47,9 @@ def match_topk(rows: Ordered, columns: Ordered, pairs: Tensor, settings: Setting
             within = best_permutations(affinity, settings.solver)
             sums += sums_of(affinity, within)
         else:
-            of_rest, within = better_of_both_ways(affinity, greedy_permutations)
+            of_rest, within = better_of_both_ways(
+                affinity, lambda a: greedy_permutations(a, settings.solver)
+            )
             sums += of_rest
         permutation.scatter_(1, x, y.gather(1, within))
     return Matches(sums, permutation)

@@ -111,7 +111,7 @@ def draw_heatmaps(
     """
     n, m = _shape(panels, order, labels)
     symmetric = n == m and sides[0] == sides[1]
-    shown = np.arange(n) if order is None else np.asarray(order)
+    row_order = np.arange(n) if order is None else np.asarray(order)
     classes = None if labels is None else classes_of(np.asarray(labels))
     size, letters = (ONE, ALONE) if len(panels) == 1 else (SEVERAL, IN_GRID)
     high, wide = _sides(size, n, m)
@@ -121,11 +121,11 @@ def draw_heatmaps(
     notes = [f"samples ordered by {ordered_by}"] if ordered_by else []
     notes += [f"each cell is the mean of {side} x {side} entries"] if side > 1 else []
     with style():
-        down = sample_ticks(shown, samples, high, letters)
+        down = sample_ticks(row_order, samples, high, letters)
         across = down
         if not symmetric or high != wide:
             across = sample_ticks(np.arange(m), samples if symmetric else None, wide, letters)
-        blocks = None if classes is None else blocks_of_classes(classes, shown, high)
+        blocks = None if classes is None else blocks_of_classes(classes, row_order, high)
         legend = legend_of(None if blocks else classes, ["; ".join(notes)])
         titles = fitting([panel.title for panel in panels], wide + COLOURS * (not shared))
         around = room_around(down, across, blocks, classes, titles, not shared)
@@ -138,13 +138,13 @@ def draw_heatmaps(
         images = []
         for panel, axes, scale, text in zip(panels, grid.panels, scales, titles, strict=True):
             ordered = order is not None and panel.whole is None
-            matrix = panel.values[np.ix_(shown, shown)] if ordered else panel.values
+            matrix = panel.values[np.ix_(row_order, row_order)] if ordered else panel.values
             images.append(show_matrix(axes, matrix, scale, panel.whole, side))
             axes.set_aspect("auto")
             draw_axes(axes, down, across, sides)
             above = 4.0
             if classes is not None:
-                draw_bars(axes, classes, shown, (high, wide), blocks, down)
+                draw_bars(axes, classes, row_order, (high, wide), blocks, down)
                 above += 72 * (BAR + GAP)
             axes.set_title(text, loc="left", pad=above, fontsize=8)
         _draw_colours(grid, panels, images, scales, shared)
@@ -154,13 +154,13 @@ def draw_heatmaps(
 
 def scales_of(panels: Sequence[Panel], limits: Limits = NO_LIMITS) -> list[Scale]:
     """Return the colour scale of each panel; those that are compared have the same."""
-    found: dict[str, Scale] = {}
+    scales: dict[str, Scale] = {}
     for name in dict.fromkeys(panel.compared for panel in panels):
         group = [panel for panel in panels if panel.compared == name]
         parts = [p.values if p.spread is None else p.spread[None, :] for p in group]
         zero_counts = any(panel.zero_counts for panel in group)
-        found[name] = colour_scale(parts, zero_counts, limits=limits)
-    return [found[panel.compared] for panel in panels]
+        scales[name] = colour_scale(parts, zero_counts, limits=limits)
+    return [scales[panel.compared] for panel in panels]
 
 
 def _shape(

@@ -104,12 +104,12 @@ def _draw_images(
     axes: tuple[Axes, Axes], images: tuple[NDArray[np.generic], NDArray[np.generic]]
 ) -> list[tuple[int, int]]:
     """Draw both images on one scale; return the (height, width) of each."""
-    shown = [as_picture(image) for image in images]
-    low = min(float(np.nanmin(image)) for image in shown)
-    high = max(float(np.nanmax(image)) for image in shown)
-    for place, image in zip(axes, shown, strict=True):
+    pictures = [as_picture(image) for image in images]
+    low = min(float(np.nanmin(image)) for image in pictures)
+    high = max(float(np.nanmax(image)) for image in pictures)
+    for place, image in zip(axes, pictures, strict=True):
         draw_image(place, image, low, high)
-    return [image.shape[:2] for image in shown]
+    return [image.shape[:2] for image in pictures]
 
 
 def _join(

@@ -83,20 +83,20 @@ def draw_quality(trials: Sequence[Measured], title: str = "") -> Figure:
     Raises:
         SemrsmError: No matcher has both a time and a value.
     """
-    shown = [
+    measured_points = [
         _Point(t.layer, t.n_positions, t.matcher, t.bound, t.ms_median, t.relative_mean)
         for t in trials
         if t.ms_median and t.relative_mean is not None
     ]
-    if not shown:
+    if not measured_points:
         raise SemrsmError(
             "no matcher was measured against a positive optimum, so there is nothing to draw;"
             " choose another `layer`"
         )
-    layers = {t.layer: t.n_positions for t in shown}
+    layers = {t.layer: t.n_positions for t in measured_points}
     matchers = list(dict.fromkeys(t.matcher for t in trials if not t.bound))
     names = shorten_all(list(layers), 40)
-    top = 1 + ABOVE * max(0.01, 1 - min(p.relative for p in shown))
+    top = 1 + ABOVE * max(0.01, 1 - min(p.relative for p in measured_points))
     across = min(2, len(layers))
     down = math.ceil(len(layers) / across)
     with style():
@@ -104,7 +104,7 @@ def draw_quality(trials: Sequence[Measured], title: str = "") -> Figure:
         for index, ((layer, positions), name) in enumerate(zip(layers.items(), names, strict=True)):
             share = figure.axes[0] if index else None
             axes = figure.add_subplot(down, across, index + 1, sharey=share)
-            _draw_layer(axes, [p for p in shown if p.layer == layer], matchers, top)
+            _draw_layer(axes, [p for p in measured_points if p.layer == layer], matchers, top)
             axes.set_title(f"{name}, S = {positions}", loc="left")
             axes.set_xlabel("milliseconds per pair, one thread")
         for axes in figure.axes[::across]:
@@ -112,7 +112,7 @@ def draw_quality(trials: Sequence[Measured], title: str = "") -> Figure:
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
         for axes, layer in zip(figure.axes, layers, strict=True):
-            _name_points(axes, [p for p in shown if p.layer == layer], top)
+            _name_points(axes, [p for p in measured_points if p.layer == layer], top)
     return figure
 
 

@@ -50,8 +50,8 @@ def matching(matcher: str) -> str:
 
 def common(records: Sequence[Record], *keys: str) -> list[Any]:
     """Return, for each key, the value that all records have there; None where they differ or lack it."""
-    found = [{record.get(key) for record in records} for key in keys]
-    return [next(iter(values)) if len(values) == 1 else None for values in found]
+    per_key = [{record.get(key) for record in records} for key in keys]
+    return [next(iter(values)) if len(values) == 1 else None for values in per_key]
 
 
 def number_of(value: Any) -> float:

@@ -64,9 +64,9 @@ def draw_retrieved(
     """
     if not rows:
         raise SemrsmError("queries are needed and none is given; name some with `queries='0,5,7'`")
-    shown = {index: as_picture(image) for index, image in images.items()}
-    lowest = min(float(np.nanmin(image)) for image in shown.values())
-    highest = max(float(np.nanmax(image)) for image in shown.values())
+    pictures = {index: as_picture(image) for index, image in images.items()}
+    lowest = min(float(np.nanmin(image)) for image in pictures.values())
+    highest = max(float(np.nanmax(image)) for image in pictures.values())
     k = max(len(row.found) for row in rows)
     titles = _short_titles([row.title for row in rows])
     with style():
@@ -74,13 +74,13 @@ def draw_retrieved(
         grid = figure.add_gridspec(len(rows), k + 1)
         for down, row in enumerate(rows):
             axes = figure.add_subplot(grid[down, 0])
-            draw_image(axes, shown[row.query], lowest, highest)
+            draw_image(axes, pictures[row.query], lowest, highest)
             axes.set_title(f"query: {_called(row.query, labels)}", fontsize=7)
             axes.set_ylabel(titles[row.title], fontsize=7)
             pairs = zip(row.found, row.similarities, strict=True)
             for rank, (index, similarity) in enumerate(pairs, start=1):
                 axes = figure.add_subplot(grid[down, rank])
-                draw_image(axes, shown[int(index)], lowest, highest)
+                draw_image(axes, pictures[int(index)], lowest, highest)
                 axes.set_xlabel(f"{similarity:.3g}", labelpad=2, fontsize=7)
                 axes.set_title(f"{rank}: {_called(int(index), labels)}", fontsize=7)
                 if labels is not None:

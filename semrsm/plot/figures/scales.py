@@ -97,8 +97,8 @@ def range_scale(
     values = _values(matrices, True)
     least, most = float(values.min()), float(values.max())
     low, high = (
-        end if math.isfinite(end) else found
-        for end, found in zip(whole, (least, most), strict=True)
+        end if math.isfinite(end) else from_values
+        for end, from_values in zip(whole, (least, most), strict=True)
     )
     diverging = low < 0 < high and -least >= BOTH_SIGNS * max(most, -least)
     if diverging:

@@ -50,8 +50,8 @@ def shorten_all(names: Sequence[str], letters: int = LETTERS) -> list[str]:
     for index in range(len(distinct)):
         short[index] = shorten(short[index], letters)
     _keep_apart(distinct, short, letters)
-    found = dict(zip(distinct, short, strict=True))
-    return [found[name] for name in names]
+    short_of = dict(zip(distinct, short, strict=True))
+    return [short_of[name] for name in names]
 
 
 def _without_common_words(names: Sequence[str], letters: int) -> list[str]:

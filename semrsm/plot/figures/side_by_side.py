@@ -100,13 +100,13 @@ def draw_side_by_side(
     """
     pairs = _groups_of_pairs(identity, optimal, same_view)
     n = len(identity)
-    shown = np.arange(n) if order is None else np.asarray(order)
+    row_order = np.arange(n) if order is None else np.asarray(order)
     classes = None if labels is None else classes_of(np.asarray(labels))
     what = f"{kernel} similarity" if kernel else "similarity"
     scale = colour_scale([identity, optimal], zero_counts=kernel == "linear", limits=limits)
     with style():
-        ticks = sample_ticks(shown, samples, SIDE)
-        blocks = None if classes is None else blocks_of_classes(classes, shown, SIDE)
+        ticks = sample_ticks(row_order, samples, SIDE)
+        blocks = None if classes is None else blocks_of_classes(classes, row_order, SIDE)
         note = f"samples ordered by {ordered_by}" if ordered_by else ""
         legend = legend_of(None if blocks else classes, [note])
         around = room_around(ticks, ticks, blocks, classes, names, own_colours=False)
@@ -116,11 +116,11 @@ def draw_side_by_side(
             columns=2, right=COLOURS + HISTOGRAM + BEFORE, below=legend.inches(width),
         )  # fmt: skip
         for axes, rsm, name in zip(grid.panels, (identity, optimal), names, strict=True):
-            image = show_matrix(axes, rsm[np.ix_(shown, shown)], scale)
+            image = show_matrix(axes, rsm[np.ix_(row_order, row_order)], scale)
             draw_axes(axes, ticks, ticks, ("sample", "sample"))
             above = 4.0
             if classes is not None:
-                draw_bars(axes, classes, shown, (SIDE, SIDE), blocks, ticks)
+                draw_bars(axes, classes, row_order, (SIDE, SIDE), blocks, ticks)
                 above += 72 * (BAR + GAP)
             axes.set_title(name, loc="left", pad=above)
         edges = _edges([rsm[mask] for rsm in (identity, optimal) for mask in pairs.values()])
