@@ -24,7 +24,9 @@ def compact(numbers: Iterable[int]) -> Sequence[int]:
     if step > 1 and len(held) == 2:
         return tuple(held)
     spread = range(held[0], held[-1] + 1, step)
-    return spread if len(spread) == len(held) and all(map(eq, spread, held)) else tuple(held)
+    if isinstance(held, range):  # of any length
+        return spread
+    return spread if len(spread) == len(held) and all(map(eq, spread, held)) else held
 
 
 def runs_of(numbers: Sequence[int]) -> list[range]:

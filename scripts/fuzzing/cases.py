@@ -66,7 +66,7 @@ def case_of(seed: int, number: int, only: str = "") -> Case:
     target = pick(rng, rows)
     chosen = [c for c in target.commands if only in target.file or only in c]
     draw = rng.random() * 100
-    if target.file.endswith(".run") or draw < STRUCTURAL:
+    if target.is_folder or draw < STRUCTURAL:
         mutate = target.edit
     elif draw < STRUCTURAL + BYTES:
         mutate = mutate_bytes
@@ -102,6 +102,6 @@ def prepare(case: Case, valid: Path, folder: Path) -> Mutation:
 def _spare(case: Case) -> str:
     """Return the name of another valid file, of the same kind where there is one."""
     rng = np.random.default_rng([case.seed, case.number, 2])
-    names = [t.file for t in TARGETS if not t.file.endswith(".run")]
+    names = [t.file for t in TARGETS if not t.is_folder]
     same = [n for n in names if Path(n).suffix == Path(case.target.file).suffix]
     return pick(rng, same if rng.random() < 0.7 else names)

@@ -39,6 +39,26 @@ def edit_a_file(folder: Path, rng: Rng) -> Mutation:
     return Mutation(f"{path.relative_to(folder)}: {made.text}", made.valid)
 
 
+def edit_activations(folder: Path, rng: Rng) -> Mutation:
+    """Change a file of a folder of activations, remove it, or put another one in its place."""
+    a, b = pick(rng, _files(folder)), pick(rng, _files(folder))
+    names = f"{a.relative_to(folder)}, {b.relative_to(folder)}"
+    what = pick(rng, ("bytes", "bytes", "structure", "structure", "remove", "copy", "swap"))
+    if what in ("bytes", "structure"):
+        structural = {".json": edit_json, ".npz": edit_npz}.get(a.suffix, mutate_bytes)
+        made = (structural if what == "structure" else mutate_bytes)(a, rng)
+        return Mutation(f"{a.relative_to(folder)}: {made.text}", made.valid)
+    if what == "swap":
+        content = a.read_bytes()
+        a.write_bytes(b.read_bytes())
+        b.write_bytes(content)
+    elif what == "remove":
+        a.unlink()
+    elif a != b:
+        shutil.copyfile(a, b)
+    return Mutation(f"{what}: {names}")
+
+
 def edit_layout(folder: Path, rng: Rng) -> Mutation:
     """Remove, swap, add or rename files of the folder."""
     a, b = pick(rng, _files(folder)), pick(rng, _files(folder))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fuzzing.array_file_edits import edit_npy, edit_npz
-from fuzzing.folder_edits import edit_a_file, edit_layout
+from fuzzing.byte_edits import mutate_bytes
+from fuzzing.folder_edits import edit_a_file, edit_activations, edit_layout
 from fuzzing.hdf5_edits import edit_hdf5
 from fuzzing.mutation import Mutator
 from fuzzing.text_edits import edit_csv, edit_json, edit_toml
+
+HAS_ZARR = importlib.util.find_spec("zarr") is not None
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,11 @@ class Target:
     numbers: bool = False
     foreign: bool = False
     weight: int = 1
+
+    @property
+    def is_folder(self) -> bool:
+        """Say whether it is a folder, by its name."""
+        return self.file.endswith((".run", ".images", ".zarr"))
 
 
 ACTIVATIONS = (
@@ -115,6 +124,10 @@ TARGETS: tuple[Target, ...] = (
     Target("acts.npz", edit_npz, LAYERS, weight=3),
     Target("small.npz", edit_npz, LAYERS, weight=3),
     Target("acts.npy", edit_npy, ACTIVATIONS, weight=2),
+    Target("acts.pt", mutate_bytes, LAYERS, weight=2),
+    Target("acts.safetensors", mutate_bytes, ACTIVATIONS, weight=2),
+    Target("acts.images", edit_activations, ACTIVATIONS, weight=2),
+    *([Target("acts.zarr", edit_activations, LAYERS, weight=2)] if HAS_ZARR else []),
     Target("fortran.npy", edit_npy, ACTIVATIONS, weight=1),
     Target("matrix.npy", edit_npy, MATRIX, weight=1),
     Target("matrix.npz", edit_npz, MATRIX, weight=1),

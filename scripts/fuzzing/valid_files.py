@@ -13,6 +13,7 @@ from unittest import mock
 import h5py
 import numpy as np
 from fuzzing.calls import call
+from fuzzing.targets import HAS_ZARR
 
 N = 12  # samples
 SEED = 20241
@@ -58,6 +59,36 @@ def _write_hdf5(path: Path, made: Arrays, **options: Any) -> None:
             file["block/layer1"].attrs["layout"] = "nchw"
 
 
+def _write_foreign(folder: Path, made: Arrays) -> None:
+    """Write the formats of other tools: torch, safetensors, Zarr, a file for each image."""
+    import torch
+
+    texts = {name: array.tolist() for name, array in made.items() if array.dtype.kind == "U"}
+    numbers = {name: array for name, array in made.items() if name not in texts}
+    torch.save({n: torch.from_numpy(a) for n, a in numbers.items()} | texts, folder / "acts.pt")
+    header, content = {}, b""
+    for name in ("block/layer1", "layer2"):
+        kind, values = {4: "F32", 8: "F64"}[numbers[name].itemsize], numbers[name].tobytes()
+        place = [len(content), len(content) + len(values)]
+        header[name] = {"dtype": kind, "shape": numbers[name].shape, "data_offsets": place}
+        content += values
+    text = json.dumps(header).encode()
+    (folder / "acts.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + content)
+    (folder / "acts.images").mkdir()
+    for k, name in enumerate(made["samples"]):
+        one = {layer: made[layer][k : k + 1] for layer in ("block/layer1", "layer2")}
+        np.savez(folder / "acts.images" / f"{name}.npz", **one)
+    if HAS_ZARR:
+        import zarr
+
+        root = zarr.open_group(str(folder / "acts.zarr"), mode="w")
+        for name, array in numbers.items():
+            root.create_array(
+                name, shape=array.shape, dtype=array.dtype, chunks=(4, *array.shape[1:])
+            )
+            root[name][...] = array
+
+
 def _write_table(path: Path, rows: list[list[Any]]) -> None:
     with path.open("w", newline="") as stream:
         csv.writer(stream, lineterminator="\n").writerows(rows)
@@ -94,6 +125,7 @@ def make(folder: Path) -> None:
     _write_hdf5(folder / "latest.h5", made, libver="latest")
     np.savez(folder / "acts.npz", **made)
     np.savez_compressed(folder / "small.npz", **made)
+    _write_foreign(folder, made)
     np.save(folder / "acts.npy", made["block/layer1"])
     np.save(folder / "fortran.npy", np.asfortranarray(made["layer2"]))
     np.save(folder / "matrix.npy", _similarities(made))

@@ -34,7 +34,7 @@ def compute(
         str,
         typer.Argument(
             metavar="ACTIVATIONS",
-            help="Read this activation file; path::layer names a layer or a glob.",
+            help="Read this activation file or folder; path::layer names a layer or a glob.",
             show_default=False,
         ),
     ],

@@ -70,7 +70,12 @@ def _apart(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
 
 
 def _faults(path: Path) -> list[str]:
-    return list(run_faults(path) if path.is_dir() else faults_of(path))
+    return list(run_faults(path) if _is_run_folder(path) else faults_of(path))
+
+
+def _is_run_folder(path: Path) -> bool:
+    """Say whether a folder is one of a run, whole or not, rather than of activation files."""
+    return path.is_dir() and ((path / "run.json").exists() or path.suffix == ".run")
 
 
 def _contents(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:

@@ -31,7 +31,7 @@ def pair(
         str,
         typer.Argument(
             metavar="ACTIVATIONS",
-            help="Read this activation file; path::layer names a layer.",
+            help="Read this activation file or folder; path::layer names a layer.",
             show_default=False,
         ),
     ],

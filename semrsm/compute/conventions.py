@@ -37,10 +37,20 @@ def hint_of(shape: tuple[int, ...], positions: Positions) -> str | None:
     True
     """  # noqa: E501
     if positions.is_map:
-        return _other_channels(shape, positions.layout)
+        return _batches(shape, positions.layout) or _other_channels(shape, positions.layout)
     if positions.layout == "nd":
         return None
     return _other_tokens(shape, positions.layout) or _front_tokens(shape, positions)
+
+
+def _batches(shape: tuple[int, ...], layout: str) -> str | None:
+    """Say that a volume may be a stack of batches of maps: it is as deep as maps have channels."""
+    if layout != "ncdhw" or shape[3] != shape[4] or shape[2] < MUCH_LONGER * shape[3]:
+        return None
+    return (
+        f"its shape {shape} looks as if it were {shape[0]} batches of {shape[1]} samples; if it is, save it"
+        f" as {(shape[0] * shape[1], *shape[2:])}"
+    )
 
 
 def _other_channels(shape: tuple[int, ...], layout: str) -> str | None:

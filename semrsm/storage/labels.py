@@ -1,6 +1,6 @@
 """What is known of the samples besides their activations: ids, labels, views, logits.
 
-Arrays come from HDF5, .npz or .npy files and are never unpickled; text tables are .csv or .tsv.
+Arrays come from files of the formats in FORMATS and are never unpickled; text tables are .csv or .tsv.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +37,25 @@ class Gap:
 
     def __str__(self) -> str:
         return f"{_named(self.samples)} hold no values: {self.why}"
+
+
+def gaps_between(found: Mapping[int, int], wanted: int, edge: int, n: int, why: str) -> list[Gap]:
+    """Return the samples whose chunks are not all there.
+
+    Args:
+        found: How many chunks there are in each row of chunks; rows without any are left out.
+        wanted: How many there should be.
+        edge: Samples in a row of chunks.
+        n: Samples in all.
+        why: What is missing, in a clause.
+
+    >>> [str(gap) for gap in gaps_between({0: 2, 2: 2}, 2, 4, 10, "lost")]
+    ['samples 4 to 7 hold no values: lost']
+    """
+    whole = sorted(row for row, count in found.items() if count == wanted)
+    ends = zip([-1, *whole], [*whole, -(-n // edge)], strict=True)
+    gaps = (range((a + 1) * edge, min(b * edge, n)) for a, b in ends)
+    return [Gap(gap, why) for gap in gaps if gap]
 
 
 def sentence_of(gaps: Sequence[Gap]) -> str:

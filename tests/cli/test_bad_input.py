@@ -51,7 +51,9 @@ def test_a_missing_file(tmp_path: Path, dump: Path, out: Path) -> None:
 
 
 def test_a_folder(tmp_path: Path, out: Path) -> None:
-    refused(tmp_path, out, says=(str(tmp_path), "is a folder"))
+    refused(tmp_path, out, says=(str(tmp_path), "which this command reads; write it to another"))
+    (tmp_path / "empty").mkdir()
+    refused(tmp_path / "empty", out, says=(f"{tmp_path}/empty holds no activation files",))
 
 
 def test_a_path_through_a_file(dump: Path, out: Path) -> None:
@@ -62,7 +64,7 @@ def test_a_path_through_a_file(dump: Path, out: Path) -> None:
 def test_a_file_of_no_known_format(content: bytes, tmp_path: Path, out: Path) -> None:
     path = tmp_path / "a.h5"
     path.write_bytes(content)
-    refused(path, out, says=("a.h5", "none of hdf5, npz, npy", "save"))
+    refused(path, out, says=("a.h5", "none of hdf5, torch, npz, npy", "save"))
 
 
 @pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.9, 0.999])
@@ -176,7 +178,7 @@ def test_values_whose_products_overflow(tmp_path: Path, out: Path, x: np.ndarray
     ("array", "problem"),
     [
         (np.zeros(6, np.float32), "1 dimensions"),
-        (np.zeros((6, 2, 2, 2, 2), np.float32), "5 dimensions"),
+        (np.zeros((6, 2, 2, 2, 2, 2), np.float32), "6 dimensions"),
         (np.zeros((6, 2, 2), np.complex64), "complex64"),
         (np.zeros((6, 2, 2), np.int64), "int64"),
         (np.zeros((6, 2, 2), bool), "bool"),

@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from semrsm.compute import grid, pair, run, scan, trial
 from semrsm.storage.run_folder import RunFolder, run_folder_of
@@ -31,6 +32,7 @@ WRITERS: dict[str, Callable[[Path, np.ndarray], object]] = {
     "a.npz": lambda path, array: np.savez(path, a=array),
     "compressed.npz": lambda path, array: np.savez_compressed(path, a=array),
     "a.npy": np.save,
+    "a.pt": lambda path, array: torch.save({"a": torch.from_numpy(array)}, path),
 }
 
 

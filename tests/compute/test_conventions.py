@@ -24,6 +24,11 @@ from tests.helpers import succeed, write_h5
         ((20, 512, 7, 7), "nhwc", "`layout='nchw'`"),
         ((20, 4, 7, 7, 512), None, "`layout='ndhwc'`"),
         ((20, 512, 4, 7, 7), "ndhwc", "`layout='ncdhw'`"),
+        (
+            (10, 32, 512, 7, 7),
+            None,
+            "10 batches of 32 samples; if it is, save it as (320, 512, 7, 7)",
+        ),
         ((20, 768, 197), None, "`layout='ndt'`"),
         ((20, 1024, 197), None, "`layout='ndt'`"),
         ((20, 512, 49), None, "`layout='ndt'`"),

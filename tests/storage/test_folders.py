@@ -138,6 +138,21 @@ def test_what_thingsvision_writes(backend: str, folder: Path) -> None:
         read(folder)
 
 
+@pytest.mark.parametrize("form", ["npy", "pt", "hdf5"])
+@pytest.mark.parametrize("split", [False, True])
+def test_what_the_functions_of_thingsvision_write(form: str, split: bool, folder: Path) -> None:
+    storing = pytest.importorskip(
+        "thingsvision.utils.storing.helpers", reason="thingsvision is not installed"
+    )
+    if not split:
+        storing.store_features(str(folder), torch.from_numpy(X) if form == "pt" else X, form)
+    elif form == "pt":
+        pytest.skip("thingsvision splits no tensors")
+    else:
+        storing.split_features(str(folder), X, form, n_splits=5)
+    np.testing.assert_array_equal(read(folder)["features"], X)
+
+
 @pytest.mark.parametrize("writer", ["one file", "splits"])
 def test_what_thingsvision_saves_as_hdf5(writer: str, folder: Path) -> None:
     """Its save_features: one dataset, or several where memory runs out."""
@@ -297,6 +312,31 @@ def test_batches_numbered_by_their_first_sample(folder: Path) -> None:
     np.testing.assert_array_equal(read(folder)["batch"], X)
 
 
+def test_one_odd_file_among_numbered_ones(folder: Path) -> None:
+    for k in range(6):
+        np.save(folder / f"acts{k}.npy", X[2 * k : 2 * k + 2, :, : 4 - (k == 4)])
+    assert "acts4.npy has acts of shape (2, 3, 3, 5) and acts0.npy of (2, 3, 4, 5)" in fail(
+        "info", folder
+    )
+
+
+def test_a_layer_with_fewer_samples(folder: Path) -> None:
+    for name, array in (("conv1", X), ("conv2", Y[:11])):
+        np.save(folder / f"{name}.npy", array)
+    assert "conv2.npy and conv1.npy hold different numbers of samples" in fail("info", folder)
+
+
+def test_layers_of_one_sample_are_layers(tmp_path: Path) -> None:
+    np.savez(tmp_path / "query.npz", block0=X[:1], block1=X[1:2])
+    assert list(read(tmp_path / "query.npz")) == ["block0", "block1"]
+
+
+def test_batches_with_as_many_tokens_as_channels(folder: Path) -> None:
+    for k in range(3):
+        np.save(folder / f"batch{k}.npy", X[:, 0, :, :4] + k)
+    assert read(folder)["batch"].shape == (36, 4, 4)
+
+
 def test_two_sets_of_samples_are_no_layers(folder: Path) -> None:
     np.save(folder / "train.npy", X)
     np.save(folder / "test.npy", X[:4])
@@ -371,6 +411,19 @@ def test_more_files_than_a_process_may_open(folder: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     np.testing.assert_array_equal(found["image"][:, 0], np.arange(120))
+
+
+def test_images_of_net2brain(shared_data: Path, folder: Path) -> None:
+    """Files that the tool itself wrote."""
+    images = sorted((shared_data / "net2brain").glob("image_*.npz"))
+    for image in images:
+        (folder / image.name).symlink_to(image)
+    found = read(folder)
+    for k, image in enumerate(images):
+        with np.load(image) as arrays:
+            assert list(found) == list(arrays)
+            for name in arrays:
+                np.testing.assert_array_equal(found[name][k], arrays[name][0])
 
 
 @pytest.mark.slow

@@ -108,6 +108,13 @@ def test_objects_are_never_unpickled(
     assert not (tmp_path / "harm-was-done").exists()
 
 
+def test_a_model_is_no_activation_file(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:  # as torch.jit.save does
+        for name in ("data.pkl", "constants.pkl", "code/__torch__.py"):
+            archive.writestr(f"a/{name}", b"")
+    assert "a.pt is a TorchScript model, not activations" in fail("info", tmp_path / "a.pt")
+
+
 def test_a_plain_pickle_is_no_activation_file(tmp_path: Path) -> None:
     (tmp_path / "a.pt").write_bytes(pickle.dumps({"a": X}))
     assert "is none of hdf5, torch, npz" in fail("info", tmp_path / "a.pt")

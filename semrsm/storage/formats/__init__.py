@@ -15,6 +15,7 @@ from semrsm.storage.formats.npy import open_npy
 from semrsm.storage.formats.npz import open_npz
 from semrsm.storage.formats.safetensors import is_safetensors, open_safetensors
 from semrsm.storage.formats.torch_archive import is_torch, open_torch
+from semrsm.storage.formats.zarr_store import is_zarr, open_zarr
 from semrsm.storage.input_files import refuse_irregular
 
 START = 32  # bytes of a file that formats are told by
@@ -69,6 +70,7 @@ FORMATS: dict[str, Format] = {
             "arrays behind a header, as Hugging Face saves them",
             open_safetensors,
         ),
+        Format("zarr", (".zarr",), is_zarr, "Zarr store, versions 2 and 3, in a folder", open_zarr),
         Format(
             "folder",
             (),

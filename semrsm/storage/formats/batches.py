@@ -6,6 +6,7 @@ A guess is noted, so that it is said; and each array can still be named to be re
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -25,6 +26,7 @@ BATCH = re.compile(
     r"(arr|batch|batches|chunk|part|split|shard|features|image|img|sample)[-_ ]?\d+", re.I
 )
 LAYER = re.compile(r"layer|block|stage|conv|encoder|decoder|attn|mlp|norm|features\.", re.I)
+COUNTED = re.compile(r"batch|chunk|part|split|shard", re.I)  # files that hold several samples
 SHOWN = 3  # names at the front of a list, in a note
 
 
@@ -112,7 +114,7 @@ def gather(contents: Contents, stem: str) -> Contents:
     if len(parts) < 2 or len(parts[0].shape) < 2 or not are_alike(parts):
         return contents
     ids: dict[str, Layer] = {}
-    if are_single(parts):
+    if are_single(parts) and not any(map(LAYER.search, names)):
         name, what = stem, "one sample each"
         ids = {"samples": texts("samples", names)} if "samples" not in contents.arrays else {}
     elif all(map(BATCH.fullmatch, names)) and are_batches(names, parts) and _have_maps(parts):
@@ -137,7 +139,20 @@ def _have_maps(parts: Sequence[Layer]) -> bool:
     return len(parts[0].shape) > 2 or len({part.shape[0] for part in parts}) > 1
 
 
-def lack_samples_axis(sets: Sequence[Mapping[str, Layer]]) -> bool:
+def odd_one(names: Sequence[str], parts: Sequence[Layer]) -> int | None:
+    """Return which of many numbered arrays alone differs from the others; None if none does, or several do.
+
+    Layers of a network differ from each other; of samples or batches one is odd that does not belong there.
+    """
+    numbered = len({NUMBERS.sub("#", name) for name in names}) == 1
+    if len(parts) < 4 or not numbered or any(map(LAYER.search, names)):
+        return None
+    shapes = Counter((part.shape[1:], part.dtype) for part in parts)
+    odd = [k for k, part in enumerate(parts) if shapes[part.shape[1:], part.dtype] == 1]
+    return odd[0] if len(shapes) == 2 and len(odd) == 1 else None
+
+
+def lack_samples_axis(names: Sequence[str], sets: Sequence[Mapping[str, Layer]]) -> bool:
     """Say whether files hold one sample each without an axis of samples: vectors, or maps (c, side, side)."""
 
     def lacks(array: Layer) -> bool:
@@ -146,7 +161,11 @@ def lack_samples_axis(sets: Sequence[Mapping[str, Layer]]) -> bool:
         return len(array.shape) == 1
 
     numbers = [[a for a in held.values() if _is_number(a)] for held in sets]
-    if len(sets) < 2 or not all(found and all(map(lacks, found)) for found in numbers):
+    if (
+        len(sets) < 2
+        or any(map(COUNTED.search, names))
+        or not all(found and all(map(lacks, found)) for found in numbers)
+    ):
         return False
     return len({tuple(a.shape for a in found) for found in numbers}) == 1
 

@@ -19,6 +19,7 @@ from semrsm.names import natural_key
 from semrsm.storage.damage import DAMAGE, WrittenError
 from semrsm.storage.formats.batches import (
     BATCH,
+    LAYER,
     are_alike,
     are_batches,
     are_single,
@@ -27,6 +28,7 @@ from semrsm.storage.formats.batches import (
     in_order,
     lack_samples_axis,
     layers_of,
+    odd_one,
     refuse_missing,
     texts,
     with_samples_axis,
@@ -96,7 +98,7 @@ def _arranged(path: Path, members: list[Member]) -> Contents:
     if len(members) == 1:
         return replace(gather(Contents(members[0].arrays), members[0].stem), files=files)
     notes = []
-    if lack_samples_axis([member.arrays for member in members]):
+    if lack_samples_axis([m.stem for m in members], [m.arrays for m in members]):
         members = [replace(m, arrays=with_samples_axis(m.arrays)) for m in members]
         notes.append(
             "each file is read as one sample, as its arrays look like maps without an axis of samples"
@@ -124,18 +126,18 @@ def refuse_mixed(names: Sequence[str]) -> None:
 def _one_array_each(path: Path, members: list[Member], parts: list[Layer]) -> Contents:
     """Return files with one array each: samples or batches of one layer, or layers."""
     stems = [member.stem for member in members]
-    alike, counts = are_alike(parts), {part.shape[0] for part in parts}
-    as_batches = all(map(BATCH.search, stems)) or (alike and are_batches(stems, parts))
-    if are_single(parts) or as_batches or len(counts) > 1:
-        if alike and len(counts) > 1 and not are_batches(stems, parts):
-            [a, b, *_] = sorted(
-                members, key=lambda m: next(iter(layers_of(m.arrays).values())).shape[0]
-            )
+    counts = [part.shape[0] for part in parts]
+    odd = odd_one(stems, parts)
+    numbered = all(map(BATCH.search, stems)) or (are_alike(parts) and are_batches(stems, parts))
+    as_batches = numbered or odd is not None
+    if are_single(parts) or as_batches or len(set(counts)) > 1:
+        if not as_batches and len(set(counts)) > 1:
+            a, b = members[counts.index(min(counts))], members[counts.index(max(counts))]
             raise SemrsmError(
                 f"{a.name} and {b.name} hold different numbers of samples and are not numbered as batches;"
                 " rename them, or keep one in a folder"
             )
-        if not are_single(parts):
+        if not are_single(parts) and odd is None:
             refuse_missing(stems)
         names = {part.name for part in parts}
         own = names.pop() if len(names) == 1 else common_name(stems, path.name)
@@ -176,6 +178,8 @@ def _are_layers_of_samples(members: list[Member], layers: list[dict[str, Layer]]
     if not all(
         are_single(list(found.values())) and are_alike(list(found.values())) for found in layers
     ):
+        return False
+    if any(map(LAYER.search, layers[0])):
         return False
     if len({tuple(found) for found in layers}) > 1:
         return False

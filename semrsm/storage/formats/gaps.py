@@ -17,7 +17,7 @@ from h5py import h5d, h5s
 
 from semrsm.storage.damage import DAMAGE
 from semrsm.storage.input_files import refuse_irregular
-from semrsm.storage.layer import Gap, sentence_of
+from semrsm.storage.layer import Gap, gaps_between, sentence_of
 
 DEEPEST = 8  # virtual datasets whose parts are virtual datasets
 MOST_BLOCKS = 100_000  # of a selection that are looked at one by one
@@ -55,11 +55,8 @@ def _gaps_of_chunks(dataset: h5py.Dataset) -> list[Gap]:
     grid = [-(-n // chunk) for n, chunk in zip(dataset.shape, dataset.chunks, strict=True)]
     if dataset.id.get_num_chunks() == math.prod(grid):
         return []
-    found = _count_rows(dataset)
-    whole = sorted(row for row, n in found.items() if n == math.prod(grid[1:]))
-    ends = zip([-1, *whole], [*whole, grid[0]], strict=True)
-    gaps = (range((a + 1) * edge, min(b * edge, len(dataset))) for a, b in ends)
-    return [Gap(gap, NEVER_WRITTEN) for gap in gaps if gap]
+    found, wanted = _count_rows(dataset), math.prod(grid[1:])
+    return gaps_between(found, wanted, edge, len(dataset), NEVER_WRITTEN)
 
 
 def _count_rows(dataset: h5py.Dataset) -> dict[int, int]:

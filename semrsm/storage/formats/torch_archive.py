@@ -76,6 +76,10 @@ def _load(path: Path, stream: IO[bytes]) -> Any:
                 raise ValueError(f"{member.filename} is compressed, as torch does not")
             if member.filename.endswith(f"/{RECORD}") and member.file_size > LONGEST_RECORD:
                 raise ValueError(f"{RECORD} has {member.file_size} bytes")
+            if member.filename.endswith("/constants.pkl"):
+                raise SemrsmError(
+                    f"{path} is a TorchScript model, not activations; name the file of these"
+                )
     stream.seek(0)
     try:
         return torch.load(stream, map_location="meta", weights_only=True)
