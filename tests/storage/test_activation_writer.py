@@ -196,7 +196,7 @@ def test_an_unfinished_file_says_so_and_is_gone_on_with(tmp_path: Path) -> None:
     with open_activations(tmp_path / "a.h5.unfinished") as file:
         assert file.arrays["x"].n_samples == 2
         assert "incomplete" in str(file.arrays["x"].note)
-    with pytest.raises(SemrsmError, match="go on with it \\(resume\\)"):
+    with pytest.raises(SemrsmError, match="go on with it \\(resume=True\\)"):
         ActivationWriter(path)
     with pytest.raises(SemrsmError, match="recorded otherwise: model 1, not 2"):
         ActivationWriter(path, resume=True, about={"model": 2})
