@@ -64,8 +64,8 @@ def compute(
     is written. A run that was stopped, whatever stopped it, goes on when it is called again.
 
     Args:
-        activations: Activation file, or `path::layer`; arrays (n,c,h,w), (n,t,d) or (n,d), float16,
-            float32 or float64.
+        activations: File or folder of a kind in docs/formats.md, or `path::layer`; arrays (n,c,h,w),
+            (n,c,d,h,w), (n,t,d) or (n,d), float16, float32 or float64.
         out: The RSM file to write, by custom NAME.rsm.h5.
         layer: Names or globs; none means every map.
         kernel: Keys of KERNELS: "linear", "cosine", "rbf".
