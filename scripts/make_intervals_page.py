@@ -80,7 +80,7 @@ How often the interval held the truth, which is the mean over further draws of n
 simulations: 1 is right. {spans}. {outside}
 
 {same} are not simulated again: where nothing is tied they are {of}. `evaluate predictions` correlates pairs
-as `rsa-pearson` and `rsa-spearman` do."""
+as `rsa-pearson` and `rsa-spearman` do.{missing}"""
 
 POPULATIONS = """\
 Populations: centred Gaussians of 20 equal variances or of 100 falling ones with added noise, of which CKA
@@ -117,6 +117,7 @@ def make_page() -> str:
             outside=_outside(rows),
             same=_list(f"`{name}`" for name in SAME),
             of=_list(f"`{name}`" for name in SAME.values()),
+            missing=_missing(rows),
         ),
         _table(rows),
         POPULATIONS.format(minutes=_minutes(rows)),
@@ -149,6 +150,19 @@ def _outside(rows: list[Row]) -> str:
         return f"Every default interval lies within {low} to {high}; the others are offered on request."
     names = "; ".join(f"{row['what']}, {row['population']}, n = {row['n']}" for row in missed)
     return f"Outside of {low} to {high} by default: {names}."
+
+
+def _missing(rows: list[Row]) -> str:
+    """Say which measures were not simulated at a size at which others were."""
+    found = {(row["what"], row["n"]) for row in rows}
+    sizes = sorted({row["n"] for row in rows}, key=int)
+    missing = [
+        f"`{name}` at n = {n}"
+        for n in sizes
+        for name in MEASURES
+        if name not in SAME and (name, n) not in found
+    ]
+    return f" Not simulated: {', '.join(missing)}." if missing else ""
 
 
 def _minutes(rows: list[Row]) -> int:

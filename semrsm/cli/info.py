@@ -66,7 +66,8 @@ def info(
 
 def _apart(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
     """Return `_contents`, found in a child process."""
-    return in_child(lambda: _contents(path), str(path), SECONDS, MEMORY)
+    seconds = seconds_for(path) if path.is_dir() else SECONDS
+    return in_child(lambda: _contents(path), str(path), seconds, MEMORY)
 
 
 def _faults(path: Path) -> list[str]:

@@ -15,6 +15,7 @@ from semrsm.storage.whole_read import read_whole
 
 SECONDS = 30  # of computing, for opening a file
 BYTES_A_SECOND = 10_000_000  # that are read at least, unpacked or not
+FILES_A_SECOND = 100  # that are opened at least
 MEMORY = 2 << 30  # bytes, for opening a file
 
 Untrusted = Annotated[
@@ -39,6 +40,6 @@ def read_first(first: bool, *addresses: str | Path | None) -> None:
 
 def seconds_for(path: Path) -> int:
     """Return how long a file may be computed on that is read whole."""
-    files = path.rglob("*") if path.is_dir() else [path]
+    files = [path] if path.is_file() else [*path.rglob("*")]
     size = sum(file.stat().st_size for file in files if file.is_file())
-    return SECONDS + size // BYTES_A_SECOND
+    return SECONDS + size // BYTES_A_SECOND + len(files) // FILES_A_SECOND

@@ -84,6 +84,23 @@ def test_every_matcher_waits_once_a_chunk_and_gives_the_values_of_the_cpu(
         assert (found.upper_bound >= found.matched).all()
 
 
+@pytest.mark.parametrize("matcher", MATCHERS)
+def test_nothing_loops_over_positions_or_pairs_on_the_host(matcher: str, faked: FakedCuda) -> None:
+    """As many operations are put on a stream for 16 positions as for 4, for 3 pairs as for 1."""
+    counts = set()
+    for n, grid in ((2, (2, 2)), (3, (2, 2)), (2, (4, 4))):
+        x, work = maps(9, n, grid[0] * grid[1]), Work(MATCHERS[matcher], SETTINGS, GPU, grid=grid)
+        block = cuda.ready(lambda samples, x=x: x[list(samples)], range(n), work)
+        pairs = pairs_of(Tile(range(n), range(n), True))
+        cuda._on_gpu(block, block, pairs, work)  # memory is pinned, programs are compiled
+        lane = cuda._lanes(GPU, "pairs").get_nowait()
+        cuda._lanes(GPU, "pairs").put(lane)
+        before = lane.stream.done
+        cuda._on_gpu(block, block, pairs, work)
+        counts.add(lane.stream.done - before)
+    assert len(counts) == 1, counts
+
+
 @pytest.mark.parametrize("shape", [(4, 9), (3, 40), (1, 40)])
 @pytest.mark.parametrize("offset", [0.0, 30.0])
 def test_certificates_of_optimal_matchings_are_tight_and_true(

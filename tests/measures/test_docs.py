@@ -4,6 +4,8 @@ import csv
 import runpy
 from pathlib import Path
 
+import pytest
+
 from semrsm.measures import MEASURES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,3 +41,11 @@ def test_every_interval_that_is_offered_by_default_covers_what_it_should() -> No
         assert int(row["simulations"]) == 500, row
         if row["interval"] == "corrected":
             assert low <= float(row["coverage"]) <= high, row
+
+
+@pytest.mark.parametrize("n", ["50", "200"])
+def test_the_coverage_of_every_default_interval_was_measured(n: str) -> None:
+    same = runpy.run_path(INTERVALS_PAGE)["SAME"]
+    found = {row["what"] for row in coverage() if row["n"] == n and row["interval"] == "corrected"}
+    wanted = {same.get(row.name, row.name) for row in MEASURES.values() if row.resample is not None}
+    assert {*wanted, *(f"difference of {name}" for name in wanted), "auroc of views"} <= found

@@ -190,7 +190,7 @@ def test_a_file_of_a_newer_version_is_refused(
     path = tmp_path / "o.rsm.h5"
     monkeypatch.setattr(rsm_writer, "FORMAT_VERSION", "2")
     write_rsm(path, {"a": np.eye(3)})
-    with pytest.raises(SemrsmError, match=r"version 2, this semrsm reads 1; update"):
+    with pytest.raises(SemrsmError, match=r"version 2 and this semrsm reads 1; update"):
         semrsm.read_rsm(path)
 
 

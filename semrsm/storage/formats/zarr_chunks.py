@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from semrsm.machine import job_memory
 from semrsm.storage.input_files import Stamp, refuse_irregular, refuse_written, stamp_of
@@ -36,8 +37,8 @@ class Sharding:
     at_end: bool
     checksum: bool
 
-    def missing(self, path: Path) -> np.ndarray:
-        """Return which chunks a shard lacks, by their place in it."""
+    def index(self, path: Path) -> NDArray[np.uint64]:
+        """Return offset and bytes of the chunks of a shard, by their place in it, or MISSING."""
         n = math.prod(self.per_shard)
         size = 16 * n + 4 * self.checksum
         with path.open("rb") as stream:
@@ -46,8 +47,7 @@ class Sharding:
             content = stream.read(size)
         if len(content) < size:
             raise ValueError(f"the shard {path.name} ends before its index")
-        index = np.frombuffer(content, "<u8", 2 * n).reshape(*self.per_shard, 2)
-        return (index == MISSING).all(-1)
+        return np.frombuffer(content, "<u8", 2 * n).reshape(*self.per_shard, 2)
 
 
 class Chunks:
@@ -58,7 +58,7 @@ class Chunks:
         shape: Of the array.
         chunks: Shape of a chunk.
         sharding: How shards hold them; None where each is a file.
-        unpacking: Names of what packs them, outermost first, of those in UNPACKED.
+        packing: What packs them, a key of PACKINGS, or None.
     """
 
     def __init__(
@@ -67,9 +67,10 @@ class Chunks:
         shape: tuple[int, ...],
         chunks: tuple[int, ...],
         sharding: Sharding | None,
-        unpacking: Sequence[str],
+        packing: str | None,
     ) -> None:
-        self.shape, self.chunks, self.sharding, self._unpacking = shape, chunks, sharding, unpacking
+        self.shape, self.chunks, self.sharding, self._packing = shape, chunks, sharding, packing
+        self._unpackable: set[Path] = set()
         per_file = sharding.per_shard if sharding else (1,) * len(shape)
         self.edges = tuple(a * b for a, b in zip(chunks, per_file, strict=True))
         self.files = dict(self._found(folder))
@@ -102,11 +103,22 @@ class Chunks:
             refuse_written(self._stamps.get(row, ()))
 
     def refuse_bombs(self, samples: slice, n_bytes: int) -> None:
-        """Raise ValueError if a file of some samples would unpack to much more than the bytes of a chunk."""
+        """Raise ValueError if a chunk of some samples would unpack to more than so many bytes."""
         for row in self._rows(samples):
             for path, stamp in self._stamps.get(row, ()):
-                if self._unpacking and not self.sharding:
-                    _refuse_bomb(path, stamp[1], self._unpacking[0], n_bytes)
+                if self._packing is not None and path not in self._unpackable:
+                    for offset, packed in self._places(path, stamp[1]):
+                        _refuse_bomb(path, offset, packed, PACKINGS[self._packing], n_bytes)
+                    self._unpackable.add(path)
+
+    def _places(self, path: Path, size: int) -> list[tuple[int, int]]:
+        """Return where the chunks of a file lie: offset and bytes."""
+        if self.sharding is None:
+            return [(0, size)]
+        index = self.sharding.index(path).reshape(-1, 2)
+        return [
+            (int(a), int(n)) for a, n in index if MISSING not in (a, n) and int(a) + int(n) <= size
+        ]
 
     @functools.cached_property
     def gaps(self) -> list[Gap]:
@@ -126,61 +138,80 @@ class Chunks:
         """Return how many chunks of the array a file holds, by their row."""
         if self.sharding is None:
             return {place[0]: 1}
-        there = ~self.sharding.missing(path)
+        there = (self.sharding.index(path) != MISSING).any(-1)
         first = [p * k for p, k in zip(place, self.sharding.per_shard, strict=True)]
         inside = tuple(slice(0, max(0, g - f)) for g, f in zip(grid, first, strict=True))
         counts = there[inside].reshape(there[inside].shape[0], -1).sum(1)
         return {first[0] + k: int(count) for k, count in enumerate(counts)}
 
 
-def _refuse_bomb(path: Path, packed: int, packing: str, n_bytes: int) -> None:
-    ratio, size_of = UNPACKED[packing]
-    if packed * ratio <= job_memory():
+@dataclass(frozen=True)
+class Packing:
+    """How large a packed chunk may become.
+
+    Attributes:
+        ratio: So many times its size at most.
+        head: Bytes at its front that tell to how many it unpacks; None where it must be unpacked for that.
+        size_of: (these bytes, or all of it, limit) -> to how many it unpacks, as far as the limit and
+            beyond.
+    """
+
+    ratio: int
+    head: int | None
+    size_of: Callable[[bytes, int], int]
+
+
+def _refuse_bomb(path: Path, offset: int, packed: int, packing: Packing, n_bytes: int) -> None:
+    if packed * packing.ratio <= job_memory():
         return
-    size = size_of(path, n_bytes)
-    if size is None or size > n_bytes:
-        said = "an unknown number of" if size is None else f"{size} or more"
-        raise ValueError(f"{path.name} unpacks to {said} bytes, and a chunk has {n_bytes}")
-
-
-def _of_header(begin: int) -> Callable[[Path, int], int | None]:
-    """Return what reads the size that is told in four bytes of a header."""
-
-    def size_of(path: Path, n_bytes: int) -> int | None:
-        with path.open("rb") as stream:
-            return int.from_bytes(stream.read(begin + 4)[begin:], "little")
-
-    return size_of
-
-
-def _of_zstd(path: Path, n_bytes: int) -> int | None:
-    """Return the size that a Zstandard frame tells (RFC 8878, section 3.1.1.1); None if it tells none."""
     with path.open("rb") as stream:
-        head = stream.read(18)
-    flags = head[4]
+        stream.seek(offset)
+        content = stream.read(packed if packing.head is None else min(packed, packing.head))
+    size = packing.size_of(content, n_bytes)
+    if size > n_bytes:
+        raise ValueError(
+            f"{path.name} unpacks to {size} bytes or more, and a chunk takes {n_bytes} at most"
+        )
+
+
+def _of_zstd(content: bytes, _: int) -> int:
+    """Return the size that a Zstandard frame tells, or else what its blocks unpack to at most.
+
+    Source: RFC 8878, sections 3.1.1.1 (header) and 3.1.1.2 (blocks).
+    """
+    flags = content[4]
     single, code = flags >> 5 & 1, flags >> 6
     begin = 5 + (not single) + (0, 1, 2, 4)[flags & 3]
-    if code == 0 and not single:
-        return None
-    return int.from_bytes(head[begin : begin + (1, 2, 4, 8)[code]], "little") + 256 * (code == 1)
+    if code or single:
+        told = content[begin : begin + (1, 2, 4, 8)[code]]
+        return int.from_bytes(told, "little") + 256 * (code == 1)
+    size, last = 0, False
+    while not last:
+        block = int.from_bytes(content[begin : begin + 3], "little")
+        last, kind, length = bool(block & 1) or begin >= len(content), block >> 1 & 3, block >> 3
+        size += ZSTD_BLOCK if kind == 2 else length
+        begin += 3 + (1 if kind == 1 else length)  # a byte that is repeated, or what is packed
+    return size
 
 
-def _by_unpacking(decoder: Callable[[], Any]) -> Callable[[Path, int], int | None]:
-    """Return what unpacks no more than a byte too many."""
-
-    def size_of(path: Path, n_bytes: int) -> int | None:
-        return len(decoder().decompress(path.read_bytes(), n_bytes + 1))
-
-    return size_of
+def _told_at(begin: int) -> Callable[[bytes, int], int]:
+    """Return what reads the size that four bytes of a header tell."""
+    return lambda head, _: int.from_bytes(head[begin : begin + 4], "little")
 
 
-# How many times its size a chunk may unpack to at most, and what tells to how many bytes it does.
-UNPACKED: dict[str, tuple[int, Callable[[Path, int], int | None]]] = {
-    "blosc": (2**31, _of_header(4)),
-    "lz4": (2**31, _of_header(0)),
-    "zstd": (2**31, _of_zstd),
-    "gzip": (1040, _by_unpacking(lambda: zlib.decompressobj(31))),
-    "zlib": (1040, _by_unpacking(zlib.decompressobj)),
-    "bz2": (2**31, _by_unpacking(bz2.BZ2Decompressor)),
-    "lzma": (2**31, _by_unpacking(lzma.LZMADecompressor)),
+def _unpacked_by(decoder: Callable[[], Any]) -> Callable[[bytes, int], int]:
+    """Return what unpacks no more than a byte beyond a limit."""
+    return lambda content, limit: len(decoder().decompress(content, limit + 1))
+
+
+ZSTD_BLOCK = 1 << 17  # bytes that a packed block unpacks to at most
+ANY = 1 << 31  # a ratio that is never reached
+PACKINGS: dict[str, Packing] = {
+    "blosc": Packing(ANY, 16, _told_at(4)),
+    "lz4": Packing(ANY, 4, _told_at(0)),
+    "zstd": Packing(ANY, None, _of_zstd),
+    "gzip": Packing(1040, None, _unpacked_by(lambda: zlib.decompressobj(31))),
+    "zlib": Packing(1040, None, _unpacked_by(zlib.decompressobj)),
+    "bz2": Packing(ANY, None, _unpacked_by(bz2.BZ2Decompressor)),
+    "lzma": Packing(ANY, None, _unpacked_by(lzma.LZMADecompressor)),
 }

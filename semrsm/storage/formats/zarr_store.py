@@ -19,20 +19,21 @@ from numpy.typing import NDArray
 from semrsm.errors import SemrsmError
 from semrsm.names import natural_key
 from semrsm.storage.formats.contents import Contents
-from semrsm.storage.formats.zarr_chunks import UNPACKED, Chunks, Sharding
+from semrsm.storage.formats.zarr_chunks import PACKINGS, Chunks, Sharding
 from semrsm.storage.input_files import refuse_irregular, refuse_more_than_memory
 from semrsm.storage.layer import Layer
 
 ARRAY, GROUP, NODE = ".zarray", ".zgroup", "zarr.json"  # metadata of version 2, and of version 3
 LONGEST_METADATA = 1 << 20  # bytes
 HARMLESS = {
-    *UNPACKED,
+    *PACKINGS,
     *("bytes", "endian", "transpose", "shuffle", "delta", "bitround", "fixedscaleoffset", "astype"),
     *("crc32", "crc32c", "adler32", "fletcher32", "vlen-utf8"),
 }
 SHARDS = "sharding_indexed"
 INDICES = (["bytes"], ["bytes", "crc32c"])  # codecs of the indices of shards that are read
 MUCH_MORE = 8  # times the bytes of a chunk, which filters may take
+LITTLE = 1 << 20  # bytes that any chunk may take
 TEXT = 1 << 13  # times the bytes of its place in a chunk, which a text may have
 
 
@@ -90,6 +91,9 @@ def _layer_of(zarr: Any, name: str, folder: Path) -> tuple[Layer, list[Path]]:
     codecs = _codecs(about)
     if unknown := [codec for codec in _flat(codecs) if codec not in HARMLESS | {SHARDS}]:
         return _unread(name, about, unknown[0]), [node]
+    packing = [codec for codec in _flat(codecs) if codec in PACKINGS]
+    if len(packing) > 1:  # what comes of the first cannot be told of the second
+        return _unread(name, about, " and ".join(packing)), [node]
     with warnings.catch_warnings():  # of types that Zarr may write otherwise some day
         warnings.simplefilter("ignore")
         array = zarr.open_array(
@@ -101,17 +105,16 @@ def _layer_of(zarr: Any, name: str, folder: Path) -> tuple[Layer, list[Path]]:
         return _unread(name, about, "object"), [node]
     if 0 in array.chunks or not array.shape:  # a single number, which is no layer
         return Layer(name, (), array.dtype, rows=lambda wanted: np.empty(0)), []
-    packing = [_name(codec) for codec in reversed(codecs) if _name(codec) in UNPACKED]
     sharding = _sharding(about, codecs, array.chunks)
-    chunks = Chunks(folder, array.shape, array.chunks, sharding, packing)
+    chunks = Chunks(folder, array.shape, array.chunks, sharding, next(iter(packing), None))
     dtype = array.dtype if array.dtype.kind in "biufcSUV" else np.dtype(object)
 
     def rows(wanted: slice) -> NDArray[Any]:
-        n_bytes = math.prod(chunks.edges) * dtype.itemsize
+        n_bytes = math.prod(array.chunks) * dtype.itemsize
         refuse_more_than_memory(
-            f"a chunk {chunks.edges} of it", n_bytes, "save it in smaller chunks"
+            f"a chunk {array.chunks} of it", n_bytes, "save it in smaller chunks"
         )
-        chunks.refuse_bombs(wanted, (MUCH_MORE if dtype.kind != "O" else TEXT) * n_bytes)
+        chunks.refuse_bombs(wanted, (MUCH_MORE if dtype.kind != "O" else TEXT) * n_bytes + LITTLE)
         return np.asarray(array[wanted]).astype(dtype, copy=False)
 
     layer = Layer(
