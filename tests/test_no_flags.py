@@ -29,7 +29,7 @@ OTHER_PROGRAMS = ("sbatch", "--array", "native/__init__.py")
 FILES = [
     path
     for path in sorted(PACKAGE.rglob("*.py"))
-    if path.relative_to(PACKAGE).parts[0] not in ("cli", "record")
+    if path.relative_to(PACKAGE).parts[0] != "cli"
     and str(path.relative_to(PACKAGE)) not in ABOUT_COMMANDS
 ]
 

@@ -205,7 +205,8 @@ class Recorder:
         layout, guessed = layout_of(module, shape, self._aspect)
         if guessed:
             self._note(
-                name, f"gives {shape}, which is taken as channels-last; layout nchw if it is not"
+                name,
+                f"gives {shape}, which is taken as channels-last; say `layout='nchw'` if it is not",
             )
         return layout
 

@@ -11,9 +11,8 @@ from torch import nn
 from semrsm.errors import SemrsmError
 from semrsm.names import no_such
 
-WRAPPERS = {"DataParallel": "module", "DistributedDataParallel": "module"} | {
-    "OptimizedModule": "_orig_mod"  # torch.compile
-}
+COMPILED = ("OptimizedModule", "ScriptModule", "RecursiveScriptModule")
+WRAPPERS = ("DataParallel", "DistributedDataParallel")  # which have the model in .module
 
 
 @dataclass(frozen=True)
@@ -55,18 +54,26 @@ def choose_modules(model: nn.Module, patterns: Sequence[str]) -> list[Chosen]:
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model inside of DataParallel, DistributedDataParallel and torch.compile.
+    """Return the model inside of DataParallel and DistributedDataParallel.
 
-    Raises SemrsmError if it is spread over several devices at once.
+    Raises SemrsmError if it is spread over several devices at once, or compiled.
     """
     for module in model.modules():
+        compiled = getattr(module, "_compiled_call_impl", None) is not None
+        if compiled or type(module).__name__ in COMPILED:
+            raise SemrsmError(
+                "the model is compiled, and compiled code leaves out hooks; give the model that it was"
+                " made from"
+            )
         if isinstance(module, nn.DataParallel) and len(module.device_ids) > 1:
             raise SemrsmError(
                 f"a DataParallel over {len(module.device_ids)} devices runs parts of a batch side by side;"
                 " give its .module on one device"
             )
-    while (inside := WRAPPERS.get(type(model).__name__)) is not None:
-        model = getattr(model, inside)
+    while type(model).__name__ in WRAPPERS:
+        inside = model.module
+        assert isinstance(inside, nn.Module)
+        model = inside
     return model
 
 

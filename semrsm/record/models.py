@@ -108,7 +108,8 @@ def load_model(name: str, weights: str | None = None, seed: int = 0) -> LoadedMo
             raise
         except Exception as error:  # libraries raise what they like
             raise SemrsmError(
-                f"{name} cannot be loaded ({type(error).__name__}: {error}); choose another one, or --weights"
+                f"{name} cannot be loaded ({type(error).__name__}: {error}); give another"
+                " model or other `weights`"
             ) from error
     loaded.module.eval()
     return loaded
@@ -220,8 +221,8 @@ def _load_hf(name: str, weights: str | None) -> LoadedModel:
     is_kind = name in library.CONFIG_MAPPING and not Path(name).is_dir()
     if is_kind and weights is None:
         raise SemrsmError(
-            f"hf:{name} is a kind of model without weights of its own; give --weights random or a FILE, or a"
-            " folder or a name of the hub"
+            f"hf:{name} is a kind of model without weights of its own; give `weights='random'` or a"
+            " file of weights, or a folder or a name of the hub"
         )
     try:
         make = library.AutoConfig.for_model if is_kind else library.AutoConfig.from_pretrained
@@ -325,7 +326,7 @@ def _without_logits(loaded: LoadedModel) -> LoadedModel:
 def _not_in_cache(model: str, where: object, source: str) -> SemrsmError:
     return SemrsmError(
         f"the weights of {model} are not in {where}, and nothing is downloaded; fetch them from {source},"
-        " or give --weights FILE, or --weights random"
+        " or name a file of `weights`, or `weights='random'`"
     )
 
 

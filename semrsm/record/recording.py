@@ -29,8 +29,8 @@ def record(
     times in a pass gives several layers: `relu`, `relu#2`, … Layers stand in the order of the forward pass.
 
     Args:
-        model: Any torch module, in eval mode. DataParallel over one device, DistributedDataParallel and
-            torch.compile are looked through.
+        model: Any torch module, in eval mode. DataParallel over one device and
+            DistributedDataParallel are looked through; a compiled model is refused.
         layers: Names or globs of its modules; `*` matches no dot, `**` any depth.
         path: The file to write. It is called `PATH.unfinished` until the `with` block ends well.
         dtype: "float16", "bfloat16" or "float32".

@@ -190,7 +190,7 @@ def list_layers(
                 model.run(model.module, torch.stack([image, image]))
         except RuntimeError as error:
             raise SemrsmError(
-                f"{model.name} does not run on an image of {tuple(image.shape)} ({error}); name your --images"
+                f"{model.name} does not run on an image of {tuple(image.shape)} ({error}); name your `images`"
             ) from error
     return rows
 

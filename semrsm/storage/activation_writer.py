@@ -210,8 +210,8 @@ class ActivationWriter:
             kind = dataset.attrs.get("dtype", dataset.dtype.name)
             if kind != self.kind.name:
                 raise SemrsmError(
-                    f"{self._file.unfinished} holds {kind}, not {self.kind.name}; go on with dtype {kind},"
-                    " or begin anew (overwrite)"
+                    f"{self._file.unfinished} holds {kind}, not {self.kind.name}; go on with"
+                    f" `dtype='{kind}'`, or begin anew with `overwrite=True`"
                 )
         if "samples" in self._file.datasets:
             self._ids = {hash(text) for text in self._file.datasets["samples"].asstr()[:]}

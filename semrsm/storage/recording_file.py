@@ -163,8 +163,8 @@ class RecordingFile:
     def _remove_unfinished(self) -> None:
         if not self._overwrite:
             raise SemrsmError(
-                f"{self.unfinished} is there, of a recording that did not end; go on with it (resume),"
-                " or begin anew (overwrite)"
+                f"{self.unfinished} is there, of a recording that did not end; go on with it (resume=True),"
+                " or begin anew with `overwrite=True`"
             )
         CommittedFile(self.unfinished, new=False).close()  # refuses one that is being written
         self.unfinished.unlink()
@@ -199,15 +199,15 @@ class RecordingFile:
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             raise SemrsmError(
                 f"{self.unfinished} is no recording to go on with ({error}); remove it, or begin anew"
-                " (overwrite)"
+                " with `overwrite=True`"
             ) from error
         wanted = json.loads(json.dumps(self._about))
         differ = sorted(key for key in about | wanted if about.get(key) != wanted.get(key))
         if self.n_samples and differ:
             said = ", ".join(f"{k} {about.get(k)}, not {wanted.get(k)}" for k in differ[:3])
             raise SemrsmError(
-                f"{self.unfinished} was recorded otherwise: {said}; begin anew (overwrite), or record as"
-                " before"
+                f"{self.unfinished} was recorded otherwise: {said}; begin anew with `overwrite=True`,"
+                " or record as before"
             )
         self._file.attrs.update({ABOUT: json.dumps(self._about), COMPLETE: False})
 

@@ -308,6 +308,9 @@ def test_wrappers_are_looked_through(tmp_path: Path) -> None:
     spread.device_ids = [0, 1]
     with pytest.raises(SemrsmError, match="DataParallel over 2 devices"):
         semrsm.record(spread, "b9", tmp_path / "c.h5")
+    model._compiled_call_impl = model.forward  # as model.compile() leaves it
+    with pytest.raises(SemrsmError, match="the model is compiled"):
+        semrsm.record(nn.Sequential(model).eval(), "0", tmp_path / "c.h5")
 
 
 def run_parts(model: Net, path: Path, add: bool) -> None:

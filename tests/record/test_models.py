@@ -6,7 +6,7 @@ import json
 import shutil
 import socket
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import h5py
 import numpy as np
@@ -240,14 +240,11 @@ def test_a_pickle_in_a_folder_is_not_read(photos: Path, vit_folder: Path) -> Non
 
 
 def test_a_library_that_is_absent_is_named(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = models.importlib.import_module
+    def absent(name: str) -> ModuleType:
+        raise ImportError(f"No module named '{name}'")
 
-    def absent(name: str, *args: object) -> ModuleType:
-        if name in ("torchvision", "timm", "transformers"):
-            raise ImportError(f"No module named '{name}'")
-        return real(name, *args)
-
-    monkeypatch.setattr(models.importlib, "import_module", absent)
+    nothing = SimpleNamespace(import_module=absent, util=models.importlib.util)
+    monkeypatch.setattr(models, "importlib", nothing)
     out = photos.parent / "a.h5"
     for name in LIBRARIES:
         if name != "FILE.py":

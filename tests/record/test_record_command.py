@@ -128,11 +128,11 @@ def test_a_folder_of_images(tmp_path: Path, net: Path, photos: Path) -> None:
 
 
 def test_without_preprocessing_pixels_go_from_0_to_1(
-    tmp_path: Path, net: Path, photos: Path
+    tmp_path: Path, net: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "a.h5"
     args = ("record", f"{net}:weak", "--images", photos, "-o", out, "-l", "0", "--dtype", "float32")
-    os.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "mended").touch()
     printed = json.loads(succeed(*args, "--json").stdout)
     assert printed == {"output": str(out), "samples": 7, "resumed": 0, "layers": ["0"]}
@@ -190,9 +190,11 @@ def test_views_are_shifted_by_whole_pixels() -> None:
     torch.testing.assert_close(up[..., 4:, :], down[..., :-4, :], rtol=0, atol=0)
 
 
-def test_a_run_that_stopped_goes_on(tmp_path: Path, net: Path, photos: Path) -> None:
+def test_a_run_that_stopped_goes_on(
+    tmp_path: Path, net: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "a.h5"
-    os.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)
     args = ("record", f"{net}:weak", "--images", photos, "-o", out, "-l", "2", "--batch", 2)
     result = run(*args)
     assert isinstance(result.exception, KeyError)

@@ -196,7 +196,7 @@ def test_an_unfinished_file_says_so_and_is_gone_on_with(tmp_path: Path) -> None:
     with open_activations(tmp_path / "a.h5.unfinished") as file:
         assert file.arrays["x"].n_samples == 2
         assert "incomplete" in str(file.arrays["x"].note)
-    with pytest.raises(SemrsmError, match="go on with it \\(resume\\)"):
+    with pytest.raises(SemrsmError, match="go on with it \\(resume=True\\)"):
         ActivationWriter(path)
     with pytest.raises(SemrsmError, match="recorded otherwise: model 1, not 2"):
         ActivationWriter(path, resume=True, about={"model": 2})
@@ -261,7 +261,7 @@ def write_for_ever(path: Path, told: int) -> None:
         writer.add(**a_batch(writer.n_samples, 7))
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_killed_while_it_writes_it_has_the_whole_batches(tmp_path: Path, seed: int) -> None:
     path, moments = tmp_path / "a.h5", random.Random(seed)
     n = 0
