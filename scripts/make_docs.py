@@ -69,10 +69,9 @@ The others of the CKA family take what `cka` takes, `rsa-rho-a` what `rsa-spearm
 what `mutual-knn` takes, `rsa-kendall-tau-b` what `-a` takes. `scripts/benchmark_compare.py` repeats this, its
 rows are in scripts/benchmark_results.csv.
 
-`cka-debiased` of two plain matrices of n = 20 000 (.npy, float32, 1.6 GB each) under `--memory 1GiB` took
-9.8 s of the processor and 84 s of the clock, and a peak of 0.18 GiB: nothing but blocks of rows is held. By
-n² that makes about a minute of the processor at n = 50 000 (10 GB each), which was begun but not run to its
-end: it held 0.14 GiB in its first five minutes."""
+`cka-debiased` of two plain matrices under `--memory 1GiB` (.npy, float32, read twice from disk) holds
+nothing but blocks of rows: n = 20 000 (1.6 GB each) took 9.8 s of the processor and a peak of 0.18 GiB,
+n = 50 000 (10 GB each) 178 s and 0.27 GiB. On the loaded machine the clock showed 84 s and 42 minutes."""
 
 
 def make_page() -> str:
