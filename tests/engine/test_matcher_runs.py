@@ -35,9 +35,9 @@ def test_not_a_number_is_refused_when_read(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"matcher": "greedy", "window": 4}, "greedy takes no parameter, not --window"),
-        ({"matcher": "coarse", "topk": 4}, "coarse takes --group, not --topk"),
-        ({"matcher": "optimal", "epsilon": 0.1}, "optimal takes no parameter, not --epsilon"),
+        ({"matcher": "greedy", "window": 4}, "greedy takes no parameter, not `window`"),
+        ({"matcher": "coarse", "topk": 4}, "coarse takes `group`, not `topk`"),
+        ({"matcher": "optimal", "epsilon": 0.1}, "optimal takes no parameter, not `epsilon`"),
         ({"matcher": "sinkhorn", "epsilon": 0}, "epsilon must be a positive number"),
         ({"matcher": "coarse", "group": 0}, "group must be at least 1"),
         ({"matcher": "maxsim", "kernel": "cosine"}, "cosine needs matched maps"),

@@ -24,9 +24,11 @@ ENTROPIES = ((1500, (0.012,)), (TREES_FROM, (0.02,)), (1, (0.15, 0.04)))
 """Of the Sinkhorn sweeps, in units of the mean reduced cost, by least number of positions. Measured on
 ResNet18 maps: the better the potentials of the trees, the smaller the entropy that improves them."""
 
-LISTED = ((1500, 32 + 272 + 256), (401, 32 + 272))
+LARGEST_DENSE = 400
+"""Positions of the largest maps that the core solves with a dense plan, and without lists."""
+LISTED = ((1500, 32 + 272 + 256), (LARGEST_DENSE + 1, 32 + 272))
 """Entries of a row at most in what the core has beside the costs, by least number of positions: a list
-and a sparse plan, and a longer list for large maps. Smaller maps have a dense plan instead."""
+and a sparse plan, and a longer list for large maps."""
 
 
 class _Level(ctypes.Structure):
@@ -192,10 +194,12 @@ def prepared_bytes(n_positions: int, n_channels: int, size: int) -> int:
 
 def workspace_bytes(n_positions: int, n_channels: int, size: int) -> int:
     """Return what a thread takes to solve a pair: its costs, and a plan as large or lists."""
-    S = n_positions
+    S, own = n_positions, n_positions * (n_positions * size + 512)
     entries = next((entries for least, entries in LISTED if least <= S), None)
-    beside = S * size if entries is None else entries * (size + 4)
-    return S * (S * size + beside + 1024)
+    if entries is None:
+        return own + S * S * size
+    coarser = min(S // GROUP_SIZES[-1], LARGEST_DENSE)  # positions of a level that has a dense plan
+    return own + S * entries * (size + 4) + coarser * coarser * size
 
 
 def solve(affinity: Tensor) -> Tensor:
