@@ -113,7 +113,7 @@ def rsm(
     plan = plan_layer(rows, columns, run)
     matched, sources = np.empty(plan.shape), {id(layer): layer.vectors for layer in (rows, columns)}
     with TileMatcher(sources[id(rows)], sources[id(columns)], plan.work, plan.budget) as tiles:
-        for tile in reading_order(plan.grid, plan.grid.tiles, plan.budget.held):
+        for tile in reading_order(plan.grid, plan.grid.tiles, plan.budget.cached_blocks):
             i, j = (slice(r.start, r.stop) for r in (tile.rows, tile.columns))
             matched[i, j] = tiles.match(tile).matched
             if plan.symmetric:

@@ -104,8 +104,8 @@ def _samples_read(grid: Grid, budget: Budget) -> int:
     """Return about how many samples are read to match all tiles; see `grid.reading_order`."""
     rows, columns = (-(-n // budget.piece) for n in (grid.n_rows, grid.n_columns))
     blocks = rows if grid.symmetric else rows + columns
-    if budget.held < blocks:
-        groups = -(-rows // max(1, budget.held - 2))
+    if budget.cached_blocks < blocks:
+        groups = -(-rows // max(1, budget.cached_blocks - 2))
         blocks = rows + groups * columns // (2 if grid.symmetric else 1)
     return min(blocks * budget.piece, blocks * max(grid.n_rows, grid.n_columns))
 
@@ -130,7 +130,7 @@ def _probe(plan: LayerPlan) -> tuple[float, float]:
         if plan.symmetric:
             columns = rows
         chunk = power_of_two_up_to(max(1, min(plan.budget.chunk, tile.n_pairs // parts)))
-        budget = replace(plan.budget, piece=max(tile.shape), held=2, chunk=chunk)
+        budget = replace(plan.budget, piece=max(tile.shape), cached_blocks=2, chunk=chunk)
         with TileMatcher(rows, columns, plan.work, budget) as matcher:
             matcher.match(tile)
             rounds, began = 0, time.perf_counter()

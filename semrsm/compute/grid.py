@@ -139,7 +139,7 @@ def _morton(row: int, column: int) -> int:
     )
 
 
-def reading_order(grid: Grid, tiles: Iterable[Tile], held: int) -> list[Tile]:
+def reading_order(grid: Grid, tiles: Iterable[Tile], cached_blocks: int) -> list[Tile]:
     """Order tiles so that each block of samples is read for as many of them as are kept in memory.
 
     Groups of row blocks stay in memory while the column blocks pass by, to and fro. Where all blocks
@@ -148,9 +148,9 @@ def reading_order(grid: Grid, tiles: Iterable[Tile], held: int) -> list[Tile]:
     Args:
         grid: The grid of the tiles.
         tiles: Some of its tiles.
-        held: Blocks that are kept at once.
+        cached_blocks: Blocks that are kept at once.
     """
-    group = max(1, held - 2)  # one column block in work and one that is being read
+    group = max(1, cached_blocks - 2)  # one column block in work and one that is being read
 
     def key(tile: Tile) -> tuple[int, int, int]:
         row, column = grid.place(tile)
@@ -159,6 +159,6 @@ def reading_order(grid: Grid, tiles: Iterable[Tile], held: int) -> list[Tile]:
 
     ordered = sorted(tiles, key=key)
     rows, columns = (-(-n // grid.edge) for n in (grid.n_rows, grid.n_columns))
-    if held >= (rows if grid.symmetric else rows + columns):
+    if cached_blocks >= (rows if grid.symmetric else rows + columns):
         ordered.sort(key=lambda tile: -tile.n_pairs)
     return ordered

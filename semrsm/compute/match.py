@@ -51,7 +51,7 @@ def tasks_of(plan: LayerPlan, scan: LayerScan, tiles: Iterable[Tile]) -> list[Ta
             scan.rows.digests[tile.rows.start : tile.rows.stop],
             scan.columns.digests[tile.columns.start : tile.columns.stop],
         )
-        for tile in reading_order(plan.grid, tiles, plan.budget.held)
+        for tile in reading_order(plan.grid, tiles, plan.budget.cached_blocks)
     ]
 
 

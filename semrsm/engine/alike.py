@@ -79,17 +79,17 @@ def match_again(
         i, i_of = pairs[places, 0].unique(return_inverse=True)
         j, j_of = pairs[places, 1].unique(return_inverse=True)
         x, y = rows.again(i.tolist()), columns.again(j.tolist())
-        found = torch.stack([i_of, j_of], dim=1)
-        matches = match(x, y, found)
+        local_pairs = torch.stack([i_of, j_of], dim=1)
+        matches = match(x, y, local_pairs)
         assert matches.permutation is not None
         d2 = torch.stack(
             [
                 distance(x.maps, y.maps, pair, p)
-                for pair, p in zip(found.tolist(), matches.permutation, strict=True)
+                for pair, p in zip(local_pairs.tolist(), matches.permutation, strict=True)
             ]
         )
         half = (x.maps.squared_norm[i_of] - d2) / 2 + y.maps.squared_norm[j_of] / 2
-        yield Again(places, x, y, found, matches, half)
+        yield Again(places, x, y, local_pairs, matches, half)
 
 
 def batches_of(

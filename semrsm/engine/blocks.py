@@ -87,13 +87,13 @@ def box_of(rows: Block, columns: Block, pairs: Tensor) -> tuple[Block, Block, Te
     return x, y, pairs - first
 
 
-def _some(block: Block, wanted: slice) -> Block:
+def _some(block: Block, part: slice) -> Block:
     """Return consecutive samples of a block, without a copy."""
     return Block(
-        block.samples[wanted],
-        take(block.maps, lambda values: values[wanted]),
-        take(block.prepared, lambda values: values[wanted]),
-        lambda places: block.again([wanted.start + place for place in places]),
+        block.samples[part],
+        take(block.maps, lambda values: values[part]),
+        take(block.prepared, lambda values: values[part]),
+        lambda places: block.again([part.start + place for place in places]),
     )
 
 
@@ -101,12 +101,12 @@ class BlockCache:
     """The blocks of a layer that were used last, each read once while it is kept.
 
     Several threads may use it: one reads at a time, and who wants a block that another one is
-    reading waits for it. A block in use is never let go, so a few more than `held` may be there.
+    reading waits for it. A block in use is never let go, so a few more than `capacity` may be there.
     """
 
-    def __init__(self, make: Callable[[str, range], Block], held: int) -> None:
-        """Keep `held` blocks that `make(side, samples)` makes."""
-        self._make, self._held = make, held
+    def __init__(self, make: Callable[[str, range], Block], capacity: int) -> None:
+        """Keep `capacity` blocks that `make(side, samples)` makes."""
+        self._make, self._capacity = make, capacity
         self._blocks: OrderedDict[tuple[str, range], Future[Block]] = OrderedDict()
         self._users: dict[tuple[str, range], int] = {}
         self._lock, self._reading = threading.Lock(), threading.Lock()
@@ -117,16 +117,16 @@ class BlockCache:
         key = (side, samples)
         with self._lock:
             self._users[key] = self._users.get(key, 0) + 1
-            wanted = self._blocks.get(key)
-            mine = wanted is None
-            if wanted is None:
-                wanted = self._blocks[key] = Future()
+            future = self._blocks.get(key)
+            mine = future is None
+            if future is None:
+                future = self._blocks[key] = Future()
             self._blocks.move_to_end(key)
             self._let_go()
         try:
             if mine:
-                self._read(key, wanted)
-            yield wanted.result()
+                self._read(key, future)
+            yield future.result()
         finally:
             with self._lock:
                 self._users[key] -= 1
@@ -137,18 +137,19 @@ class BlockCache:
         with self._lock:
             self._let_go(0)
 
-    def _read(self, key: tuple[str, range], wanted: Future[Block]) -> None:
+    def _read(self, key: tuple[str, range], future: Future[Block]) -> None:
         try:
             with self._reading:
-                wanted.set_result(self._make(*key))
+                future.set_result(self._make(*key))
         except BaseException as error:
             with self._lock:
                 del self._blocks[key]
-            wanted.set_exception(error)
+            future.set_exception(error)
 
-    def _let_go(self, held: int | None = None) -> None:
+    def _let_go(self, capacity: int | None = None) -> None:
         """Drop the blocks that were used longest ago, until so many are left as may be kept."""
         unused = [key for key in self._blocks if not self._users.get(key)]
-        for key in unused[: max(0, len(self._blocks) - (self._held if held is None else held))]:
+        room = self._capacity if capacity is None else capacity
+        for key in unused[: max(0, len(self._blocks) - room)]:
             del self._blocks[key]
             del self._users[key]

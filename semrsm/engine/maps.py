@@ -142,18 +142,18 @@ def squared_norms(vectors: Tensor, samples: Sequence[int] | None = None) -> Tens
     [25.0]
     """
     # Sample by sample: widening a block at once would triple its memory.
-    found = torch.stack([_squared_norm(sample) for sample in vectors])
+    squares = torch.stack([_squared_norm(sample) for sample in vectors])
     smallest = torch.finfo(torch.float64).smallest_normal
-    for k in ((found < smallest) | (found == torch.inf)).nonzero()[:, 0].tolist():
+    for k in ((squares < smallest) | (squares == torch.inf)).nonzero()[:, 0].tolist():
         largest = float(vectors[k].abs().max())
         if largest:
-            how = "vanish in float64; multiply" if found[k] < 1 else "overflow float64; divide"
+            how = "vanish in float64; multiply" if squares[k] < 1 else "overflow float64; divide"
             who = f"sample {samples[k]}" if samples else "a sample"
             raise SemrsmError(
                 f"{who} has values of at most {largest:.3g}, whose"
                 f" squares {how} the activations by a large number"
             )
-    return found
+    return squares
 
 
 def value_sums(vectors: Tensor) -> Tensor:

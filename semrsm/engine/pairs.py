@@ -116,34 +116,39 @@ def pairs_of(tile: Tile, with_itself: bool = False) -> Tensor:
 
 
 def solved_again(
-    found: MatchedPairs, matches: Matches, rows: Maps, columns: Maps, work: Work
+    matched_pairs: MatchedPairs, matches: Matches, rows: Maps, columns: Maps, work: Work
 ) -> MatchedPairs:
     """Solve those pairs again, in float64 and in one batch, that the solver could not prove optimal.
 
     Args:
-        found: What was found so far.
+        matched_pairs: What was found so far.
         matches: What the solver gave: `unproven` on the CPU, the others wherever they are.
-        rows: The maps that `found.pairs[:, 0]` counts in.
-        columns: The maps that `found.pairs[:, 1]` counts in.
+        rows: The maps that `matched_pairs.pairs[:, 0]` counts in.
+        columns: The maps that `matched_pairs.pairs[:, 1]` counts in.
         work: How pairs are matched.
     """
     if matches.unproven is None or not matches.unproven.any():
-        return found
+        return matched_pairs
     places = matches.unproven.nonzero()[:, 0]
-    assert found.permutation is not None
+    assert matched_pairs.permutation is not None
     assert matches.potentials is not None
-    there = places.to(found.permutation.device)
-    some, start = found.pairs[places], matches.potentials[there].cpu()
+    there = places.to(matched_pairs.permutation.device)
+    some, start = matched_pairs.pairs[places], matches.potentials[there].cpu()
     again = solve_again(rows, columns, some, start, work.threads, bounded=work.certify)
-    matched, permutation, bound = found.matched.clone(), found.permutation.clone(), None
+    matched, permutation = matched_pairs.matched.clone(), matched_pairs.permutation.clone()
+    bound = None
     matched[places] = again.matched
     permutation[there] = again.permutation.to(permutation.device)
-    if found.upper_bound is not None and again.bounds is not None:
-        bound = found.upper_bound.clone()
+    if matched_pairs.upper_bound is not None and again.bounds is not None:
+        bound = matched_pairs.upper_bound.clone()
         bound[places] = torch.maximum(again.bounds, again.matched)
-    count = found.solved_again + len(places)
+    count = matched_pairs.solved_again + len(places)
     return replace(
-        found, matched=matched, permutation=permutation, upper_bound=bound, solved_again=count
+        matched_pairs,
+        matched=matched,
+        permutation=permutation,
+        upper_bound=bound,
+        solved_again=count,
     )
 
 
@@ -158,14 +163,14 @@ def upper_bounds(
 
 
 def alike_again(
-    found: MatchedPairs, rows: Block, columns: Block, places: Tensor, work: Work
+    matched_pairs: MatchedPairs, rows: Block, columns: Block, places: Tensor, work: Work
 ) -> MatchedPairs:
     """Match the pairs at some places again and put what is found where it belongs."""
     wide, S, C = work.in_float64, rows.maps.n_positions, rows.maps.n_channels
     settings = replace(wide.settings, bounded=work.certify)
     matched, permutation, bound = (
         None if values is None else values.clone()
-        for values in (found.matched, found.permutation, found.upper_bound)
+        for values in (matched_pairs.matched, matched_pairs.permutation, matched_pairs.upper_bound)
     )
     assert matched is not None
     assert permutation is not None
@@ -174,10 +179,10 @@ def alike_again(
         return wide.matcher.match(x.prepared, y.prepared, pairs, settings)
 
     # What a chunk takes on the CPU is granted. A sample is there once as it is read, once ready.
-    granted = min(len(found.pairs) * pair_bytes(work, S, C), LARGEST_WORK)
+    granted = min(len(matched_pairs.pairs) * pair_bytes(work, S, C), LARGEST_WORK)
     sizes = 2 * wide.sample_bytes(S, C), pair_bytes(wide, S, C), granted
-    batches = batches_of(found.pairs, places.cpu(), *sizes)
-    for again in match_again(rows, columns, found.pairs, match, batches):
+    batches = batches_of(matched_pairs.pairs, places.cpu(), *sizes)
+    for again in match_again(rows, columns, matched_pairs.pairs, match, batches):
         assert again.matches.permutation is not None
         matched[again.places] = again.matched
         permutation[again.places] = again.matches.permutation.to(permutation.device)
@@ -185,9 +190,13 @@ def alike_again(
             maps = again.rows.maps, again.columns.maps
             bounds = upper_bounds(*maps, again.pairs, again.matches, work.matcher)
             bound[again.places] = torch.maximum(bounds, again.matched)
-    count = found.solved_again + len(places)
+    count = matched_pairs.solved_again + len(places)
     return replace(
-        found, matched=matched, permutation=permutation, upper_bound=bound, solved_again=count
+        matched_pairs,
+        matched=matched,
+        permutation=permutation,
+        upper_bound=bound,
+        solved_again=count,
     )
 
 

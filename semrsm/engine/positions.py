@@ -124,13 +124,13 @@ def positions_of(
 
 
 def _refuse_pool(pool: tuple[int, ...], extent: tuple[int, ...]) -> None:
-    wanted, there = ("x".join(map(str, lengths)) for lengths in (pool, extent))
+    size, there = ("x".join(map(str, lengths)) for lengths in (pool, extent))
     if len(pool) != len(extent):
         form = "x".join(SPACE[-len(extent) :].upper())
-        raise SemrsmError(f"`pool='{wanted}'` does not fit a grid of {there}; give `pool='{form}'`")
+        raise SemrsmError(f"`pool='{size}'` does not fit a grid of {there}; give `pool='{form}'`")
     if any(p > e for p, e in zip(pool, extent, strict=True)):
         raise SemrsmError(
-            f"`pool='{wanted}'` needs a larger grid, got one of {there}; choose a smaller `pool`"
+            f"`pool='{size}'` needs a larger grid, got one of {there}; choose a smaller `pool`"
         )
 
 

@@ -82,10 +82,10 @@ def n_unsure(
         rounding: As in `unsure`.
     """
     row_sq = finish.row_sq[first_row : first_row + len(block)]
-    found = unsure(block, row_sq, finish.column_sq, finish.sigma, rounding)
-    if found is None:
+    mask = unsure(block, row_sq, finish.column_sq, finish.sigma, rounding)
+    if mask is None:
         return 0
-    return int((np.triu(found, first_row + 1) if symmetric else found).sum())
+    return int((np.triu(mask, first_row + 1) if symmetric else mask).sum())
 
 
 def unsure(

@@ -41,16 +41,16 @@ def select(blocks: Blocks, ranks_of: Callable[[int], Sequence[int]]) -> tuple[fl
         whole.add(_bits(block) >> shift)
     if not whole.total:
         return ()
-    found = [whole.narrow(rank) for rank in ranks_of(whole.total)]
+    bins = [whole.narrow(rank) for rank in ranks_of(whole.total)]
     while shift:
-        prefixes = {prefix for prefix, _, _ in found}
-        if sum({prefix: size for prefix, _, size in found}.values()) <= COLLECTED:
+        prefixes = {prefix for prefix, _, _ in bins}
+        if sum({prefix: size for prefix, _, size in bins}.values()) <= COLLECTED:
             values = _collect(blocks, prefixes, shift)
-            return tuple(_number(values[prefix][rank]) for prefix, rank, _ in found)
+            return tuple(_number(values[prefix][rank]) for prefix, rank, _ in bins)
         shift -= BITS
         by_prefix = _count(blocks, prefixes, shift)
-        found = [by_prefix[prefix].narrow(rank) for prefix, rank, _ in found]
-    return tuple(_number(prefix) for prefix, _, _ in found)
+        bins = [by_prefix[prefix].narrow(rank) for prefix, rank, _ in bins]
+    return tuple(_number(prefix) for prefix, _, _ in bins)
 
 
 def quantiles(blocks: Blocks, shares: Sequence[float]) -> tuple[float, ...]:
@@ -69,10 +69,10 @@ def quantiles(blocks: Blocks, shares: Sequence[float]) -> tuple[float, ...]:
         places.extend(share * (n - 1) for share in shares)
         return [rank for place in places for rank in (math.floor(place), math.ceil(place))]
 
-    found = select(blocks, ranks_of)
-    if not found:
+    numbers = select(blocks, ranks_of)
+    if not numbers:
         return (math.nan,) * len(shares)
-    ends = zip(found[::2], found[1::2], places, strict=True)
+    ends = zip(numbers[::2], numbers[1::2], places, strict=True)
     return tuple(low + (high - low) * (place % 1) for low, high, place in ends)
 
 

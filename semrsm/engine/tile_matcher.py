@@ -92,7 +92,7 @@ class TileMatcher:
         self._symmetric = rows is columns
         sources = {"rows": rows, "columns": columns}
         self._blocks = BlockCache(
-            lambda side, samples: ready(sources[side], samples, work), budget.held
+            lambda side, samples: ready(sources[side], samples, work), budget.cached_blocks
         )
         self._places = threading.Semaphore(budget.tiles)
         self._ended = threading.Event()
@@ -154,12 +154,12 @@ class TileMatcher:
             try:
                 futures += self._submitted(match, self._chunks(piece))
                 for future in as_completed(futures):
-                    found, spent = future.result()
-                    i, j = found.pairs.unbind(1)
-                    values[0, i, j] = found.matched
-                    if found.upper_bound is not None:
-                        values[1, i, j] = found.upper_bound
-                    effort += Effort(found.solved_again, found.handed_over, spent)
+                    matched_pairs, spent = future.result()
+                    i, j = matched_pairs.pairs.unbind(1)
+                    values[0, i, j] = matched_pairs.matched
+                    if matched_pairs.upper_bound is not None:
+                        values[1, i, j] = matched_pairs.upper_bound
+                    effort += Effort(matched_pairs.solved_again, matched_pairs.handed_over, spent)
                     # A sample with itself is no pair of the tile.
                     self._on_pairs(int((i != j).sum()) if piece.symmetric_diagonal else len(i))
             finally:
@@ -207,8 +207,8 @@ class TileMatcher:
         if self._ended.is_set():
             raise SemrsmError("the run has ended")
         began = time.perf_counter()
-        found = match_or_halve(rows, columns, self._work, self._on_note, pairs)
-        return found, time.perf_counter() - began
+        matched_pairs = match_or_halve(rows, columns, self._work, self._on_note, pairs)
+        return matched_pairs, time.perf_counter() - began
 
     @contextlib.contextmanager
     def _borrowed(self, piece: Tile) -> Iterator[tuple[Block, Block]]:

@@ -85,7 +85,7 @@ class Budget:
 
     Attributes:
         piece: Samples in a block that is read at once: a tile's edge, or a part of it.
-        held: Blocks of samples that are kept, the most recent ones.
+        cached_blocks: Blocks of samples that are kept, the most recent ones.
         tiles: Tiles in work at once: while one ends and is written, the next is read and begun.
         chunk: Pairs that one thread matches at once.
         bytes_needed: Estimated peak of blocks, work and results, on this machine.
@@ -94,7 +94,7 @@ class Budget:
     """
 
     piece: int
-    held: int
+    cached_blocks: int
     tiles: int
     chunk: int
     bytes_needed: int
@@ -145,15 +145,15 @@ def plan_budget(
 
     >>> plan_budget(64, 100, 100, symmetric=True, values=1, sample_bytes=10**6, reading_bytes=0,
     ...             pair_bytes=10**5, threads=2, memory=10**8)
-    Budget(piece=16, held=5, tiles=1, chunk=64, bytes_needed=92877824, lanes=2, device_bytes=0)
+    Budget(piece=16, cached_blocks=5, tiles=1, chunk=64, bytes_needed=92877824, lanes=2, device_bytes=0)
     """
     edge = min(edge, max(n_rows, n_columns))
     pair_bytes = max(pair_bytes, 1)
     tile_bytes = 8 * values * min(edge, n_rows) * min(edge, n_columns)
 
-    def block_bytes(piece: int, held: int, tiles: int) -> int:
+    def block_bytes(piece: int, cached_blocks: int, tiles: int) -> int:
         pairs = min(piece, n_rows) * min(piece, n_columns)
-        return piece * (held * sample_bytes + reading_bytes) + tiles * (
+        return piece * (cached_blocks * sample_bytes + reading_bytes) + tiles * (
             RESULT_BYTES * pairs + 2 * tile_bytes
         )
 
@@ -178,9 +178,9 @@ def plan_budget(
     if piece == edge and block_bytes(piece, min(5, all_blocks(piece)), 2) <= left:
         tiles = 2
     room = left - block_bytes(piece, 0, tiles)
-    held = max(2, min(all_blocks(piece), room // max(1, piece * sample_bytes)))
-    needed = block_bytes(piece, min(held, all_blocks(piece)), tiles) + in_work
-    return Budget(piece, held, tiles, chunk, needed, lanes=threads)
+    cached_blocks = max(2, min(all_blocks(piece), room // max(1, piece * sample_bytes)))
+    needed = block_bytes(piece, min(cached_blocks, all_blocks(piece)), tiles) + in_work
+    return Budget(piece, cached_blocks, tiles, chunk, needed, lanes=threads)
 
 
 def power_of_two_up_to(n: int) -> int:

@@ -100,7 +100,7 @@ def test_a_plan_fits_or_is_refused(layer: LayerSize, needs: Needs, free: int, me
     assert found.device_bytes <= card.room
     assert found.bytes_needed <= memory
     assert min(found.piece, found.chunk, found.lanes, found.tiles) >= 1
-    assert found.held >= 2
+    assert found.cached_blocks >= 2
 
 
 def test_what_does_not_fit_is_refused_with_the_card() -> None:

@@ -40,7 +40,7 @@ def tile_of(
 ) -> TileValues:
     """Match all pairs of some samples, three pairs in a chunk."""
     source = lambda samples: x[samples.start : samples.stop]  # noqa: E731
-    budget = budget or Budget(piece=len(x), held=2, tiles=1, chunk=3, bytes_needed=0)
+    budget = budget or Budget(piece=len(x), cached_blocks=2, tiles=1, chunk=3, bytes_needed=0)
     with TileMatcher(source, source, Work(MATCHERS[matcher], **work), budget) as tiles:
         return tiles.match(whole(len(x)))
 
@@ -150,7 +150,7 @@ def test_work_goes_on_in_halves_when_the_device_is_out_of_memory(monkeypatch) ->
         return real(rows, columns, some, work)
 
     monkeypatch.setattr(module, "match_pairs", at_most_one)
-    budget, notes = Budget(piece=6, held=2, tiles=1, chunk=4, bytes_needed=0), []
+    budget, notes = Budget(piece=6, cached_blocks=2, tiles=1, chunk=4, bytes_needed=0), []
     source = lambda samples: x[samples.start : samples.stop]  # noqa: E731
     work = Work(MATCHERS["optimal"])
     with TileMatcher(source, source, work, budget, on_note=notes.append) as tiles:

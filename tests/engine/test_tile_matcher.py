@@ -33,7 +33,7 @@ def matched(x: torch.Tensor, matcher: str, wanted: list[Tile], **budget: int) ->
     if work.matcher.value == "at least the optimum":
         work = Work(MATCHERS[matcher], threads=threads)
     whole = Budget(
-        **{"piece": len(x), "held": 2, "tiles": 2, "chunk": 4, "bytes_needed": 0, **budget}
+        **{"piece": len(x), "cached_blocks": 2, "tiles": 2, "chunk": 4, "bytes_needed": 0, **budget}
     )
     with TileMatcher(source, source, work, whole) as one, ThreadPoolExecutor(2) as pool:
         found = list(pool.map(one.match, wanted))
@@ -106,7 +106,7 @@ class Made:
 
 def test_the_blocks_used_last_are_kept_and_those_in_use_always() -> None:
     make = Made()
-    cache = BlockCache(make, held=2)
+    cache = BlockCache(make, capacity=2)
     with cache.borrowed("rows", range(1)) as first:
         for k in (1, 2, 1, 2, 3):
             with cache.borrowed("rows", range(k, k + 1)) as block:
@@ -132,7 +132,7 @@ def test_a_block_that_two_threads_want_is_read_once() -> None:
         assert go_on.wait(30)
         return make(side, samples)
 
-    cache = BlockCache(slow, held=2)
+    cache = BlockCache(slow, capacity=2)
 
     def use() -> range:
         with cache.borrowed("rows", range(4)) as block:

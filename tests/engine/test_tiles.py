@@ -69,7 +69,7 @@ def test_a_budget_fits_or_is_refused(
     assert given_["threads"] * given_["again_bytes"] <= tight.bytes_needed <= memory
     assert 1 <= tight.piece <= ample.piece
     assert tight.chunk >= 1
-    assert tight.held >= 2
+    assert tight.cached_blocks >= 2
 
 
 @given(threads=st.integers(1, 40))

@@ -60,8 +60,8 @@ def solve_again(
         return affinity.gather(1, permutation[:, None]).sum(), permutation, bound
 
     with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:
-        found = list(pool.map(solve, range(len(pairs))))
-    sums, permutation, bounds = (torch.stack(parts) for parts in zip(*found, strict=True))
+        solutions = list(pool.map(solve, range(len(pairs))))
+    sums, permutation, bounds = (torch.stack(parts) for parts in zip(*solutions, strict=True))
     matched = unscaled(sums, x, y, pairs)
     if not bounded:
         return SolvedAgain(matched, permutation, None)

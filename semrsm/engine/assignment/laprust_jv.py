@@ -29,5 +29,5 @@ def minimise(costs: Tensor) -> Tensor:
     """Find the permutations (k, S) int64 that minimise sum_s costs[k, s, p(s)]; see `solve`."""
     import laprust
 
-    _, found = laprust.lapjv_batch(costs.numpy(), return_cost=False, n_threads=1)
-    return torch.from_numpy(np.stack(found))
+    _, permutations = laprust.lapjv_batch(costs.numpy(), return_cost=False, n_threads=1)
+    return torch.from_numpy(np.stack(permutations))

@@ -119,25 +119,25 @@ def solve_products(rows: Packed, columns: Packed, pairs: Tensor, bounded: bool =
         pairs: (P, 2) int64.
         bounded: Also bound the inner products of all matchings from above.
     """
-    found = _solve(rows, columns, pairs, bounded)
+    solution = _solve(rows, columns, pairs, bounded)
     i, j = pairs.unbind(1)
-    unproven = ~(found.gaps <= LARGEST_GAP * rows.norms[i] * columns.norms[j])
+    unproven = ~(solution.gaps <= LARGEST_GAP * rows.norms[i] * columns.norms[j])
     again = unproven.nonzero()[:, 0] if rows.maps.values.dtype == torch.float32 else pairs[:0, 0]
     for k in again.tolist():
         wide = _solve(_widened(rows, i[k]), _widened(columns, j[k]), pairs.new_zeros(1, 2), bounded)
-        found.sums[k], found.permutation[k] = wide.sums[0], wide.permutation[0]
-        if found.bounds is not None and wide.bounds is not None:
-            found.bounds[k] = wide.bounds[0]
+        solution.sums[k], solution.permutation[k] = wide.sums[0], wide.permutation[0]
+        if solution.bounds is not None and wide.bounds is not None:
+            solution.bounds[k] = wide.bounds[0]
     bounds = None
-    if found.bounds is not None:
+    if solution.bounds is not None:
         maps, norms = (rows.maps, columns.maps), (rows.norms, columns.norms)
-        bounds = bounds_of_samples(*maps, pairs, found.bounds, *norms)
-    counts = len(again), found.handed_over
-    return Solved(found.sums, found.permutation, *counts, bounds=bounds)
+        bounds = bounds_of_samples(*maps, pairs, solution.bounds, *norms)
+    counts = len(again), solution.handed_over
+    return Solved(solution.sums, solution.permutation, *counts, bounds=bounds)
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Solution:
     """What the core found: sums, gaps and bounds (P,) of the stored values, permutation (P, S)."""
 
     sums: Tensor
@@ -147,7 +147,7 @@ class _Found:
     handed_over: int
 
 
-def _solve(rows: Packed, columns: Packed, pairs: Tensor, bounded: bool) -> _Found:
+def _solve(rows: Packed, columns: Packed, pairs: Tensor, bounded: bool) -> _Solution:
     values = rows.maps.values
     _, S, C = values.shape
     sums, gaps = (torch.empty(len(pairs), dtype=torch.float64) for _ in range(2))
@@ -162,7 +162,7 @@ def _solve(rows: Packed, columns: Packed, pairs: Tensor, bounded: bool) -> _Foun
     sizes = C, pairs, len(pairs), entropies, len(entropies)
     handed_over = _core().call("match", values, *levels, *sizes, sums, gaps, bounds, permutation)
     ordered = sums[place], gaps[place], permutation[place]
-    return _Found(*ordered, None if bounds is None else bounds[place], handed_over)
+    return _Solution(*ordered, None if bounds is None else bounds[place], handed_over)
 
 
 def _widened(block: Packed, sample: Tensor) -> Packed:

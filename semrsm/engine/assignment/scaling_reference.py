@@ -26,7 +26,7 @@ class Prices:
         lists: The columns on the list of each row.
         threshold: (S,) what a list leaves out has cost - v of at least this.
         bids: How many bids were made.
-        made: How many lists were made.
+        n_lists: How many lists were made.
     """
 
     costs: Costs
@@ -36,7 +36,7 @@ class Prices:
     threshold: NDArray[np.float64]
     lists: list[NDArray[np.int64]] = field(default_factory=list)
     bids: int = 0
-    made: int = 0
+    n_lists: int = 0
 
 
 def minimise(costs: Costs) -> NDArray[np.int64] | None:
@@ -92,7 +92,7 @@ def _auction(work: Prices, eps: float) -> bool:
             free.append(int(work.row[t]))
         work.row[t], work.column[s] = s, t
         work.bids += 1
-        if work.bids > MOST_BIDS * S or work.made > MOST_LISTS * S:
+        if work.bids > MOST_BIDS * S or work.n_lists > MOST_LISTS * S:
             return False
     return True
 
@@ -116,7 +116,7 @@ def _bid(work: Prices, s: int, eps: float) -> tuple[int, float, float]:
 
 def _list_anew(work: Prices, s: int) -> None:
     """Make the list of a row: its cheapest columns, and all others are at least as dear as known."""
-    work.made += 1
+    work.n_lists += 1
     keys = work.costs[s] - work.v
     order = np.argsort(keys, kind="stable")
     kept = min(len(keys), (LEAST + LENGTH) // 2)

@@ -29,6 +29,6 @@ def solve(affinity: Tensor) -> Tensor:
 
 def minimise(costs: Tensor) -> Tensor:
     """Find the permutations (k, S) int64 that minimise sum_s costs[k, s, p(s)]; see `solve`."""
-    found = [linear_sum_assignment(cost)[1] for cost in costs.cpu().numpy()]
-    permutations = torch.from_numpy(np.stack(found).astype(np.int64, copy=False))
+    columns = [linear_sum_assignment(cost)[1] for cost in costs.cpu().numpy()]
+    permutations = torch.from_numpy(np.stack(columns).astype(np.int64, copy=False))
     return permutations.to(costs.device)

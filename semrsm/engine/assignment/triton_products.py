@@ -58,19 +58,21 @@ def solve_products(
     """
     affinity = product(rows, columns)
     # The solver reads float32; the proof is of the products as they are, the sums are exact.
-    found = assign(affinity.float(), pairs)
+    solution = assign(affinity.float(), pairs)
     norms = norms_of(rows), norms_of(columns)
-    value, bound, scale = triton_proof.prove(affinity, pairs, found.v, found.permutation, norms)
+    value, bound, scale = triton_proof.prove(
+        affinity, pairs, solution.v, solution.permutation, norms
+    )
     unproven = certificate.unproven(certificate.relative_gap(bound, value, scale))
-    sums = triton_proof.matched_sums(rows.values, columns.values, pairs, found.permutation)
-    bounds = bounds_from(affinity, rows, columns, pairs, found.v) if bounded else None
+    sums = triton_proof.matched_sums(rows.values, columns.values, pairs, solution.permutation)
+    bounds = bounds_from(affinity, rows, columns, pairs, solution.v) if bounded else None
     return Solved(
         sums,
-        found.permutation,
+        solution.permutation,
         bounds=bounds,
-        unproven=unproven | (found.scans < 0),
-        potentials=found.v,
-        gave_up=found.gave_up,
+        unproven=unproven | (solution.scans < 0),
+        potentials=solution.v,
+        gave_up=solution.gave_up,
     )
 
 

@@ -194,9 +194,9 @@ def prove(
         norms: (B_i, S) and (B_j, S), of the row and the column positions.
 
     >>> A = torch.tensor([[3.0, 2.0], [3.0, 0.0]]).reshape(1, 2, 1, 2)
-    >>> found = prove(A, torch.tensor([[0, 0]]), torch.tensor([[1.0, 0.0]]), torch.tensor([[1, 0]]),
+    >>> proof = prove(A, torch.tensor([[0, 0]]), torch.tensor([[1.0, 0.0]]), torch.tensor([[1, 0]]),
     ...               (torch.ones(1, 2), torch.ones(1, 2)))
-    >>> [round(number.item(), 9) for number in found]
+    >>> [round(number.item(), 9) for number in proof]
     [5.0, 5.0, 2.0]
     """
     S = affinity.shape[1]

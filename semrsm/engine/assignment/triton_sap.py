@@ -232,11 +232,11 @@ def solve(affinity: Tensor, pairs: Tensor, *, start: Tensor | None = None) -> As
     check_affinities(affinity)
     pairs = pairs.contiguous()
     v = sinkhorn_start(affinity, pairs) if start is None else start.float().contiguous().clone()
-    found = room_for(v)
+    solution = room_for(v)
     rows, parents = (torch.empty_like(v, dtype=torch.int32) for _ in range(2))
     with torch.cuda.device_of(affinity):
-        search(affinity, pairs, found, rows, parents)
-    return found
+        search(affinity, pairs, solution, rows, parents)
+    return solution
 
 
 def check_affinities(affinity: Tensor) -> int:
@@ -269,17 +269,17 @@ def room_for(v: Tensor) -> Assigned:
 def search(
     affinity: Tensor,
     pairs: Tensor,
-    found: Assigned,
+    solution: Assigned,
     rows: Tensor,
     parents: Tensor,
     todo: Tensor | None = None,
 ) -> None:
-    """Put what is found into `found`, whose potentials are those to start from.
+    """Put what is found into `solution`, whose potentials are those to start from.
 
     Args:
         affinity: (B_i, S, B_j, S) float32.
         pairs: (P, 2) int64.
-        found: Where the results go.
+        solution: Where the results go.
         rows: (P, S) int32, to work in.
         parents: (P, S) int32, to work in.
         todo: (P,) int32, 0 for pairs that are left as they are; None to solve all.
@@ -287,8 +287,8 @@ def search(
     S = affinity.shape[1]
     places, aligned = places_of(affinity)
     place = (todo, S, *places, aligned)
-    outputs = (found.permutation, found.u, found.scans)
-    best_column_program[(len(pairs),)](affinity, pairs, found.v, parents, *place, **tile(S))
+    outputs = (solution.permutation, solution.u, solution.scans)
+    best_column_program[(len(pairs),)](affinity, pairs, solution.v, parents, *place, **tile(S))
     sap_program[(len(pairs),)](
-        affinity, pairs, found.v, rows, parents, *outputs, *place, **layout(S)
+        affinity, pairs, solution.v, rows, parents, *outputs, *place, **layout(S)
     )

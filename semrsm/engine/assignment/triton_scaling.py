@@ -101,14 +101,14 @@ def best_gain(line, v_memory, S, stride_t, CHUNK: tl.constexpr):
 @triton.jit
 def count_from(bar, line, v_memory, S, stride_t, CHUNK: tl.constexpr):
     """How many gains of a row are at least `bar`."""
-    found = tl.zeros([CHUNK], tl.int32)
+    counts = tl.zeros([CHUNK], tl.int32)
     for first in range(0, S, CHUNK):
         columns = first + tl.arange(0, CHUNK)
         real = columns < S
         values = tl.load(line + columns.to(tl.int64) * stride_t, mask=real, other=float("-inf"))
         gain = values - tl.load(v_memory + columns, mask=real, other=0.0)
-        found += ((gain >= bar) & real).to(tl.int32)
-    return tl.sum(found, 0)
+        counts += ((gain >= bar) & real).to(tl.int32)
+    return tl.sum(counts, 0)
 
 
 @triton.jit
@@ -158,13 +158,13 @@ def list_anew(
         real = columns < S
         values = tl.load(line + columns.to(tl.int64) * stride_t, mask=real, other=float("-inf"))
         gain = values - tl.load(v_memory + columns, mask=real, other=0.0)
-        wanted = ((gain >= bar) & real).to(tl.int32)
-        place = before + tl.cumsum(wanted, 0) - 1 - skipped
+        hits = ((gain >= bar) & real).to(tl.int32)
+        place = before + tl.cumsum(hits, 0) - 1 - skipped
         place = tl.where(place < 0, place + n, place)
-        listed = (wanted > 0) & (place < LISTED)
+        listed = (hits > 0) & (place < LISTED)
         tl.store(list_values + place, values, mask=listed)
         tl.store(list_columns + place, columns, mask=listed)
-        before += tl.sum(wanted, 0)
+        before += tl.sum(hits, 0)
     tl.debug_barrier()
     width = tl.where(n > MANY, width * 0.8, tl.where(n < FEW, width * 1.25, width))
     return tl.where(n < S, bar, float("-inf")), tl.maximum(width, least_width)
@@ -327,7 +327,7 @@ def few_sweeps(S: int) -> tuple[int, float]:
     >>> few_sweeps(784)[0]
     5
     """
-    sweeps, last_eps = next(found for least, found in SWEEPS if least <= S)
+    sweeps, last_eps = next(setting for least, setting in SWEEPS if least <= S)
     return sweeps, (last_eps / SWEEPS_FROM) ** (1 / (sweeps - 1))
 
 
@@ -365,16 +365,16 @@ def solve(affinity: Tensor, pairs: Tensor, *, start: Tensor | None = None) -> As
     list_values = torch.empty((P, S, LISTED.value), device=v.device)
     list_columns = torch.empty_like(list_values, dtype=torch.int32)
     mean, gave_up = torch.empty(P, device=v.device), torch.empty_like(columns[:, 0])
-    found = triton_sap.room_for(v)
+    solution = triton_sap.room_for(v)
     places, aligned = places_of(affinity)
     limits = S, MOST_BIDS * S, MOST_LISTS * S, FIRST_EPS, EPS_STEP, LAST_EPS
     with torch.cuda.device_of(affinity):
         mean_cost_program[(P,)](affinity, pairs, v, mean, S, *places, aligned, **tile(S))
         scaling_program[(P,)](
             *(affinity, pairs, mean, v, columns, rows, bars, widths, list_values, list_columns),
-            *(found.permutation, found.u, found.scans, gave_up),
+            *(solution.permutation, solution.u, solution.scans, gave_up),
             *(*limits, *places, aligned),
             **layout(S),
         )
-        triton_sap.search(affinity, pairs, found, rows, columns, todo=gave_up)
-    return Assigned(found.permutation, found.u, v, found.scans, gave_up > 0)
+        triton_sap.search(affinity, pairs, solution, rows, columns, todo=gave_up)
+    return Assigned(solution.permutation, solution.u, v, solution.scans, gave_up > 0)

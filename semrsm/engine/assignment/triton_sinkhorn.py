@@ -68,8 +68,8 @@ def sinkhorn_program(
             inverse = 1.0 / tl.sum(weights, 1)
             there = in_rows[:, None] & real[None, :]
             shares += tl.where(there, weights * inverse[:, None], 0.0)
-        asked = tl.maximum(tl.sum(shares, 0), 1e-30)
-        v += tl.where(real, tl.log2(asked) / sharpness, 0.0)
+        column_sums = tl.maximum(tl.sum(shares, 0), 1e-30)
+        v += tl.where(real, tl.log2(column_sums) / sharpness, 0.0)
         eps *= eps_factor
     tl.store(v_out + pair * S + columns, tl.where(flat, 0.0, v), mask=real)
 

@@ -117,11 +117,11 @@ def match(rows: Block, columns: Block, pairs: Tensor, work: Work) -> MatchedPair
         bounds = upper_bounds(rows.maps, columns.maps, pairs, matches, work.matcher)
         bound = torch.maximum(bounds, matched)
     counts = matches.solved_again, matches.handed_over
-    found = MatchedPairs(pairs, matched, matches.permutation, bound, *counts)
-    found = solved_again(found, matches, rows.maps, columns.maps, work)
+    matched_pairs = MatchedPairs(pairs, matched, matches.permutation, bound, *counts)
+    matched_pairs = solved_again(matched_pairs, matches, rows.maps, columns.maps, work)
     # What takes a tile at once has summed float64 products of all digits, if there are no others.
     exact = rows.maps.exact and columns.maps.exact and not work.matcher.in_chunks
     if exact or not work.matcher.permutation:
-        return found
-    places = alike(rows.maps, columns.maps, pairs, found.matched).nonzero()[:, 0]
-    return alike_again(found, rows, columns, places, work) if len(places) else found
+        return matched_pairs
+    places = alike(rows.maps, columns.maps, pairs, matched_pairs.matched).nonzero()[:, 0]
+    return alike_again(matched_pairs, rows, columns, places, work) if len(places) else matched_pairs

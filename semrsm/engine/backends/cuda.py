@@ -87,7 +87,7 @@ def chunks(piece: Tile, work: Work, budget: Budget) -> list[Tensor]:
     """
     if not work.matcher.in_chunks:
         return cpu.bands(piece, work, budget)
-    (a, b), found, first = piece.shape, [], 0
+    (a, b), rectangles, first = piece.shape, [], 0
     apart = int(work.matcher.permutation)  # what only bounds has a value of a sample with itself
     while first < a:
         left = first + apart if piece.symmetric_diagonal else 0
@@ -99,9 +99,9 @@ def chunks(piece: Tile, work: Work, budget: Budget) -> list[Tensor]:
         for columns in torch.arange(left, b).split(width) if left < b else ():
             pairs = torch.cartesian_prod(rows, columns)
             above = pairs[:, 0] + apart <= pairs[:, 1]
-            found.append(pairs[above] if piece.symmetric_diagonal else pairs)
+            rectangles.append(pairs[above] if piece.symmetric_diagonal else pairs)
         first += height
-    return [pairs for pairs in found if len(pairs)]
+    return [pairs for pairs in rectangles if len(pairs)]
 
 
 @dataclass
@@ -209,14 +209,14 @@ def _warm_up(block: Block, work: Work) -> None:
 def match(rows: Block, columns: Block, pairs: Tensor, work: Work) -> MatchedPairs:
     """Match some pairs of two blocks, of no other samples if that can be; see `pairs.match_pairs`."""
     x, y, counted = box_of(rows, columns, pairs)
-    matches, found, are_alike = _on_gpu(x, y, counted, work)
-    found = solved_again(found, matches, x.maps, y.maps, work)
-    if found.solved_again:  # their values are other ones now
+    matches, matched_pairs, are_alike = _on_gpu(x, y, counted, work)
+    matched_pairs = solved_again(matched_pairs, matches, x.maps, y.maps, work)
+    if matched_pairs.solved_again:  # their values are other ones now
         place = work.device.place
-        are_alike = alike(x.maps, y.maps, counted.to(place), found.matched.to(place)).cpu()
+        are_alike = alike(x.maps, y.maps, counted.to(place), matched_pairs.matched.to(place)).cpu()
     if are_alike.any():
-        found = alike_again(found, x, y, are_alike.nonzero()[:, 0], work)
-    return replace(found, pairs=pairs)
+        matched_pairs = alike_again(matched_pairs, x, y, are_alike.nonzero()[:, 0], work)
+    return replace(matched_pairs, pairs=pairs)
 
 
 def _on_gpu(
@@ -247,11 +247,11 @@ def _on_gpu(
             numbers[4] = matches.gave_up
         values, bound, unproven, are_alike, gave_up = lane.fetch(numbers)
     matches = replace(matches, unproven=unproven.bool())
-    found = MatchedPairs(
+    matched_pairs = MatchedPairs(
         *(pairs, values, matches.permutation, bound if work.certify else None),
         handed_over=int(gave_up.sum()),
     )
-    return matches, found, are_alike.bool()
+    return matches, matched_pairs, are_alike.bool()
 
 
 def _sums(matches: Matches, work: Work, maps: tuple[Maps, Maps], pairs: Tensor) -> Tensor:

@@ -95,9 +95,9 @@ def plan_for(card: Card, layer: LayerSize, needs: Needs, threads: int, memory: i
                 blocks = min(2 * tiles + 1, all_blocks)
                 rest = card.room - _device_bytes(needs, piece, lanes, chunk)
                 if blocks * piece * needs.sample_bytes <= rest:
-                    held = min(all_blocks, rest // max(1, piece * needs.sample_bytes))
-                    taken = card.room - rest + held * piece * needs.sample_bytes
-                    return Budget(piece, max(2, held), tiles, chunk, host, lanes, taken)
+                    cached_blocks = min(all_blocks, rest // max(1, piece * needs.sample_bytes))
+                    taken = card.room - rest + cached_blocks * piece * needs.sample_bytes
+                    return Budget(piece, max(2, cached_blocks), tiles, chunk, host, lanes, taken)
         if piece == 1:
             break
         piece = -(-piece // 2)
@@ -111,10 +111,10 @@ def plan_for(card: Card, layer: LayerSize, needs: Needs, threads: int, memory: i
 
 def _launches(layer: LayerSize, needs: Needs, card: Card, piece: int) -> Iterator[tuple[int, int]]:
     """Yield how many chunks may be in flight, and the pairs of each, the best first."""
-    wanted = WAVES * card.multiprocessors * max(1, RESIDENT_WARPS // needs.warps)
+    target = WAVES * card.multiprocessors * max(1, RESIDENT_WARPS // needs.warps)
     pairs = min(piece, layer.n_rows) * min(piece, layer.n_columns)
-    chunk = min(power_of_two_from(wanted), power_of_two_from(pairs))
-    for lanes in range(min(MOST_LANES, max(LANES, -(-wanted // chunk))), LANES, -1):
+    chunk = min(power_of_two_from(target), power_of_two_from(pairs))
+    for lanes in range(min(MOST_LANES, max(LANES, -(-target // chunk))), LANES, -1):
         yield lanes, chunk
     least = 1 if piece == 1 else max(1, chunk // SMALLEST)
     while chunk >= least:

@@ -68,14 +68,14 @@ def core() -> Core | None:
 
     Raises SemrsmError if the environment variable SEMRSM_NATIVE_TARGET names a target that is not here.
     """
-    wanted = os.environ.get(CHOICE, "")
-    if wanted == "none":
+    target = os.environ.get(CHOICE, "")
+    if target == "none":
         return None
-    if wanted:
-        if wanted not in targets():
+    if target:
+        if target not in targets():
             here = ", ".join(targets()) or "none"
-            raise SemrsmError(f"{CHOICE}={wanted}: no such native core here; there is: {here}")
-        return load(wanted)
+            raise SemrsmError(f"{CHOICE}={target}: no such native core here; there is: {here}")
+        return load(target)
     return load(targets()[0]) if targets() else None
 
 
