@@ -97,10 +97,10 @@ def rsm(
         >>> rsm(x, "identity", against=x[:1]).tolist()
         [[1.0], [0.0]]
     """
-    given = {k: value for k, value in locals().items() if k in FIELDS and k != "against"}
+    options = {k: value for k, value in locals().items() if k in FIELDS and k != "against"}
     from semrsm.engine.tile_matcher import TileMatcher
 
-    run = options_of(given)
+    run = options_of(options)
     if len(run.kernel) > 1:
         raise SemrsmError(f"one RSM has one kernel, got {', '.join(run.kernel)}; call rsm for each")
     name = "the array" if against is None else "the first array"

@@ -107,11 +107,13 @@ def _finish_layer(
     for row, matched, bound in layer.strips(memory):
         unsure += _write_strip(out, row, matched, bound, finishers)
     certificate = gap_summary(layer.gaps) if run["certify"] else None
-    made = layer.made.values()
+    provenance = layer.provenance.values()
     # Tiles of earlier versions do not say how many problems were handed over.
-    counts = {key: sum(m.get(key, 0) for m in made) for key in ("solved_again", "handed_over")}
-    n_pairs, seconds = layer.grid.n_pairs, sum(m["seconds"] for m in made)
-    solver, device = (_joined(m[key] for m in made) for key in ("solver", "device"))
+    counts = {
+        key: sum(m.get(key, 0) for m in provenance) for key in ("solved_again", "handed_over")
+    }
+    n_pairs, seconds = layer.grid.n_pairs, sum(m["seconds"] for m in provenance)
+    solver, device = (_joined(m[key] for m in provenance) for key in ("solver", "device"))
     out.write_parameters(
         dict(run["parameters"])
         | {

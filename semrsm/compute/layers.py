@@ -91,8 +91,10 @@ class LayerInput:
         `checked` refuses values that are not finite; what is known by its digest needs no check.
         """
         try:
-            wanted = self.samples[rows.start : rows.stop]
-            return _joined((self.layer.read(run, checked) for run in runs_of(wanted)), len(wanted))
+            numbers = self.samples[rows.start : rows.stop]
+            return _joined(
+                (self.layer.read(run, checked) for run in runs_of(numbers)), len(numbers)
+            )
         except SemrsmError as error:
             raise error.within(self.address) from error
 
@@ -156,14 +158,14 @@ def layer_inputs(file: ActivationFile, layer: str | None, options: RunOptions) -
             check_layer_name(name)
         except SemrsmError as error:
             raise error.within(file.path) from error
-    counts = {name: found.n_samples for name, found in layers.items()}
+    counts = {name: array.n_samples for name, array in layers.items()}
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} {n}" for name, n in counts.items())
         raise SemrsmError(
             f"{file.path}: the layers differ in their samples: {listed}; choose with `layer`"
         )
     ids = _ids_of(file)
-    inputs = [layer_input(file.path, found, options, ids) for found in layers.values()]
+    inputs = [layer_input(file.path, array, options, ids) for array in layers.values()]
     if options.against is None:
         refuse_beyond(options.exclude, inputs[0].layer.n_samples)
     return inputs
@@ -216,9 +218,9 @@ def column_inputs(
         )
     columns, ids = [], _ids_of(file)
     for row in rows:
-        [found] = file.select((layer or row.layer.name,), options.bfloat16).values()
-        column = layer_input(file.path, found, options, ids)
-        refuse_beyond(options.exclude, max(row.layer.n_samples, found.n_samples))
+        [array] = file.select((layer or row.layer.name,), options.bfloat16).values()
+        column = layer_input(file.path, array, options, ids)
+        refuse_beyond(options.exclude, max(row.layer.n_samples, array.n_samples))
         refuse_unequal(row, column)
         columns.append(column)
     return columns

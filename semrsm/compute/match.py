@@ -190,27 +190,27 @@ def _take(
 ) -> list[tuple[Task, TileFile, bool]]:
     """Take what has come of a tile: its values, an error, or the death of a process."""
     try:
-        found = future.result()
+        tile = future.result()
     except member.team.died as error:
         lost = list(member.running.values())
         # Over one of these; where there are several, each is matched alone from now on.
         deaths.update(task.name for task in lost)
         most = max(lost, key=lambda task: deaths[task.name])
         if deaths[most.name] >= DEATHS:
-            raise _given_up(most, DEATHS) from error
+            raise _death_error(most, DEATHS) from error
         waiting.extendleft(reversed(lost))
         member.begin_anew()
         return []
     except member.team.unfit as error:
         raise SemrsmError(str(error)) from error
     except member.team.gave_up as error:
-        raise _given_up(member.running[future], "several") from error
+        raise _death_error(member.running[future], "several") from error
     except member.team.lost as error:
         raise _out_of_reach(error) from error
-    return [(member.running.pop(future), found, member.team.tells_pairs)]
+    return [(member.running.pop(future), tile, member.team.tells_pairs)]
 
 
-def _given_up(task: Task, deaths: object) -> SemrsmError:
+def _death_error(task: Task, deaths: object) -> SemrsmError:
     return SemrsmError(
         f"{deaths} processes died over {task.name}, perhaps for lack of memory; lower `memory` or have"
         " fewer workers, and give the command again"

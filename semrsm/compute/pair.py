@@ -167,14 +167,14 @@ def compare_pair(
     squared = np.array([np.vdot(x, x), np.vdot(y, y)])
     values = []
     for kernel in KERNELS.values():
-        found, reasons = [], []
+        numbers, reasons = [], []
         for m, has_permutation in ((same, True), (matched, work.matcher.permutation)):
             reason = _undefined(kernel, squared, (i, j), sigma, has_permutation, matcher)
             reasons += [reason] if reason else []
-            found.append(None if reason else _finish(kernel, m, squared, sigma))
+            numbers.append(None if reason else _finish(kernel, m, squared, sigma))
         reason = reasons[0] if reasons else None
         values.append(
-            PairValue(rows.layer.name, i, j, kernel.name, found[0], matcher, found[1], reason)
+            PairValue(rows.layer.name, i, j, kernel.name, numbers[0], matcher, numbers[1], reason)
         )
     strength = None if permutation is None else (x * y[permutation]).sum(1)
     return Pair(values, permutation, strength, rows.extent, rows.n_samples)
@@ -189,12 +189,12 @@ def _opened(activations: str | Path, layer: str | None, run: RunOptions) -> Iter
 
 
 def _only_layer(file: ActivationFile, name: str | None, run: RunOptions) -> LayerInput:
-    found = file.select((name,) if name else ())
-    if len(found) > 1:
+    layers = file.select((name,) if name else ())
+    if len(layers) > 1:
         raise SemrsmError(
-            f"{file.path} holds the layers {', '.join(found)}; choose one with `layer`"
+            f"{file.path} holds the layers {', '.join(layers)}; choose one with `layer`"
         )
-    return layer_input(file.path, next(iter(found.values())), run)
+    return layer_input(file.path, next(iter(layers.values())), run)
 
 
 def _match(rows: LayerInput, i: int, j: int, work: Work) -> tuple[float, NDArray[np.int64] | None]:
@@ -209,11 +209,11 @@ def _match(rows: LayerInput, i: int, j: int, work: Work) -> tuple[float, NDArray
     if i == j and work.matcher.permutation:
         return float(first.maps.squared_norm[0]), np.arange(rows.n_positions)
     with product_precision(work.precision, work.device):
-        found = match_pairs(first, second, torch.zeros(1, 2, dtype=torch.int64), work)
-    if found.permutation is None:
-        return float(found.matched[0]), None
-    permutation = found.permutation[0].cpu().numpy()
-    return float(found.matched[0]), permutation if i < j else np.argsort(permutation)
+        matched_pairs = match_pairs(first, second, torch.zeros(1, 2, dtype=torch.int64), work)
+    if matched_pairs.permutation is None:
+        return float(matched_pairs.matched[0]), None
+    permutation = matched_pairs.permutation[0].cpu().numpy()
+    return float(matched_pairs.matched[0]), permutation if i < j else np.argsort(permutation)
 
 
 def _undefined(

@@ -48,10 +48,10 @@ def parse_epsilon(value: Any) -> float:
     return _positive(value, "epsilon", "a positive number")
 
 
-def _positive(value: Any, name: str, wanted: str) -> float:
-    number = _number(value, name, wanted, float)
+def _positive(value: Any, name: str, requirement: str) -> float:
+    number = _number(value, name, requirement, float)
     if not 0 < number < float("inf"):
-        raise SemrsmError(f"{name} must be {wanted}, got {value}")
+        raise SemrsmError(f"{name} must be {requirement}, got {value}")
     return number
 
 
@@ -75,11 +75,11 @@ def parse_count(name: str, least: int) -> Callable[[Any], int]:
     return parse
 
 
-def _number(value: Any, name: str, wanted: str, kind: type) -> Any:
+def _number(value: Any, name: str, requirement: str, kind: type) -> Any:
     try:
         number = kind(str(value))
     except ValueError:
-        raise SemrsmError(f"{name} must be {wanted}, got {value!r}") from None
+        raise SemrsmError(f"{name} must be {requirement}, got {value!r}") from None
     return number
 
 

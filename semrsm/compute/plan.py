@@ -262,16 +262,16 @@ def parameters_of(options: RunOptions, matcher: Matcher) -> dict[str, Any]:
 
     Raises SemrsmError for one that the matcher does not take.
     """
-    given = {
+    parameters = {
         f.name: getattr(options, f.name)
         for f in fields(Settings)
         if getattr(options, f.name, None) is not None
     }
-    for name in given:
+    for name in parameters:
         if name not in matcher.parameters:
             takes = ", ".join(f"`{parameter}`" for parameter in matcher.parameters)
             raise SemrsmError(
                 f"the matcher {matcher.name} takes {takes or 'no parameter'}, not `{name}`;"
                 " leave it out or use another `matcher`"
             )
-    return given
+    return parameters

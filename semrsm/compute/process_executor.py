@@ -129,10 +129,10 @@ def _serve(connection: Connection, threads: int) -> None:
     pool = ThreadPoolExecutor(threads)
     while True:
         try:
-            given = connection.recv()
+            message = connection.recv()
         except EOFError:
             os._exit(1)  # who started this has ended
-        if given is None:
+        if message is None:
             pool.shutdown(wait=True, cancel_futures=True)
             return
-        pool.submit(call, *given)
+        pool.submit(call, *message)

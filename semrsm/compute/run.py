@@ -242,8 +242,8 @@ class Count:
     def keeper(self, folder: RunFolder) -> Callable[[Task, TileFile, bool], None]:
         """Return what puts tiles into a run folder and counts them."""
 
-        def keep(task: Task, found: TileFile, counted: bool) -> None:
-            folder.write_tile(task.layer, task.place, found)
+        def keep(task: Task, tile: TileFile, counted: bool) -> None:
+            folder.write_tile(task.layer, task.place, tile)
             if not counted:
                 self.add(task.layer, task.tile.n_pairs)
             now = time.perf_counter()

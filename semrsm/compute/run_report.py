@@ -151,9 +151,9 @@ def gap_summary(gaps: Callable[[], Iterable[NDArray[np.float64]]]) -> dict[str, 
 @functools.cache
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that a result depends on."""
-    found = {"python": platform.python_version()}
+    by_package = {"python": platform.python_version()}
     for package in ("semrsm", "torch", "numpy", "scipy", "h5py", "laprust", "triton"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
+            by_package[package] = importlib.metadata.version(package)
     core = native.core()
-    return found if core is None else found | {"native": core.target}
+    return by_package if core is None else by_package | {"native": core.target}

@@ -66,15 +66,15 @@ def parse_samples(value: Any) -> SampleChoice:
         return value
     if not isinstance(value, str):
         return _parse_list(value)
-    if found := SLICE.fullmatch(value):
-        start, stop, step = (int(part) if part else None for part in found.groups())
+    if match := SLICE.fullmatch(value):
+        start, stop, step = (int(part) if part else None for part in match.groups())
         if step is not None and step < 1:
             raise SemrsmError(f"the STEP of samples must be at least 1, got {value!r}")
         return SampleChoice(value, (start, stop, step))
-    if found := RANDOM.fullmatch(value):
-        if int(found[1]) < 1:
+    if match := RANDOM.fullmatch(value):
+        if int(match[1]) < 1:
             raise SemrsmError(f"random:K of samples must be at least random:1, got {value!r}")
-        return SampleChoice(value, count=int(found[1]))
+        return SampleChoice(value, count=int(match[1]))
     try:
         return SampleChoice(value, listed=tuple(read_sample_list(value)))
     except SemrsmError as error:
@@ -126,22 +126,22 @@ def choose_samples(
     >>> choose_samples(parse_samples("0:100"), "1:5", 0, 6, lambda n: None).numbers
     (0, 5)
     """
-    wanted = samples or ALL
-    if wanted.listed is not None:
-        numbers, note = _listed(wanted, n, ids(n))
-    elif wanted.count is not None:
-        drawn = np.random.default_rng(seed).permutation(n)[: wanted.count]
+    choice = samples or ALL
+    if choice.listed is not None:
+        numbers, note = _listed(choice, n, ids(n))
+    elif choice.count is not None:
+        drawn = np.random.default_rng(seed).permutation(n)[: choice.count]
         numbers, note = compact(sorted(drawn.tolist())), None
     else:
-        numbers, note = range(n)[slice(*wanted.part)], None
-    if _reaches_beyond(wanted, n):
-        note = f"`samples='{wanted.text}'`: there are {n} samples, {len(numbers)} of them are taken"
+        numbers, note = range(n)[slice(*choice.part)], None
+    if _reaches_beyond(choice, n):
+        note = f"`samples='{choice.text}'`: there are {n} samples, {len(numbers)} of them are taken"
     if exclude is not None:
         out = {i for part in ranges_of(exclude) or () for i in range(n)[_as_slice(part)]}
         numbers = [i for i in numbers if i not in out]
     if not numbers:
-        given = {"samples": samples and samples.text, "exclude": exclude}
-        words = " with ".join(f"`{name}='{text}'`" for name, text in given.items() if text)
+        texts = {"samples": samples and samples.text, "exclude": exclude}
+        words = " with ".join(f"`{name}='{text}'`" for name, text in texts.items() if text)
         raise SemrsmError(f"{words} leaves none of {n} samples; choose others")
     return Chosen(compact(numbers), note)
 
@@ -150,9 +150,9 @@ def _as_slice(part: range) -> slice:
     return slice(part.start, part.stop, part.step)
 
 
-def _reaches_beyond(wanted: SampleChoice, n: int) -> bool:
-    ends = [part for part in wanted.part[:2] if part is not None]
-    return any(not -n <= part <= n for part in ends) or (wanted.count or 0) > n
+def _reaches_beyond(choice: SampleChoice, n: int) -> bool:
+    ends = [part for part in choice.part[:2] if part is not None]
+    return any(not -n <= part <= n for part in ends) or (choice.count or 0) > n
 
 
 def refuse_beyond(exclude: str | None, n: int) -> None:
@@ -165,42 +165,42 @@ def refuse_beyond(exclude: str | None, n: int) -> None:
 
 
 def _listed(
-    wanted: SampleChoice, n: int, ids: Sequence[str] | None
+    choice: SampleChoice, n: int, ids: Sequence[str] | None
 ) -> tuple[Sequence[int], str | None]:
     """Return the samples that are listed: by ids if all of them are ids, else by numbers."""
-    listed = wanted.listed or ()
+    listed = choice.listed or ()
     place = {} if ids is None else {sample: i for i, sample in enumerate(ids)}
     if all(entry in place for entry in listed):
         _refuse_twice(listed, ids or ())
-        return sorted(place[entry] for entry in listed), _note(wanted, n, "ids")
+        return sorted(place[entry] for entry in listed), _note(choice, n, "ids")
     if all(re.fullmatch(WHOLE, entry) for entry in listed):
         numbers = {int(entry) for entry in listed}
         if max(numbers) >= n:
             raise SemrsmError(
-                f"`samples='{wanted.text}'` names sample {max(numbers)} and there are {n}, 0 to {n - 1};"
+                f"`samples='{choice.text}'` names sample {max(numbers)} and there are {n}, 0 to {n - 1};"
                 " name others"
             )
-        return sorted(numbers), _note(wanted, n, "numbers")
+        return sorted(numbers), _note(choice, n, "numbers")
     missing = next(entry for entry in listed if entry not in place)
     there = (
         f"no sample has the id '{missing}'"
         if ids is not None
         else f"'{missing}' is no number, and the file holds no ids ({', '.join(ID_NAMES)})"
     )
-    raise SemrsmError(f"`samples='{wanted.text}'`: {there}; name samples that are there")
+    raise SemrsmError(f"`samples='{choice.text}'`: {there}; name samples that are there")
 
 
 def _refuse_twice(listed: Collection[str], ids: Sequence[str]) -> None:
-    wanted_ids = set(listed)
-    found = [sample for sample in ids if sample in wanted_ids]
-    if len(found) > len(wanted_ids):
-        twice = next(sample for k, sample in enumerate(found) if sample in found[:k])
+    distinct_ids = set(listed)
+    matches = [sample for sample in ids if sample in distinct_ids]
+    if len(matches) > len(distinct_ids):
+        twice = next(sample for k, sample in enumerate(matches) if sample in matches[:k])
         raise SemrsmError(
             f"the sample id '{twice}' stands twice in the file; choose by numbers, or give every sample an"
             " id of its own"
         )
 
 
-def _note(wanted: SampleChoice, n: int, by: str) -> str:
-    count = len(wanted.listed or ())
-    return f"`samples='{wanted.text}'`: {count} of {n} samples are taken, by their {by}"
+def _note(choice: SampleChoice, n: int, by: str) -> str:
+    count = len(choice.listed or ())
+    return f"`samples='{choice.text}'`: {count} of {n} samples are taken, by their {by}"

@@ -116,11 +116,11 @@ def digests_of(array: NDArray[Any]) -> NDArray[np.uint8]:
 def refuse_changed(
     layer: LayerInput,
     samples: range,
-    found: NDArray[np.uint8],
+    digests: NDArray[np.uint8],
     expected: NDArray[np.uint8],
 ) -> None:
     """Raise SemrsmError naming the first of some samples that is another one than when it was scanned."""
-    changed = np.flatnonzero((found != expected).any(1))
+    changed = np.flatnonzero((digests != expected).any(1))
     if len(changed):
         sample = layer.samples[samples[int(changed[0])]]
         raise SemrsmError(

@@ -141,10 +141,10 @@ def open_folders(out: Path, folders: Iterable[Path], missing: bool = True) -> li
 
 def places(folders: Iterable[RunFolder], layer: str) -> dict[Place, float]:
     """Return the tiles of a layer that are in any folder, and when each was written."""
-    found: dict[Place, float] = {}
+    times: dict[Place, float] = {}
     for folder in folders:
-        found |= {place: status.st_mtime for place, status in folder.places(layer).items()}
-    return found
+        times |= {place: status.st_mtime for place, status in folder.places(layer).items()}
+    return times
 
 
 def missing_places(folders: list[RunFolder], layer: str, grid: Grid) -> list[Place]:

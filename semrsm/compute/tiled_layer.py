@@ -40,9 +40,9 @@ class Folders:
         """Return a tile; raise SemrsmError if none of the folders holds it whole."""
         place = grid.place(tile)
         for folder in self.folders:
-            found = folder.read_tile(layer, place, tile.shape)
-            if found is not None:
-                return found
+            tile_file = folder.read_tile(layer, place, tile.shape)
+            if tile_file is not None:
+                return tile_file
         paths = [folder.tile_path(layer, place) for folder in self.folders]
         there = next((path for path in paths if path.exists()), paths[0])
         raise SemrsmError(
@@ -54,10 +54,10 @@ class Folders:
         scans: list[LayerScan] = []
         for folder in self.folders:
             arrays = folder.read_scan(layer)
-            found = None if arrays is None else scan_of(arrays, grid.n_rows, grid.n_columns)
-            if found is not None:
-                scans.append(found)
-                _refuse_other_samples(layer, folder, scans[0], found)
+            layer_scan = None if arrays is None else scan_of(arrays, grid.n_rows, grid.n_columns)
+            if layer_scan is not None:
+                scans.append(layer_scan)
+                _refuse_other_samples(layer, folder, scans[0], layer_scan)
         if scans:
             return scans[0]
         raise SemrsmError(
@@ -92,20 +92,20 @@ class TiledLayer:
         name: Name of the layer.
         grid: The tiles.
         scan: The norms.
-        made: What the tiles that were read say of how they were made, by place.
+        provenance: What the tiles that were read say of how they were made, by place.
     """
 
     def __init__(self, name: str, folders: Folders) -> None:
         self.name, self._folders = name, folders
         self.grid = grid_of(folders.run["layers"][name])
         self.scan = folders.scan(name, self.grid)
-        self.made: dict[Place, Mapping[str, Any]] = {}
+        self.provenance: dict[Place, Mapping[str, Any]] = {}
 
     def read(self, tile: Tile) -> TileFile:
         """Return a tile."""
-        found = self._folders.tile(self.name, self.grid, tile)
-        self.made[self.grid.place(tile)] = found.made
-        return found
+        tile_file = self._folders.tile(self.name, self.grid, tile)
+        self.provenance[self.grid.place(tile)] = tile_file.made
+        return tile_file
 
     @property
     def matched(self) -> Matched:
@@ -122,9 +122,9 @@ class TiledLayer:
         """Yield the gap between upper bound and m of the pairs, over |x_i| |x_j|, tile by tile."""
         rows, columns = (np.sqrt(s.squared_norm) for s in (self.scan.rows, self.scan.columns))
         for tile in self.grid.tiles:
-            found = self.read(tile)
-            assert found.upper_bound is not None
-            gap = np.maximum(found.upper_bound - found.matched, 0)
+            tile_file = self.read(tile)
+            assert tile_file.upper_bound is not None
+            gap = np.maximum(tile_file.upper_bound - tile_file.matched, 0)
             size = np.outer(_of(rows, tile.rows), _of(columns, tile.columns))
             relative = np.divide(gap, size, out=np.zeros_like(gap), where=gap > 0)
             yield self.matched.pairs(tile.rows.start, tile.columns.start, relative)
@@ -149,9 +149,11 @@ class TiledLayer:
             mirrored = _overlap(tile.columns, strip) if self.grid.symmetric else range(0)
             if not upright and not mirrored:
                 continue
-            found = self.read(tile)
+            tile_file = self.read(tile)
             parts = (
-                [found.matched] if found.upper_bound is None else [found.matched, found.upper_bound]
+                [tile_file.matched]
+                if tile_file.upper_bound is None
+                else [tile_file.matched, tile_file.upper_bound]
             )
             for k, part in enumerate(parts):
                 if mirrored:

@@ -132,12 +132,12 @@ def try_matchers(
     matchers = [look_up(MATCHERS, name, "matcher") for name in matcher or MATCHERS]
     path, named = address_of(activations)
     with open_maps(path) as file, one_thread():
-        found = []
+        trials = []
         for rows in layer_inputs(file, named, options):
             if rows.n_samples < 2:
                 raise SemrsmError(f"{rows.address} has one sample, and a pair needs two")
-            found += _try_layer(rows, matchers, options, pairs, seed, seconds, on_progress)
-    return found
+            trials += _try_layer(rows, matchers, options, pairs, seed, seconds, on_progress)
+    return trials
 
 
 def _try_layer(

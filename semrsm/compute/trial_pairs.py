@@ -57,10 +57,10 @@ def chunks_of_pairs(n_samples: int, pairs: int, chunk: int, seed: int) -> Iterat
     rng = np.random.default_rng(seed)
     done = 0
     while done < pairs:
-        wanted = min(chunk, pairs - done)
-        a = min(ROWS, n_samples // 2, max(1, int(wanted**0.5)))
-        b = min(COLUMNS, n_samples - a, -(-wanted // a))
-        size = min(wanted, a * b)
+        count = min(chunk, pairs - done)
+        a = min(ROWS, n_samples // 2, max(1, int(count**0.5)))
+        b = min(COLUMNS, n_samples - a, -(-count // a))
+        size = min(count, a * b)
         samples = rng.choice(n_samples, a + b, replace=False)
         yield Chunk(samples[:a], samples[a:], size)
         done += size

@@ -81,12 +81,12 @@ class Runner:
 
     def _timed(self, rows: Block, columns: Block, chunk: Chunk) -> MatchedPairs:
         began = time.perf_counter()
-        found = _match(rows, columns, chunk, self.work)
+        matched_pairs = _match(rows, columns, chunk, self.work)
         taken = time.perf_counter() - began
         self.spent += taken
         self.timed += chunk.size
         self.ms.append(1000 * taken / chunk.size)
-        return found
+        return matched_pairs
 
     def _ready(
         self, rows: torch.Tensor, columns: torch.Tensor, timed: bool = False
@@ -118,14 +118,14 @@ def refer(chunk: Chunk, rows: torch.Tensor, columns: torch.Tensor, work: Work) -
     from semrsm.engine.maps import take
 
     first, second = _block(rows, work), _block(columns, work)
-    found = _match(first, second, chunk, work)
-    x, y, permutation = take((first.maps, second.maps, found.permutation), torch.Tensor.cpu)
+    matched_pairs = _match(first, second, chunk, work)
+    x, y, permutation = take((first.maps, second.maps, matched_pairs.permutation), torch.Tensor.cpu)
     tight, loose = (
         bounds_of_pairs(x, y, chunk.pairs, known).numpy() for known in (permutation, None)
     )
     i, j = chunk.pairs.unbind(1)
     size = x.squared_norm[i].sqrt() * y.squared_norm[j].sqrt()
-    return Reference(found.matched.numpy(), tight, loose, size.numpy())
+    return Reference(matched_pairs.matched.numpy(), tight, loose, size.numpy())
 
 
 def unfit(matcher: Matcher, layer: LayerInput) -> str | None:

@@ -80,18 +80,18 @@ class Worker:
             self._rows.expect(task.tile.rows, task.row_digests)
             self._columns.expect(task.tile.columns, task.column_digests)
             try:
-                found = matcher.match(task.tile)
+                values = matcher.match(task.tile)
             except SemrsmError as error:
                 raise error.within(plan.rows.address) from error
-        made = {
+        provenance = {
             "host": host(),
             "process": os.getpid(),
             "solver": plan.solver,
             "device": plan.work.device.describe(),
             "versions": versions(),
-            **asdict(found.effort),
+            **asdict(values.effort),
         }
-        return TileFile(found.matched, found.upper_bound, made)
+        return TileFile(values.matched, values.upper_bound, provenance)
 
     def close(self) -> None:
         """Let go of the layer in work."""
