@@ -78,16 +78,16 @@ def read_images(
     Raises:
         SemrsmError: There is no such file or array, or it does not hold n images of numbers.
     """
-    wanted = sorted(set(samples))
+    numbers = sorted(set(samples))
     if not isinstance(address, str | os.PathLike):
         images = np.asarray(address)
         place = _places(images, "the array of images", n, taken)
-        return {i: images[place[i]] for i in wanted}
+        return {i: images[place[i]] for i in numbers}
     path, name = address_of(address)
     with open_activations(path) as file:
         array = array_named(file, name, "images")
         place = _places(array, f"{path}::{array.name}", n, taken)
-        return {i: _read(file, array, slice(place[i], place[i] + 1))[0] for i in wanted}
+        return {i: _read(file, array, slice(place[i], place[i] + 1))[0] for i in numbers}
 
 
 def _places(images: Layer | NDArray[Any], name: str, n: int, taken: Taken | None) -> Sequence[int]:
@@ -108,13 +108,13 @@ def _read(file: ActivationFile, array: Layer, rows: slice) -> NDArray[Any]:
         raise error.within(f"{file.path}::{array.name}") from error
 
 
-def records_of(given: Any) -> list[dict[str, Any]]:
+def records_of(table: Any) -> list[dict[str, Any]]:
     """Return the records of a table: of a file, or those that `compare` and `evaluate_*` returned.
 
     >>> records_of([{"layer_a": "l1", "value": 0.5}])
     [{'layer_a': 'l1', 'value': 0.5}]
     """
-    return [dict(row) for row in given] if isinstance(given, list) else read_records(Path(given))
+    return [dict(row) for row in table] if isinstance(table, list) else read_records(Path(table))
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:

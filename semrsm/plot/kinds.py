@@ -124,14 +124,14 @@ def _side_by_side(inputs: PlotInputs) -> Figure:
         by = inputs.options.order or ("given" if inputs.labels is None else "label")
         order = order_samples(right.values, by, inputs.labels)
         ordered_by = _ordered_by(by, rsms)
-    as_given = np.array_equal(order, np.arange(len(order)))
+    in_file_order = np.array_equal(order, np.arange(len(order)))
     return draw_side_by_side(
         left.values,
         right.values,
         inputs.title,
         inputs.views,
-        order=None if as_given else order,
-        ordered_by="" if as_given else ordered_by,
+        order=None if in_file_order else order,
+        ordered_by="" if in_file_order else ordered_by,
         labels=inputs.labels,
         samples=rsms[0].samples,
         kernel=rsms[0].kernel,
@@ -175,9 +175,11 @@ def _retrieved(inputs: PlotInputs) -> Figure:
             raise SemrsmError(f"there is no sample {query} among 0 to {n - 1}; change `queries`")
         for rsm, name in zip(inputs.rsms, inputs.names.titles, strict=True):
             similarities = rsm.rows(slice(query, query + 1))[0]
-            found = top_k(similarities, query, k)
-            rows.append(Retrieved(name.replace(", ", "\n"), query, found, similarities[found]))
-    needed = {row.query for row in rows} | {int(i) for row in rows for i in row.found}
+            neighbours = top_k(similarities, query, k)
+            rows.append(
+                Retrieved(name.replace(", ", "\n"), query, neighbours, similarities[neighbours])
+            )
+    needed = {row.query for row in rows} | {int(i) for row in rows for i in row.neighbours}
     images = read_images(options.images, needed, n, inputs.rsms[0].taken)
     return draw_retrieved(rows, images, inputs.title, inputs.labels)
 
@@ -298,7 +300,7 @@ def draw_plot(
         >>> figure = draw_plot("heatmap", ["out.rsm.h5"], options)  # doctest: +SKIP
     """
     plot = look_up(PLOTS, kind, "kind of picture")
-    for name in options.given():
+    for name in options.names_in_use():
         if name not in plot.options:
             able = ", ".join(p.name for p in PLOTS.values() if name in p.options)
             raise SemrsmError(f"`{_keyword(name)}` is not for {kind} but for: {able}; leave it out")

@@ -58,13 +58,13 @@ def reduce_rsm(
     return sums / np.outer(*sizes), np.concatenate(spread)
 
 
-def _step(entries: int, columns: int, wanted: int = SPREAD) -> int:
+def _step(entries: int, columns: int, count: int = SPREAD) -> int:
     """Return how far apart the entries are that are spread evenly, over all columns alike.
 
     >>> _step(1 << 24, 1 << 12)
     17
     """
-    step = 1 + entries // max(1, wanted)
+    step = 1 + entries // max(1, count)
     while math.gcd(step, columns) > 1:
         step += 1
     return step

@@ -60,7 +60,7 @@ class PlotOptions:
     vmax: float | None = None
     own_scales: bool | None = None
 
-    def given(self) -> list[str]:
+    def names_in_use(self) -> list[str]:
         """Return the names of the options that say something."""
         return [f.name for f in fields(self) if getattr(self, f.name) is not None]
 
@@ -142,7 +142,7 @@ def names_of(rsms: Sequence[Rsm]) -> Names:
 
     A single RSM has its layer, matcher and kernel in its own title.
     """
-    parts = [[rsm.layer or file_name(rsm.path), *_made_by(rsm)] for rsm in rsms]
+    parts = [[rsm.layer or file_name(rsm.path), *_method_of(rsm)] for rsm in rsms]
     if len({tuple(part) for part in parts}) < len(parts):
         files = [file_name(rsm.path) for rsm in rsms]
         parts = [[f"{file}: {part[0]}", *part[1:]] for file, part in zip(files, parts, strict=True)]
@@ -157,7 +157,7 @@ def names_of(rsms: Sequence[Rsm]) -> Names:
     return Names(common, titles)
 
 
-def _made_by(rsm: Rsm) -> tuple[str, str]:
+def _method_of(rsm: Rsm) -> tuple[str, str]:
     """Return matcher and kernel of an RSM in words; nothing of a plain matrix."""
     return kind_of(rsm), f"{rsm.kernel} kernel" if rsm.kernel else ""
 

@@ -23,8 +23,8 @@ from semrsm.plot.figures.records import (
     common,
     file_name,
     grouped,
-    made_by,
     matching,
+    method_title,
     number_of,
 )
 from semrsm.plot.figures.short_names import shorten, shorten_all
@@ -84,7 +84,7 @@ def draw_curves(records: Sequence[Record], title: str = "") -> Figure:
     down = math.ceil(len(panels) / across)
     longest = max(len(dict.fromkeys(c.layer for c in group)) for group in panels.values())
     width = max(3.2, EACH_LAYER * longest + 0.8)
-    made = _made_by(records, evaluated)
+    subtitle = _subtitle(records, evaluated)
     with style():
         turned = longest > 1 and text_inches(ticks.values()) + 0.06 > (width - 0.8) / longest
         height = 2.3 + (text_inches(ticks.values()) if turned else 0.0)
@@ -92,7 +92,7 @@ def draw_curves(records: Sequence[Record], title: str = "") -> Figure:
         wide = across * width
         beside = max(1, int((wide - 0.2) / (text_inches(names.values()) + 0.55)))
         below = 0.17 * math.ceil(len(names) / beside) + 0.1 if named else 0.0
-        lines = [part for line in (title, made) for part in wrapped(line, wide)]
+        lines = [part for line in (title, subtitle) for part in wrapped(line, wide)]
         figure = new_figure(wide, down * height + below + 0.2 * len(lines), "\n".join(lines))
         for index, (panel, group) in enumerate(panels.items()):
             axes = figure.add_subplot(down, across, index + 1)
@@ -106,14 +106,14 @@ def draw_curves(records: Sequence[Record], title: str = "") -> Figure:
     return figure
 
 
-def _made_by(records: Sequence[Record], evaluated: bool) -> str:
+def _subtitle(records: Sequence[Record], evaluated: bool) -> str:
     """Say in the title what all RSMs have in common; what they have not tells the lines apart."""
     if evaluated:
-        return made_by(*common(records, "matcher", "kernel"))
+        return method_title(*common(records, "matcher", "kernel"))
     a, b, kernel = common(records, "matcher_a", "matcher_b", "kernel")
     if a and b and a != b:
-        return f"{matching(str(a))} against {made_by(b, kernel)}"
-    return made_by(a if a == b else None, kernel)
+        return f"{matching(str(a))} against {method_title(b, kernel)}"
+    return method_title(a if a == b else None, kernel)
 
 
 def _draw_lines(

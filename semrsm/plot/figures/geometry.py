@@ -164,7 +164,7 @@ class Order:
     whole: bool = False
 
 
-def _as_given(rsm: NDArray[np.floating], labels: Labels) -> NDArray[np.intp]:
+def _in_file_order(rsm: NDArray[np.floating], labels: Labels) -> NDArray[np.intp]:
     return np.arange(len(rsm))
 
 
@@ -181,7 +181,7 @@ def _by_cluster(rsm: NDArray[np.floating], labels: Labels) -> NDArray[np.intp]:
 
 
 ORDERS: Mapping[str, Order] = {
-    "given": Order("given", "as in the file", _as_given),
+    "given": Order("given", "as in the file", _in_file_order),
     "label": Order("label", "by label, then as in the file", _by_label),
     "cluster": Order("cluster", "by average-linkage clustering of the RSM", _by_cluster, True),
 }

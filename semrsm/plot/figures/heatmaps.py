@@ -175,10 +175,10 @@ def _shape(
     n, m = shapes[0]
     if n != m and (order is not None or labels is not None):
         raise SemrsmError(f"a rectangular RSM {n} x {m} has no order and no labels; leave them out")
-    for what, given in (("labels", labels), ("an order", order)):
-        if given is not None and len(given) != n:
+    for what, values in (("labels", labels), ("an order", order)):
+        if values is not None and len(values) != n:
             raise SemrsmError(
-                f"{what} of {n} samples is needed, not of {len(given)}; choose another"
+                f"{what} of {n} samples is needed, not of {len(values)}; choose another"
             )
     return n, m
 

@@ -29,7 +29,7 @@ def file_name(path: Any) -> str:
     return name.removesuffix(".rsm.h5") if name.endswith(".rsm.h5") else Path(name).stem
 
 
-def made_by(matcher: object, kernel: object) -> str:
+def method_title(matcher: object, kernel: object) -> str:
     """Say what an RSM was made by, in a title.
 
     >>> made_by("optimal", "cosine"), made_by(None, None)

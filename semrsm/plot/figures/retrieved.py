@@ -28,13 +28,13 @@ class Retrieved:
     Attributes:
         title: Which RSM found it.
         query: Number of the query sample.
-        found: (k,) numbers of the samples found, the most similar first.
+        neighbours: (k,) numbers of the samples found, the most similar first.
         similarities: (k,) to the query.
     """
 
     title: str
     query: int
-    found: NDArray[np.integer]
+    neighbours: NDArray[np.integer]
     similarities: NDArray[np.floating]
 
 
@@ -67,7 +67,7 @@ def draw_retrieved(
     pictures = {index: as_picture(image) for index, image in images.items()}
     lowest = min(float(np.nanmin(image)) for image in pictures.values())
     highest = max(float(np.nanmax(image)) for image in pictures.values())
-    k = max(len(row.found) for row in rows)
+    k = max(len(row.neighbours) for row in rows)
     titles = _short_titles([row.title for row in rows])
     with style():
         figure = new_figure(1.25 * (k + 1) + 0.6, TALL * len(rows) + 0.35, title)
@@ -77,7 +77,7 @@ def draw_retrieved(
             draw_image(axes, pictures[row.query], lowest, highest)
             axes.set_title(f"query: {_called(row.query, labels)}", fontsize=7)
             axes.set_ylabel(titles[row.title], fontsize=7)
-            pairs = zip(row.found, row.similarities, strict=True)
+            pairs = zip(row.neighbours, row.similarities, strict=True)
             for rank, (index, similarity) in enumerate(pairs, start=1):
                 axes = figure.add_subplot(grid[down, rank])
                 draw_image(axes, pictures[int(index)], lowest, highest)

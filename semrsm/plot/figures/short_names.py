@@ -95,10 +95,10 @@ def _keep_apart(names: Sequence[str], short: list[str], letters: int) -> None:
         for group in (group for group in groups.values() if len(group) > 1):
             alike = [index for index in group if short[index] != names[index]]
             taken |= {short[index] for index in group if short[index] == names[index]}
-            made = fitting([names[index] for index in alike], letters, taken)
-            for index, name in zip(alike, made, strict=True):
+            replacements = fitting([names[index] for index in alike], letters, taken)
+            for index, name in zip(alike, replacements, strict=True):
                 short[index] = name
-            taken |= set(made)
+            taken |= set(replacements)
 
 
 def _differing(names: Sequence[str], letters: int, taken: set[str]) -> list[str]:
@@ -118,7 +118,7 @@ def _numbered(names: Sequence[str], letters: int, taken: set[str]) -> list[str]:
     >>> _numbered(["abcdefghij", "abcdefghik"], 8, {"abcdef~1"})
     ['abcdef~2', 'abcdef~3']
     """
-    made: list[str] = []
+    unique_names: list[str] = []
     number = 0
     for name in names:
         while True:
@@ -127,5 +127,5 @@ def _numbered(names: Sequence[str], letters: int, taken: set[str]) -> list[str]:
             candidate = name[: letters - len(mark)] + mark
             if candidate not in taken:
                 break
-        made.append(candidate)
-    return made
+        unique_names.append(candidate)
+    return unique_names
