@@ -15,7 +15,7 @@ import pytest
 import typer
 
 import semrsm
-from semrsm.api.given import Records, bytes_in, names_in
+from semrsm.api.arguments import Records, bytes_in, names_in
 from semrsm.cli import app
 from semrsm.compute.options import FIELDS
 from semrsm.data import digits_path

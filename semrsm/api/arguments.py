@@ -49,7 +49,7 @@ def options_in(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if name in FIELDS}
 
 
-def rsms_in(given: Sequence[Any]) -> list[str | Path | Rsm]:
+def rsms_in(rsms: Sequence[Any]) -> list[str | Path | Rsm]:
     """Return RSMs as workflows open them: several arguments, or one list of them.
 
     A matrix in memory, numpy or torch, becomes an RSM called "RSM 1", "RSM 2", … by its place.
@@ -57,42 +57,40 @@ def rsms_in(given: Sequence[Any]) -> list[str | Path | Rsm]:
     Raises SemrsmError if there is none, or one is no RSM.
     """
     flat: list[Any] = []
-    for one in given:
+    for one in rsms:
         flat += one if isinstance(one, list | tuple) else [one]
     if not flat:
         raise SemrsmError("no RSM is named; give RSM files, plain matrices or arrays (n, n)")
     return [rsm_in(one, f"RSM {place}") for place, one in enumerate(flat, start=1)]
 
 
-def rsm_in(given: Any, name: str) -> str | Path | Rsm:
+def rsm_in(rsm: Any, name: str) -> str | Path | Rsm:
     """Return one RSM as workflows open it."""
-    if isinstance(given, Rsm | str | Path):
-        return given
-    if isinstance(given, os.PathLike):
-        return Path(given)
-    if not hasattr(given, "shape"):
+    if isinstance(rsm, Rsm | str | Path):
+        return rsm
+    if isinstance(rsm, os.PathLike):
+        return Path(rsm)
+    if not hasattr(rsm, "shape"):
         raise SemrsmError(
-            f"{name} is of type {type(given).__name__}; give the path of an RSM file, or an array (n, n)"
+            f"{name} is of type {type(rsm).__name__}; give the path of an RSM file, or an array (n, n)"
         )
-    return rsm_in_memory(
-        np.asarray(given.detach().cpu() if hasattr(given, "detach") else given), name
-    )
+    return rsm_in_memory(np.asarray(rsm.detach().cpu() if hasattr(rsm, "detach") else rsm), name)
 
 
-def keep_inputs(out: Path, *given: Any) -> None:
+def keep_inputs(out: Path, *inputs: Any) -> None:
     """Raise SemrsmError if an output is one of the files that are read, by whatever name."""
-    flat = [part for one in given for part in (one if isinstance(one, list | tuple) else [one])]
+    flat = [part for one in inputs for part in (one if isinstance(one, list | tuple) else [one])]
     addresses = [one for one in flat if isinstance(one, str | os.PathLike)]
     refuse_inputs(out, [address_of(str(address))[0] for address in addresses])
 
 
-def names_in(given: Names | None, what: str) -> tuple[str, ...]:
+def names_in(names: Names | None, what: str) -> tuple[str, ...]:
     """Return one name or several as a tuple.
 
     >>> names_in("layer4", "layer"), names_in(None, "layer"), names_in(["a", "b"], "layer")
     (('layer4',), (), ('a', 'b'))
     """
-    return () if given is None else parse_names(what)(given)
+    return () if names is None else parse_names(what)(names)
 
 
 def bytes_in(memory: str | int | None) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from semrsm.api.given import (
+from semrsm.api.arguments import (
     Names,
     Progress,
     Records,

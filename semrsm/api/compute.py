@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from semrsm.api.given import Names, Progress, options_in
+from semrsm.api.arguments import Names, Progress, options_in
 from semrsm.compute.options import options_of
 from semrsm.compute.run import Listener, compute_with
 from semrsm.compute.run_report import Report
@@ -165,10 +165,10 @@ def finish(
     return finish_shards(Path(out), _folders(folders), options)
 
 
-def _folders(given: Sequence[str | Path]) -> list[Path]:
-    if isinstance(given, str | Path):
-        raise SemrsmError(f"folders are a list of run folders, got {given!r}; give [{given!r}]")
-    return [Path(folder) for folder in given]
+def _folders(folders: Sequence[str | Path]) -> list[Path]:
+    if isinstance(folders, str | Path):
+        raise SemrsmError(f"folders are a list of run folders, got {folders!r}; give [{folders!r}]")
+    return [Path(folder) for folder in folders]
 
 
 def status(out: str | Path, folders: Sequence[str | Path] = ()) -> RunStatus:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from semrsm.api.given import (
+from semrsm.api.arguments import (
     Names,
     Progress,
     Records,
@@ -227,8 +227,8 @@ def _common(
 
 def _records(evaluations: Iterable[Evaluation]) -> Records:
     """Return long records, one a value; details, which may hold every pair, are not kept."""
-    found = [evaluation.without_details() for evaluation in evaluations]
-    if not found:
+    summaries = [evaluation.without_details() for evaluation in evaluations]
+    if not summaries:
         raise SemrsmError("there is no RSM to evaluate; name other layers or files")
-    notes = dict.fromkeys(note for evaluation in found for note in evaluation.notes)
-    return Records((record for e in found for record in e.records()), notes)
+    notes = dict.fromkeys(note for evaluation in summaries for note in evaluation.notes)
+    return Records((record for e in summaries for record in e.records()), notes)

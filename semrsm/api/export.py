@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from semrsm.api.given import Names, Records, RsmLike, bytes_in, keep_inputs, names_in, rsm_in
+from semrsm.api.arguments import Names, Records, RsmLike, bytes_in, keep_inputs, names_in, rsm_in
 from semrsm.export.run import export_rsms
 from semrsm.storage.address import require_path
 from semrsm.storage.labels import Given

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semrsm.api.given import Names, RsmLike, bytes_in, keep_inputs, names_in, rsms_in
+from semrsm.api.arguments import Names, RsmLike, bytes_in, keep_inputs, names_in, rsms_in
 from semrsm.errors import SemrsmError
 from semrsm.names import look_up
 from semrsm.plot.figures.canvas import check_suffix, save_figure
@@ -107,33 +107,33 @@ def plot(
     return figure
 
 
-def _tables_in(given: Sequence[Any]) -> list[Any]:
+def _tables_in(arguments: Sequence[Any]) -> list[Any]:
     """Return files, and lists of records: several arguments, or one list of files."""
-    found: list[Any] = []
-    for one in given:
+    tables: list[Any] = []
+    for one in arguments:
         files = isinstance(one, list) and not any(isinstance(row, dict) for row in one)
-        found += one if files else [one]
-    for one in found:
+        tables += one if files else [one]
+    for one in tables:
         if not isinstance(one, str | Path | list):
             raise SemrsmError(
                 f"a table is a file or a list of records, got one of type {type(one).__name__}; give what"
                 " semrsm.compare or semrsm.evaluate_* returned"
             )
-    return found
+    return tables
 
 
-def parse_queries(given: str | Sequence[int] | None) -> tuple[int, ...] | None:
+def parse_queries(queries: str | Sequence[int] | None) -> tuple[int, ...] | None:
     """Return numbers of samples from a text or a list, or None.
 
     >>> parse_queries("0,5 7"), parse_queries([3])
     ((0, 5, 7), (3,))
     """
-    if given is None:
+    if queries is None:
         return None
     try:
-        listed = given.replace(",", " ").split() if isinstance(given, str) else given
+        listed = queries.replace(",", " ").split() if isinstance(queries, str) else queries
         return tuple(int(number) for number in listed)
     except (TypeError, ValueError):
         raise SemrsmError(
-            f"queries are numbers of samples such as 0,5,7 and not '{given}'; change `queries`"
+            f"queries are numbers of samples such as 0,5,7 and not '{queries}'; change `queries`"
         ) from None

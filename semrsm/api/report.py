@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from semrsm.api.given import Names, RsmLike, bytes_in, keep_inputs, names_in, rsms_in
+from semrsm.api.arguments import Names, RsmLike, bytes_in, keep_inputs, names_in, rsms_in
 from semrsm.api.plot import parse_queries
 from semrsm.plot.report import build_report
 from semrsm.plot.request import PlotOptions

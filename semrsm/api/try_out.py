@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from semrsm.api.given import Names, Progress, names_in
+from semrsm.api.arguments import Names, Progress, names_in
 from semrsm.compute.pair import Pair, compare_pair
 from semrsm.compute.trial import Trial, try_matchers
 from semrsm.storage.address import require_path

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from semrsm.api.arguments import Records
 from semrsm.api.compare import compare as compare_rsms
-from semrsm.api.given import Records
 from semrsm.cli.completion import names_of
 from semrsm.cli.console import print_json, print_table, progress, say
 from semrsm.cli.flags import ByPosition, JsonRecords, Layers, Memory, OneKernel

@@ -17,7 +17,7 @@ from semrsm.cli.console import (
     say,
     seconds_for_people,
 )
-from semrsm.cli.flags import given, takes_options
+from semrsm.cli.flags import chosen_options, takes_options
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.estimate import Estimate, estimate
 from semrsm.compute.executors import n_processes
@@ -66,7 +66,7 @@ def compute(
     """
     if out is not None:
         refuse_inputs(out, [config] if config else [])
-    run = options_of((read_run_file(config) if config else {}) | given(options))
+    run = options_of((read_run_file(config) if config else {}) | chosen_options(options))
     read_first(untrusted, activations, run.against)
     if dry_run:
         _dry_run(activations, run, json)

@@ -68,8 +68,8 @@ def with_flags(text: str) -> str:
     return KEYWORD.sub(_flag, text)
 
 
-def _flag(found: re.Match[str]) -> str:
-    name, value = found[1], (found[2] or "").strip("'\"")
+def _flag(match: re.Match[str]) -> str:
+    name, value = match[1], (match[2] or "").strip("'\"")
     flag = FLAGS.get(name, f"--{name.replace('_', '-')}")
     return flag if value in ("", "True") else f"{flag} {value}"
 
@@ -258,7 +258,7 @@ class LineProgress:
     ):
         self._clock, self._write, self._unit = clock, write, unit
         self._layer: str | None = None
-        self._began = self._told = 0.0
+        self._began = self._last_line = 0.0
         self._first = 0
 
     def __call__(self, layer: str, pairs: int, of: int) -> None:
@@ -266,9 +266,9 @@ class LineProgress:
         now = self._clock()
         if layer != self._layer or pairs == self._first:
             self._layer, self._began, self._first = layer, now, pairs
-            self._told = now
-        elif now - self._told >= LOG_SECONDS:
-            self._told = now
+            self._last_line = now
+        elif now - self._last_line >= LOG_SECONDS:
+            self._last_line = now
             rate = (pairs - self._first) / (now - self._began)
             left = seconds_for_people((of - pairs) / rate)
             unit = self._unit

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from semrsm.api.given import inference_in
+from semrsm.api.arguments import inference_in
 from semrsm.cli.completion import names_of
 from semrsm.cli.console import print_json, print_table, progress, say
 from semrsm.cli.flags import ByPosition, JsonRecords, Layers, Memory, bytes_of, takes_flags_of

@@ -11,7 +11,7 @@ import typer
 
 from semrsm.cli.compute import print_reports
 from semrsm.cli.console import print_json, say
-from semrsm.cli.flags import given, takes_options
+from semrsm.cli.flags import chosen_options, takes_options
 from semrsm.compute.options import options_of
 from semrsm.compute.shards import finish_shards
 
@@ -36,7 +36,7 @@ def finish(
     Example: semrsm finish dump.rsm.h5 -k cosine -k rbf
     """
     command = shlex.join(["semrsm", *sys.argv[1:]])
-    report = finish_shards(out, folders or [], options_of(given(options)), command)
+    report = finish_shards(out, folders or [], options_of(chosen_options(options)), command)
     for note in (note for layer in report.layers for note in layer.notes):
         say(note)
     if json:

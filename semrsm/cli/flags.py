@@ -80,10 +80,10 @@ def takes_options(*names: str) -> Callable[[Command], Command]:
     """
 
     def decorate(command: Command) -> Command:
-        own, made = _own(command), [_parameter(name) for name in names]
+        own, flags = _own(command), [_parameter(name) for name in names]
         # An argument stands before the flags, the other flags of the command behind them.
         first = [p for p in own if p.default is p.empty]
-        return _seen_with(command, [*first, *made, *own[len(first) :]])
+        return _seen_with(command, [*first, *flags, *own[len(first) :]])
 
     return decorate
 
@@ -94,8 +94,10 @@ def takes_flags_of(shared: Callable[..., Any]) -> Callable[[Command], Command]:
     The command's own last parameter is `**flags`, which it hands on.
     """
     parameters = inspect.signature(shared, eval_str=True).parameters.values()
-    made = [p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in parameters if p.kind is p.KEYWORD_ONLY]
-    return lambda command: _seen_with(command, [*_own(command), *made])
+    flags = [
+        p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in parameters if p.kind is p.KEYWORD_ONLY
+    ]
+    return lambda command: _seen_with(command, [*_own(command), *flags])
 
 
 def _own(command: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -111,7 +113,7 @@ def _seen_with(command: Command, parameters: list[inspect.Parameter]) -> Command
     return command
 
 
-def given(options: dict[str, Any]) -> dict[str, Any]:
+def chosen_options(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options that were given, not those that are None, an empty list or False."""
     return {
         name: value

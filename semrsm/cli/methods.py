@@ -10,7 +10,7 @@ import typer
 
 from semrsm.cli.completion import complete_matchers
 from semrsm.cli.console import print_json, print_table, progress, say
-from semrsm.cli.flags import given, takes_options
+from semrsm.cli.flags import chosen_options, takes_options
 from semrsm.cli.outputs import check_outputs
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.trial import Trial, as_csv, try_matchers
@@ -94,7 +94,7 @@ def methods(
     Example: semrsm methods --on dump.h5 -l layer3 --pairs 200 --plot quality_vs_time.png
     """
     own = {"matcher": matcher, "pairs": pairs, "seed": seed, "seconds": seconds, "device": device}
-    chosen_flags = given(own | options)
+    chosen_flags = chosen_options(own | options)
     if on is not None:
         if plot:
             check_suffix(plot)

@@ -12,7 +12,7 @@ import typer
 
 from semrsm.cli.completion import complete_layers, complete_matchers
 from semrsm.cli.console import print_json, print_table, say
-from semrsm.cli.flags import given, takes_options
+from semrsm.cli.flags import chosen_options, takes_options
 from semrsm.cli.outputs import check_outputs
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.pair import Pair, PairValue, compare_pair
@@ -115,7 +115,7 @@ def pair(
         layer=layer,
         matcher=matcher,
         sigma=sigma,
-        **given({"device": device, **options}),
+        **chosen_options({"device": device, **options}),
     )
     figure = _draw(result, images) if plot else None
     if matching:

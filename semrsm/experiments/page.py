@@ -12,7 +12,7 @@ from semrsm.experiments.experiment import Experiment, RunFile, Table
 from semrsm.experiments.tables import TIED
 from semrsm.machine import cores
 
-Found = tuple[Experiment, RunFile, Sequence[Table]]
+Outcome = tuple[Experiment, RunFile, Sequence[Table]]
 
 WIDTH = 118
 INTRODUCTION = """
@@ -35,16 +35,16 @@ the tables below values that are worse are in bold.
 """
 
 
-def make_page(results: Iterable[Found]) -> str:
+def make_page(results: Iterable[Outcome]) -> str:
     """Return the page of experiments, their run files and tables."""
     results = list(results)
     embedded = any(run_file.activations == str(digits_path()) for _, run_file, _ in results)
-    made = ", ".join(f"{name} {version}" for name, version in versions().items())
+    software = ", ".join(f"{name} {version}" for name, version in versions().items())
     parts = [
         "# The paper's experiments",
         _wrapped(INTRODUCTION),
         *([_wrapped(EMBEDDED)] if embedded else []),
-        _wrapped(f"Made with {made} on {cores()} cores."),
+        _wrapped(f"Made with {software} on {cores()} cores."),
         _wrapped(VERDICT),
         _markdown(_verdicts(results)),
     ]
@@ -58,7 +58,7 @@ def make_page(results: Iterable[Found]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _verdicts(results: Sequence[Found]) -> Table:
+def _verdicts(results: Sequence[Outcome]) -> Table:
     """Return the counts of all verdicts, added up for each experiment and network."""
     sums: dict[tuple[str, str], list[int]] = {}
     for experiment, _, tables in results:
