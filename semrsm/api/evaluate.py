@@ -72,8 +72,8 @@ def evaluate_retrieval(
 
     Example: two pairs of samples, each nearest to its own kind.
         >>> rsm = np.array([[1.0, 0.9, 0, 0], [0.9, 1, 0, 0], [0, 0, 1, 0.8], [0, 0, 0.8, 1]])
-        >>> found = evaluate_retrieval(rsm, labels=["cat", "cat", "dog", "dog"], at=1)
-        >>> found[0]["metric"], found[0]["value"]
+        >>> records = evaluate_retrieval(rsm, labels=["cat", "cat", "dog", "dog"], at=1)
+        >>> records[0]["metric"], records[0]["value"]
         ('f1@1', 1.0)
     """
     return _records(
@@ -136,8 +136,8 @@ def evaluate_predictions(
 
     Example: the two most similar samples are predicted alike.
         >>> rsm = np.array([[1.0, 0.9, 0.1], [0.9, 1, 0.2], [0.1, 0.2, 1]])
-        >>> found = evaluate_predictions(rsm, probabilities=[[1.0, 0], [0.9, 0.1], [0, 1]])
-        >>> [(record["metric"], round(record["value"], 2)) for record in found]
+        >>> records = evaluate_predictions(rsm, probabilities=[[1.0, 0], [0.9, 0.1], [0, 1]])
+        >>> [(record["metric"], round(record["value"], 2)) for record in records]
         [('pearson', -0.99), ('spearman', -1.0)]
     """
     return _records(
@@ -192,8 +192,8 @@ def evaluate_views(
 
     Example:
         >>> rsm = np.array([[1.0, 0.9, 0, 0], [0.9, 1, 0, 0], [0, 0, 1, 0.8], [0, 0, 0.8, 1]])
-        >>> found = {r["metric"]: r["value"] for r in evaluate_views(rsm, views=[0, 0, 1, 1])}
-        >>> found["auroc"], found["median-other"]
+        >>> values = {r["metric"]: r["value"] for r in evaluate_views(rsm, views=[0, 0, 1, 1])}
+        >>> values["auroc"], values["median-other"]
         (1.0, 0.0)
     """
     return _records(

@@ -53,8 +53,8 @@ def pair(
 
     Example: two views of the same digit.
         >>> from semrsm.data import digits_path
-        >>> found = pair(digits_path(), 0, 10, layer="resnet/layer3")
-        >>> [record["kernel"] for record in found], found.permutation.shape, found.grid
+        >>> match = pair(digits_path(), 0, 10, layer="resnet/layer3")
+        >>> [record["kernel"] for record in match], match.permutation.shape, match.grid
         (['linear', 'cosine', 'rbf'], (16,), (4, 4))
     """
     require_path(activations, "activations", IN_MEMORY)
@@ -111,8 +111,8 @@ def methods_on(
 
     Example:
         >>> from semrsm.data import digits_path
-        >>> found = methods_on(digits_path(), layer="resnet/layer3", matcher="identity", pairs=9)
-        >>> [(trial.matcher, trial.pairs, trial.relative_mean < 1) for trial in found]
+        >>> trials = methods_on(digits_path(), layer="resnet/layer3", matcher="identity", pairs=9)
+        >>> [(trial.matcher, trial.pairs, trial.relative_mean < 1) for trial in trials]
         [('identity', 9, True)]
     """
     require_path(activations, "activations", IN_MEMORY)

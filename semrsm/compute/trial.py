@@ -115,8 +115,8 @@ def try_matchers(
 
     Example:
         >>> from semrsm.data import digits_path
-        >>> found = try_matchers(digits_path(), layer=["resnet/layer3"], matcher=["identity"], pairs=9)
-        >>> [(trial.matcher, trial.pairs, trial.relative_mean < 1) for trial in found]
+        >>> trials = try_matchers(digits_path(), layer=["resnet/layer3"], matcher=["identity"], pairs=9)
+        >>> [(trial.matcher, trial.pairs, trial.relative_mean < 1) for trial in trials]
         [('identity', 9, True)]
     """
     from semrsm.engine.devices import one_thread

@@ -32,7 +32,7 @@ def file_name(path: Any) -> str:
 def method_title(matcher: object, kernel: object) -> str:
     """Say what an RSM was made by, in a title.
 
-    >>> made_by("optimal", "cosine"), made_by(None, None)
+    >>> method_title("optimal", "cosine"), method_title(None, None)
     ('semantic (optimal), cosine kernel', '')
     """
     parts = [matching(str(matcher)) if matcher else "", f"{kernel} kernel" if kernel else ""]
