@@ -60,10 +60,10 @@ def in_child(work: Callable[[], Any], what: str, seconds: int, memory: int) -> A
     if not answer:
         name = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else "at once"
         raise SemrsmError(f"reading {what} ends the process that does it ({name}): {REMEDY}")
-    found = json.loads(answer)
-    if "error" in found:
-        raise SemrsmError(found["error"])
-    return found["result"]
+    reply = json.loads(answer)
+    if "error" in reply:
+        raise SemrsmError(reply["error"])
+    return reply["result"]
 
 
 def _work(work: Callable[[], Any], what: str, writer: int, seconds: int, memory: int) -> NoReturn:
@@ -104,9 +104,9 @@ def _limit(seconds: int, memory: int) -> None:
     limits = {resource.RLIMIT_CPU: seconds, resource.RLIMIT_CORE: 0}
     if pages:
         limits[resource.RLIMIT_AS] = pages * resource.getpagesize() + memory
-    for kind, wanted in limits.items():
+    for kind, limit in limits.items():
         hard = resource.getrlimit(kind)[1]
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        most = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         resource.setrlimit(kind, (most, hard))
 
 

@@ -55,10 +55,10 @@ def stored_rows(file: RsmFile, layer: str, kernel: str) -> Rows:
     """Return what gives rows of a kernel that is stored, (k, m) float32 or float64."""
     path, stamp = file.path, file.stamp
 
-    def rows(wanted: slice) -> NDArray[np.floating]:
+    def rows(span: slice) -> NDArray[np.floating]:
         # Opened anew for every block: no file stays open, whoever holds the RSM.
         with open_rsm(path, stamp) as again:
-            return again.matrices(layer)[f"rsm/{kernel}"][wanted]
+            return again.matrices(layer)[f"rsm/{kernel}"][span]
 
     return rows
 
@@ -80,8 +80,8 @@ def finished_rows(
                 return _median_sigma(path.resolve(), stamp, info.name, kernel.name)
             return sigma_of(kernel, sigma, matched)
 
-    def rows(wanted: slice) -> NDArray[np.floating]:
-        first, stop, _ = wanted.indices(info.n_samples)
+    def rows(span: slice) -> NDArray[np.floating]:
+        first, stop, _ = span.indices(info.n_samples)
         finish = Finisher(kernel, sigma_used(), matched.row_sq, matched.column_sq)
         _warn_of_unsure(path.resolve(), stamp, info.name, kernel.name, finish.sigma)
         with open_rsm(path, stamp) as again:

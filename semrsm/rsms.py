@@ -64,11 +64,11 @@ def read_rsm(
     row = look_up(KERNELS, kernel, "kernel")
     with open_rsm(file_path) as file:
         info = file.layer(layer or named)
-        wanted = None if sigma is None else parse_sigma(sigma)
-        if wanted is None and kernel in info.sigmas:
+        choice = None if sigma is None else parse_sigma(sigma)
+        if choice is None and kernel in info.sigmas:
             rows, used = stored_rows(file, info.name, kernel), info.sigmas[kernel]
         else:
-            rows, sigma_used = finished_rows(file, info, row, wanted or "median")
+            rows, sigma_used = finished_rows(file, info, row, choice or "median")
             used = sigma_used()
         return rows(slice(None)), {
             "layer": info.name,

@@ -17,16 +17,16 @@ def compact(numbers: Iterable[int]) -> Sequence[int]:
     >>> compact([4, 6, 8]), compact([0, 1, 5]), compact(range(0, 6, 5))
     (range(4, 9, 2), (0, 1, 5), (0, 5))
     """
-    held = numbers if isinstance(numbers, range) else tuple(numbers)
-    if len(held) < 2:
-        return range(held[0], held[0] + 1) if held else range(0)
-    step = held[1] - held[0]
-    if step > 1 and len(held) == 2:
-        return tuple(held)
-    spread = range(held[0], held[-1] + 1, step)
-    if isinstance(held, range):  # of any length
+    sequence = numbers if isinstance(numbers, range) else tuple(numbers)
+    if len(sequence) < 2:
+        return range(sequence[0], sequence[0] + 1) if sequence else range(0)
+    step = sequence[1] - sequence[0]
+    if step > 1 and len(sequence) == 2:
+        return tuple(sequence)
+    spread = range(sequence[0], sequence[-1] + 1, step)
+    if isinstance(sequence, range):  # of any length
         return spread
-    return spread if len(spread) == len(held) and all(map(eq, spread, held)) else held
+    return spread if len(spread) == len(sequence) and all(map(eq, spread, sequence)) else sequence
 
 
 def runs_of(numbers: Sequence[int]) -> list[range]:
@@ -51,11 +51,11 @@ def spans(numbers: Iterable[int]) -> str:
     >>> spans(range(20)), spans([4]), spans([0, 1, 2, 7, 9]), spans(range(0, 9, 4))
     ('0:20', '4', '0:3,7,9', '0:9:4')
     """
-    held = compact(numbers)
-    if isinstance(held, range) and held.step > 1:
-        return f"{held.start}:{held.stop}:{held.step}"
+    sequence = compact(numbers)
+    if isinstance(sequence, range) and sequence.step > 1:
+        return f"{sequence.start}:{sequence.stop}:{sequence.step}"
     return ",".join(
-        f"{run.start}:{run.stop}" if len(run) > 1 else str(run.start) for run in runs_of(held)
+        f"{run.start}:{run.stop}" if len(run) > 1 else str(run.start) for run in runs_of(sequence)
     )
 
 
@@ -65,14 +65,14 @@ def ranges_of(text: str) -> list[range] | None:
     >>> ranges_of("4,17,30:40:5"), ranges_of("a.txt")
     ([range(4, 5), range(17, 18), range(30, 40, 5)], None)
     """
-    found = []
+    ranges = []
     for part in text.split(","):
         match = _PART.fullmatch(part.strip())
         if not match or match[3] == "0":
             return None
         start, step = int(match[1]), int(match[3] or 1)
-        found.append(range(start, start + 1 if match[2] is None else int(match[2]), step))
-    return found
+        ranges.append(range(start, start + 1 if match[2] is None else int(match[2]), step))
+    return ranges
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Comparing RSMs: files -> a table of measures."""
 
-from semrsm.compare.asked import DEFAULT_MEASURES
+from semrsm.compare.lookup import DEFAULT_MEASURES
 from semrsm.compare.noise_ceiling import CeilingTable, noise_ceiling
 from semrsm.compare.pairs import Result
 from semrsm.compare.run import ComparisonTable, compare

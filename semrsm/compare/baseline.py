@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from semrsm.compare.pairs import Found, Result
+from semrsm.compare.pairs import Result, Results
 from semrsm.errors import SemrsmError
 from semrsm.measures import Measure
 from semrsm.measures.intervals import Difference, IntervalMethod, difference_of
@@ -21,6 +21,6 @@ def difference(
         return None, str(error)
 
 
-def found_of(found: Found, i: int, j: int, measure: Measure) -> Result:
+def result_of(results: Results, i: int, j: int, measure: Measure) -> Result:
     """Return what was found of two RSMs; a symmetric measure is computed one way only."""
-    return found.get((i, j, measure.name)) or found[j, i, measure.name]
+    return results.get((i, j, measure.name)) or results[j, i, measure.name]

@@ -82,8 +82,8 @@ def similarity_of(sets: Sequence[frozenset[str]]) -> Callable[[slice], NDArray[n
     ones = np.ones(len(columns), dtype=np.float32)
     has = sparse.csr_array((ones, columns, starts), shape=(len(sets), len(place)))
 
-    def rows(wanted: slice) -> NDArray[np.floating]:
-        common = (has[wanted] @ has.T).toarray()
-        return 2 * common / (sizes[wanted, None] + sizes)
+    def rows(span: slice) -> NDArray[np.floating]:
+        common = (has[span] @ has.T).toarray()
+        return 2 * common / (sizes[span, None] + sizes)
 
     return rows

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semrsm.compare.asked import measures_of, rdm_of
+from semrsm.compare.lookup import measures_of, rdm_of
 from semrsm.compare.models import is_model
 from semrsm.compare.pairs import Compared, Progress
 from semrsm.compare.rdms import as_rdms, note_of_products
@@ -82,12 +82,12 @@ def noise_ceiling(
         raise SemrsmError(
             f"{models[0]} is a model and has no noise; compare it in a call of its own"
         )
-    made = rdm_of(rdm, rows, distance)
-    stored = made is None or made.negative_half is None
+    conversion = rdm_of(rdm, rows, distance)
+    stored = conversion is None or conversion.negative_half is None
     first = kernel or next((k for address in addresses for k in stored_kernels(address)), None)
     opened = [open_side(address, layers, first, stored) for address in addresses]
     groups, notes = _groups(opened)
-    if made is None:
+    if conversion is None:
         notes += note_of_products([rsm for side in opened for rsm in side], rows)
     results = []
     for done, (layer, rsms) in enumerate(groups.items(), start=1):
@@ -95,8 +95,8 @@ def noise_ceiling(
         unsure = None if align else check_same_samples(rsms, OTHERWISE, by_position=by_position)
         notes += [unsure] if unsure else []
         rdms: Sequence[Compared] = compared
-        if made is not None and made.negative_half is not None:
-            rdms, notes_of_rdms = as_rdms(compared, made)
+        if conversion is not None and conversion.negative_half is not None:
+            rdms, notes_of_rdms = as_rdms(compared, conversion)
             notes += notes_of_rdms
         for row in rows:
             read = rdms if row.of_pairs else compared
@@ -138,7 +138,7 @@ def _groups(opened: Sequence[Sequence[Rsm]]) -> tuple[dict[str | None, list[Rsm]
 def _ceiling(measure: Measure, rsms: Sequence[Compared], memory: int | None) -> dict[str, Any]:
     """Return lower, upper, rsms and reason of one measure and some RSMs of the same samples."""
     n, need = rsms[0].shape[0], measure.need
-    entries = len(rsms) * need.held + need.prepare + need.compare + need.held
+    entries = len(rsms) * need.resident + need.prepare + need.compare + need.resident
     needed = FOR_BLOCKS + len(rsms) * (strip_bytes(n) + FOR_BLOCKS // 8) + int(entries * n**2)
     granted = default_memory() if memory is None else memory
     require_memory(

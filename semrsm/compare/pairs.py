@@ -44,7 +44,7 @@ class Result:
 
 Pair = tuple[int, int]  # (row, column) of the table
 Work = dict[Pair, list[Measure]]  # which measures are computed of which pair
-Found = dict[tuple[int, int, str], Result]  # of (row, column, name of the measure)
+Results = dict[tuple[int, int, str], Result]  # of (row, column, name of the measure)
 
 
 def measure_all(
@@ -54,7 +54,7 @@ def measure_all(
     inference: Inference,
     memory: int | None,
     on_progress: Progress | None,
-) -> Found:
+) -> Results:
     """Compute every measure of every pair, once for (i, j) and (j, i) if the measure is symmetric.
 
     Args:
@@ -80,7 +80,7 @@ def measure_all(
     )
     matrices: list[Matrix] = [rsm.loaded() for rsm in rsms] if plan.loaded else [*rsms]
     steps = inference.n_steps(rsms[0].shape[0])
-    found: Found = {}
+    measurements: Results = {}
     for prepare, sharing in by_prepare.items():
         work = _work(pairs, sharing)
         tick = _ticker(on_progress, sharing, steps * sum(map(len, work.values())))
@@ -93,8 +93,8 @@ def measure_all(
             tick(1)
             if result.value is not None and steps > 1:
                 result = _sure(result, measure, matrices[i], matrices[j], inference, tick)
-            found[i, j, measure.name] = result
-    return found
+            measurements[i, j, measure.name] = result
+    return measurements
 
 
 def _ticker(on_progress: Progress | None, measures: list[Measure], of: int) -> Tick:
@@ -115,9 +115,9 @@ def _work(pairs: list[Pair], measures: list[Measure]) -> Work:
     work: Work = {}
     for i, j in pairs:
         mirrored = work.get((j, i), [])
-        wanted = [m for m in measures if not (m.symmetric and m in mirrored)]
-        if wanted:
-            work[i, j] = wanted
+        rest = [m for m in measures if not (m.symmetric and m in mirrored)]
+        if rest:
+            work[i, j] = rest
     return work
 
 
@@ -229,9 +229,9 @@ def _sure(
     if inference.n_resamples:
         try:
             method, resamples = inference.method, inference.resamples(K.shape[0])
-            made = replicate_measure(measure, result.value, K, L, resamples, method, tick)
-            interval = interval_of(made, method, measure.range)
-            result = replace(result, low=interval.low, high=interval.high, replicates=made)
+            replicates = replicate_measure(measure, result.value, K, L, resamples, method, tick)
+            interval = interval_of(replicates, method, measure.range)
+            result = replace(result, low=interval.low, high=interval.high, replicates=replicates)
         except SemrsmError as error:
             reason = str(error)
     if inference.n_permutations:

@@ -72,7 +72,7 @@ def plan_comparison(
     what = f"comparing RSMs of {n} samples like this"
     require_memory(what, needed, granted, "choose another measure, such as cka")
     # Preparing an RSM again costs more than reading it again: prepared ones are held first.
-    kept = {p: need.held * entries + need.kept_sample * n for p, need in needs.items()}
+    kept = {p: need.resident * entries + need.kept_sample * n for p, need in needs.items()}
     other_bytes = (len(rsms) - 1) * max(kept.values())
     loaded = max(least.values()) + other_bytes + sum(sizes) <= granted
     left = granted - (sum(sizes) if loaded else pair)
@@ -106,8 +106,9 @@ def least_bytes(
 
 def _working(need: Need, resample: bool, permute: bool, itemsize: int) -> float:
     """Bytes for each entry that one pair takes beside the RSMs themselves."""
-    pair = max(need.held + need.prepare, 2 * need.held + need.compare)
-    kept = 2 * need.held  # while intervals and p-values are found, which prepare the pair once more
+    pair = max(need.resident + need.prepare, 2 * need.resident + need.compare)
+    # Intervals and p-values prepare the pair once more, beside what it keeps.
+    kept = 2 * need.resident
     return max(
         pair,
         kept + max(pair, need.resample) if resample else 0,

@@ -63,15 +63,15 @@ def as_rdms(compared: Sequence[ComparedRsm], rdm: Rdm) -> tuple[list[ComparedRdm
 
     Raises SemrsmError if correlations are wanted of an RSM that does not hold what they take.
     """
-    found, plain = [], []
+    rdms, plain = [], []
     for one in compared:
         part = _constant_part(one) if rdm.without_means else None
         if rdm.without_means and one.rsm.matcher is None:
             plain.append(one.name)
-        found.append(ComparedRdm(one, RdmMatrix(one, rdm, part)))
+        rdms.append(ComparedRdm(one, RdmMatrix(one, rdm, part)))
     if not plain:
-        return found, []
-    return found, [
+        return rdms, []
+    return rdms, [
         f"{', '.join(dict.fromkeys(plain))}: a plain matrix does not tell the mean of each sample's"
         " values, which is taken for 0: where it is not, this is the cosine, not the correlation"
     ]

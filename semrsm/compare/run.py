@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semrsm.compare.asked import measures_of, rdm_of
-from semrsm.compare.baseline import difference, found_of
-from semrsm.compare.pairs import Compared, Found, Progress, Result, measure_all
+from semrsm.compare.baseline import difference, result_of
+from semrsm.compare.lookup import measures_of, rdm_of
+from semrsm.compare.pairs import Compared, Progress, Result, Results, measure_all
 from semrsm.compare.rdms import as_rdms, note_of_products
 from semrsm.compare.samples import OTHERWISE, ComparedRsm, as_compared
 from semrsm.compare.sides import open_side, open_sides
@@ -58,14 +58,14 @@ class ComparisonTable:
         with a bootstrap low and high, with a baseline its address, difference, difference_low,
         difference_high and difference_p, with permutations p; with any of them the seed.
         """
-        found = [self._record(*key, result) for key, result in self.results]
-        for record, (baseline, d) in zip(found, self.differences, strict=False):
+        records = [self._record(*key, result) for key, result in self.results]
+        for record, (baseline, d) in zip(records, self.differences, strict=False):
             record["baseline"] = baseline
             record["difference"] = d and d.value
             record |= {f"difference_{end}": d and getattr(d, end) for end in ("low", "high", "p")}
         if self.inference.n_resamples or self.inference.n_permutations:
-            found = [record | {"seed": self.inference.seed} for record in found]
-        return found
+            records = [record | {"seed": self.inference.seed} for record in records]
+        return records
 
     def _record(self, a: Rsm, b: Rsm, measure: Measure, result: Result) -> dict[str, Any]:
         record: dict[str, Any] = {
@@ -151,8 +151,8 @@ def compare(
         0.8123
     """
     rows = measures_of(measures, neighbours)
-    made = rdm_of(rdm, rows, distance)
-    stored = made is None or made.negative_half is None
+    conversion = rdm_of(rdm, rows, distance)
+    stored = conversion is None or conversion.negative_half is None
     left, right = open_sides(addresses, layers, kernel, kernel_b, stored, by_position)
     rsms = left if left is right else [*left, *right]
     if distance and all(rsm.matcher is not None for rsm in rsms):
@@ -178,46 +178,52 @@ def compare(
     if clusters is not None:
         inference = replace(inference, clusters=_clusters(clusters, compared[0], by_position))
     of_base = [(base[i], j) for i, j in pairs] if bases else []
-    if made is None:
+    if conversion is None:
         notes += note_of_products(rsms, rows)
-    sources, notes_of_sources = _sources(compared, rows, made)
+    sources, notes_of_sources = _sources(compared, rows, conversion)
     notes += notes_of_sources
-    found: Found = {}
+    measurements: Results = {}
     for read, sharing in sources:
-        found |= measure_all(read, [*pairs, *of_base], sharing, inference, memory, on_progress)
+        measurements |= measure_all(
+            read, [*pairs, *of_base], sharing, inference, memory, on_progress
+        )
     results = [
-        ((rsms[i], rsms[j], row), found_of(found, i, j, row)) for i, j in pairs for row in rows
+        ((rsms[i], rsms[j], row), result_of(measurements, i, j, row))
+        for i, j in pairs
+        for row in rows
     ]
     differences = []
     if bases:
         for (i, j), row in itertools.product(pairs, rows):
-            other = found_of(found, base[i], j, row)
-            exceeds, reason = difference(found_of(found, i, j, row), other, inference.method)
+            other = result_of(measurements, base[i], j, row)
+            exceeds, reason = difference(
+                result_of(measurements, i, j, row), other, inference.method
+            )
             notes += [f"no difference: {reason}"] if reason else []
             differences.append((bases[base[i] - len(rsms)].address, exceeds))
     if all(result.value is None for _, result in results):
         raise SemrsmError(results[0][1].reason or "no value is defined")
     notes, by_hand = list(dict.fromkeys(notes)), neighbours is not None
-    return ComparisonTable(results, inference, tuple(notes), by_hand, made, differences)
+    return ComparisonTable(results, inference, tuple(notes), by_hand, conversion, differences)
 
 
 def _clusters(address: Given, compared: ComparedRsm, by_position: bool) -> NDArray[np.intp]:
     """Return which samples are drawn together, (n,): those with one label."""
-    found, rsm = read_views(address, by_position=by_position), compared.rsm
-    rows = rows_of(found, rsm.shape[0], rsm.samples, rsm.address, rsm.taken)
-    names = np.array([next(iter(found.sets[row])) for row in rows])
+    views, rsm = read_views(address, by_position=by_position), compared.rsm
+    rows = rows_of(views, rsm.shape[0], rsm.samples, rsm.address, rsm.taken)
+    names = np.array([next(iter(views.sets[row])) for row in rows])
     codes = np.unique(names, return_inverse=True)[1]
     return codes if compared.order is None else codes[compared.order]
 
 
 def _sources(
-    compared: list[ComparedRsm], rows: list[Measure], made: Rdm | None
+    compared: list[ComparedRsm], rows: list[Measure], conversion: Rdm | None
 ) -> tuple[list[tuple[Sequence[Compared], list[Measure]]], list[str]]:
     """Return what is read and the measures that read it, and what a person should know of it."""
-    if made is None or made.negative_half is None:
+    if conversion is None or conversion.negative_half is None:
         return [(compared, rows)], []
-    rdms, notes = as_rdms(compared, made)
-    of_pairs, others = ([row for row in rows if row.of_pairs is wanted] for wanted in (True, False))
+    rdms, notes = as_rdms(compared, conversion)
+    of_pairs, others = ([row for row in rows if row.of_pairs is flag] for flag in (True, False))
     return [(rdms, of_pairs), *([(compared, others)] if others else [])], notes
 
 

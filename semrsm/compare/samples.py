@@ -56,11 +56,9 @@ class ComparedRsm:
         if self.order is None:
             block = self.read(rows)
         else:
-            wanted = self.order[rows]
-            ends = (
-                np.flatnonzero(np.diff(wanted) != 1) + 1
-            )  # each run of neighbours is read at once
-            runs = [self.rsm.rows(slice(int(r[0]), int(r[-1]) + 1)) for r in np.split(wanted, ends)]
+            order = self.order[rows]
+            ends = np.flatnonzero(np.diff(order) != 1) + 1  # each run of neighbours is read at once
+            runs = [self.rsm.rows(slice(int(r[0]), int(r[-1]) + 1)) for r in np.split(order, ends)]
             block = np.concatenate(runs)[:, self.order]
         return -block / 2 if self.distance else block
 
@@ -99,8 +97,8 @@ def by_strips(rows: Rows, n: int) -> Rows:
         return rows
     kept: dict[int, NDArray[np.floating]] = {}
 
-    def read(wanted: slice) -> NDArray[np.floating]:
-        first, stop, _ = wanted.indices(n)
+    def read(span: slice) -> NDArray[np.floating]:
+        first, stop, _ = span.indices(n)
         parts = []
         for strip in range(first // CHUNK * CHUNK, max(stop, first + 1), CHUNK):
             if strip not in kept:

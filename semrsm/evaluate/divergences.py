@@ -82,17 +82,17 @@ def divergences(p: Floats, workers: int = 1) -> Floats:
     """
     n = len(p)
     starts = np.cumsum([0, *range(n - 1, 0, -1)])
-    found = np.empty(starts[-1])
+    values = np.empty(starts[-1])
     above, own = _with_logarithms(p)
 
     def fill(band: range) -> None:
         for i, row in zip(band, _rows(above, own, band), strict=True):
-            found[starts[i] : starts[i] + len(row)] = row
+            values[starts[i] : starts[i] + len(row)] = row
 
     with ThreadPoolExecutor(workers) as pool:
         for _ in pool.map(fill, _bands(n)):
             pass
-    return found
+    return values
 
 
 def divergence_rows(p: Floats) -> Iterator[Floats]:
@@ -121,9 +121,9 @@ def _rows(p: Floats, own: Floats, band: range) -> list[Floats]:
     n, classes = p.shape
     step = max(1, min(CHUNK // classes, n))
     sums, logs = np.empty((2, step, classes))
-    found = [np.empty(n - 1 - i) for i in band]
+    rows = [np.empty(n - 1 - i) for i in band]
     for j in range(band.start + 1, n, step):
-        for i, row in zip(band, found, strict=True):
+        for i, row in zip(band, rows, strict=True):
             others = p[max(i + 1, j) : j + step]
             if not len(others):
                 continue
@@ -132,15 +132,15 @@ def _rows(p: Floats, own: Floats, band: range) -> list[Floats]:
             log = np.log(s, out=logs[: len(others)])
             # The products of rows: einsum takes twice as long.
             row[at : at + len(others)] = (s[:, None] @ log[:, :, None]).ravel()
-    return [_from_entropies(row, own[i], own[i + 1 :]) for i, row in zip(band, found, strict=True)]
+    return [_from_entropies(row, own[i], own[i + 1 :]) for i, row in zip(band, rows, strict=True)]
 
 
-def _from_entropies(found: Floats, own: float, others: Floats) -> Floats:
+def _from_entropies(row: Floats, own: float, others: Floats) -> Floats:
     """Return 1 - (sum s log2 s - own - others) / 2: s = p + q has twice the weight of the mean."""
-    found -= own
-    found -= others
-    found *= -0.5 / np.log(2.0)
-    found += 1.0
-    found[found < ROUNDING] = 0.0
-    found[found > 1.0 - ROUNDING] = 1.0
-    return found
+    row -= own
+    row -= others
+    row *= -0.5 / np.log(2.0)
+    row += 1.0
+    row[row < ROUNDING] = 0.0
+    row[row > 1.0 - ROUNDING] = 1.0
+    return row

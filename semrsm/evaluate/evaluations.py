@@ -109,13 +109,13 @@ def retrieval_of(
     if seen is not None:
         counts["excluded-views"] = int((n_left_out - 1).sum())
         notes = (f"other views of a query, by {seen.address}, are no candidates",)
-    told = scores
+    metrics = scores
     if all(len(s) <= 1 for known in (labels, gallery) if known for s in known.sets):
         # Of single labels precision@k is f1@k; recall@k is f1@k k / R, which R may make a new number.
-        told = scores = _without(scores, "precision@")
+        metrics = scores = _without(scores, "precision@")
         if len(np.unique(relevant_of(query_hot, gallery_hot, things))) == 1:
-            told = _without(scores, "recall@")
-    means = summarise(told)
+            metrics = _without(scores, "recall@")
+    means = summarise(metrics)
     names = [_at(name, ks) for name in dict.fromkeys(name.split("@")[0] for name in means)]
     values = {name: means.get(name) for some in names for name in some}
     reasons = {
@@ -130,7 +130,7 @@ def retrieval_of(
         return evaluation
     known = {name: value for name, value in means.items() if value is not None}
     if things is None:
-        weighted = mean_over_queries(told)
+        weighted = mean_over_queries(metrics)
     else:
         try:
             refuse_repeats("retrieval among the queries themselves", inference.method)
@@ -144,8 +144,8 @@ def retrieval_of(
         )
         inference = _clustered(inference, things)
         weighted = retrieval_without(rsm.values(), query_hot, things, within, list(known))
-    made = replicate(known, weighted, inference.resamples(n), inference.method, tick)
-    return with_intervals(evaluation, made, inference, dict.fromkeys(known, (0.0, 1.0)), {})
+    replicates = replicate(known, weighted, inference.resamples(n), inference.method, tick)
+    return with_intervals(evaluation, replicates, inference, dict.fromkeys(known, (0.0, 1.0)), {})
 
 
 def _clustered(inference: Inference, things: NDArray[np.intp]) -> Inference:
@@ -173,8 +173,8 @@ def _hot(rsm: Rsm, labels: Labels, gallery: Labels | None) -> list[Any]:
     if gallery is None:
         return multi_hot(queries) * 2
     whose = f"the gallery of {rsm.address}"
-    found = rows_of(gallery, m, rsm.column_samples, whose, rsm.column_taken)
-    return multi_hot(queries, [gallery.sets[row] for row in found])
+    rows = rows_of(gallery, m, rsm.column_samples, whose, rsm.column_taken)
+    return multi_hot(queries, [gallery.sets[row] for row in rows])
 
 
 def _things(rsm: Rsm, seen: Labels | None) -> NDArray[np.intp]:
@@ -269,28 +269,28 @@ def predictions_of(
     resamples = inference.resamples(n)
     clusters = None if inference.clusters is None else resamples.clusters
     both = PairCorrelations.of(similarity, divergence, ranks, n, clusters)
-    made = replicate(
+    replicates = replicate(
         values,
         lambda counts: both(counts.astype(np.int32), workers),
         resamples,
         inference.method,
         tick,
     )
-    return with_intervals(evaluation, made, inference, dict.fromkeys(values, (-1.0, 1.0)), {})
+    return with_intervals(evaluation, replicates, inference, dict.fromkeys(values, (-1.0, 1.0)), {})
 
 
 def views_of(
-    rsm: Rsm, found: Labels, inference: Inference, memory: int, tick: Tick = no_tick
+    rsm: Rsm, things: Labels, inference: Inference, memory: int, tick: Tick = no_tick
 ) -> Evaluation:
     """Return how much more alike views of one thing are, by an RSM, than other pairs."""
     refuse_no_pairs(rsm)
     n = rsm.shape[0]
-    codes = _things(rsm, found)
+    codes = _things(rsm, things)
     counts = np.bincount(codes)
     n_same = int((counts * (counts - 1) // 2).sum())
     if not n_same:
         raise SemrsmError(
-            f"{rsm.address}: no two samples are views of one thing; check {found.address}"
+            f"{rsm.address}: no two samples are views of one thing; check {things.address}"
         )
     values, top1 = _compare_views(rsm, codes, n_same, memory)
     excluded = int(np.isnan(top1).sum())
@@ -323,8 +323,8 @@ def views_of(
     pairs = upper_pairs(row_blocks(rsm, memory - RESAMPLED_VIEWS * n * (n - 1) // 2), n)
     resamples = _clustered(inference, codes).resamples(n)
     weighted = auroc_of_pairs(pairs, codes, resamples.clusters)
-    made = replicate(known, weighted, resamples, inference.method, tick)
-    return with_intervals(evaluation, made, inference, {"auroc": (0.0, 1.0)}, {})
+    replicates = replicate(known, weighted, resamples, inference.method, tick)
+    return with_intervals(evaluation, replicates, inference, {"auroc": (0.0, 1.0)}, {})
 
 
 def _compare_views(
@@ -332,14 +332,14 @@ def _compare_views(
 ) -> tuple[dict[str, float], predictions.Floats]:
     """Return medians and AUROC, and the top1 of each sample: in one pass if all pairs fit."""
     n = rsm.shape[0]
-    held = views.PAIR_BYTES * n_same
+    same_bytes = views.PAIR_BYTES * n_same
     whole = views.PAIR_BYTES * n * (n - 1) // 2
     by_blocks = rsm.row_need(WORKING)
-    least = by_blocks + min(whole, held + selection.NEEDS)
+    least = by_blocks + min(whole, same_bytes + selection.NEEDS)
     what = f"{rsm.address}: ranking the {n_same} pairs of views"
     require_memory(what, least, memory, "take fewer samples")
     fits = whole + by_blocks <= memory
-    left = memory - (whole if fits else held)
+    left = memory - (whole if fits else same_bytes)
     same, others, top1 = [], [], []
     for rows, block in symmetric_blocks(rsm, left):
         own, other = views.split_pairs(rows, block, codes)

@@ -167,10 +167,10 @@ class PairCorrelations:
         with np.errstate(invalid="ignore", divide="ignore"):
             x, y, xx, yy, xy = sums / total
             vx, vy = xx - x * x, yy - y * y
-            found = np.clip((xy - x * y) / np.sqrt(vx) / np.sqrt(vy), -1.0, 1.0)
+            correlations = np.clip((xy - x * y) / np.sqrt(vx) / np.sqrt(vy), -1.0, 1.0)
             for draw in np.flatnonzero(~((vx > CANCELLED * xx) & (vy > CANCELLED * yy))):
-                found[draw] = self._centred(c[draw])
-        return found
+                correlations[draw] = self._centred(c[draw])
+        return correlations
 
     def _blocks(self) -> Iterator[tuple[int, Floats, Floats]]:
         """Yield (first row a, x, y) of blocks of rows i >= a, columns j >= a, 0 where j <= i; centred."""

@@ -51,14 +51,14 @@ def relevant_of(
     >>> relevant_of(hot, hot, np.array([0, 0, 1, 2])).tolist()
     [1, 1, 2]
     """
-    found = query @ np.asarray(gallery.sum(axis=0))
+    relevant = query @ np.asarray(gallery.sum(axis=0))
     if things is not None:
         from scipy.sparse import csr_array
 
         n = len(things)
         of_thing = csr_array((np.ones(n, np.intp), (things, np.arange(n))))
-        found = found - (of_thing.T @ (of_thing @ query)).multiply(query).sum(axis=1)
-    return found[found > 0]
+        relevant = relevant - (of_thing.T @ (of_thing @ query)).multiply(query).sum(axis=1)
+    return relevant[relevant > 0]
 
 
 def retrieve(
@@ -115,22 +115,22 @@ def retrieve(
     sizes = query.sum(axis=1)[:, None] + gallery.sum(axis=1)[order[:, :width]]
     f1 = 2.0 * shared[:, :width] / np.maximum(sizes, 1)
     del order, shared, sizes
-    found = hits.cumsum(axis=1)
-    given_hit = found / np.arange(1, hits.shape[1] + 1)
+    hits_up_to = hits.cumsum(axis=1)
+    precision_at_hit = hits_up_to / np.arange(1, hits.shape[1] + 1)
     tied = np.flatnonzero(~first.all(axis=1))
     if tied.size:
-        hits[tied], given_hit[tied] = _expected(hits[tied], first[tied])
-        found[tied] = hits[tied].cumsum(axis=1)
+        hits[tied], precision_at_hit[tied] = _expected(hits[tied], first[tied])
+        hits_up_to[tied] = hits[tied].cumsum(axis=1)
         f1[tied] = _mean_over_ties(f1[tied], first[tied, :width])
     defined = relevant > 0
     R = np.maximum(relevant, 1)
     scores = {
         **{f"f1@{k}": f1[:, :k].mean(axis=1) for k in ks},
-        **{f"precision@{k}": found[:, k - 1] / k for k in ks},
-        **{f"recall@{k}": found[:, k - 1] / R for k in ks},
-        "ap": np.einsum("ij,ij->i", hits, given_hit) / R,
+        **{f"precision@{k}": hits_up_to[:, k - 1] / k for k in ks},
+        **{f"recall@{k}": hits_up_to[:, k - 1] / R for k in ks},
+        "ap": np.einsum("ij,ij->i", hits, precision_at_hit) / R,
         "rr": _reciprocal_ranks(hits, first),
-        "r-precision": np.take_along_axis(found, R[:, None] - 1, axis=1)[:, 0] / R,
+        "r-precision": np.take_along_axis(hits_up_to, R[:, None] - 1, axis=1)[:, 0] / R,
     }
     return {name: np.where(defined, values, np.nan) for name, values in scores.items()}
 
@@ -184,15 +184,15 @@ def _expected(hits: Floats, first: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     others = np.repeat((of_run - 1) / np.maximum(sizes - 1, 1), sizes)
     ends = hits.cumsum(axis=1).ravel()[starts + sizes - 1]
     before = np.repeat(ends - of_run, sizes)
-    given = (before + 1 + within * others).reshape(hits.shape)
+    h = (before + 1 + within * others).reshape(hits.shape)
     chance = np.repeat(of_run / sizes, sizes).reshape(hits.shape)
-    return chance, given / np.arange(1, hits.shape[1] + 1)
+    return chance, h / np.arange(1, hits.shape[1] + 1)
 
 
 def _reciprocal_ranks(chance: Floats, first: NDArray[np.bool_]) -> Floats:
     """Return the expected 1 / rank of the first hit; any number where there is none."""
     start = (chance > 0).argmax(axis=1)
-    found = 1.0 / (1 + start)
+    reciprocals = 1.0 / (1 + start)
     r_of_t = chance[np.arange(len(chance)), start]
     for row in np.flatnonzero((r_of_t > 0) & (r_of_t < 1)):
         behind = np.flatnonzero(first[row, start[row] + 1 :])
@@ -201,8 +201,8 @@ def _reciprocal_ranks(chance: Floats, first: NDArray[np.bool_]) -> Floats:
         i = np.arange(1, t - r + 2)
         # The chance that the first of r hits is the i-th of t: C(t - i, r - 1) / C(t, r).
         none_before = np.cumprod(np.r_[1.0, (t - r - i[:-1] + 1) / (t - i[:-1] + 1)])
-        found[row] = np.sum(none_before * r / (t - i + 1) / (start[row] + i))
-    return found
+        reciprocals[row] = np.sum(none_before * r / (t - i + 1) / (start[row] + i))
+    return reciprocals
 
 
 def summarise(scores: Mapping[str, Floats]) -> dict[str, float]:

@@ -101,7 +101,7 @@ def evaluate_retrieval(
     if not ks or min(ks) < 1:
         raise SemrsmError(f"k must be at least 1, got {', '.join(map(str, ks)) or 'none'}")
     granted = memory or default_memory()
-    found = read_labels(labels, by_position=by_position)
+    label_sets = read_labels(labels, by_position=by_position)
     gallery = None
     if gallery_labels is not None:
         gallery = read_labels(gallery_labels, by_position=by_position)
@@ -113,7 +113,7 @@ def evaluate_retrieval(
     def one(rsm: Rsm) -> Evaluation:
         sure = _clustered(inference, together, rsm)
         tick = _ticker(on_progress, rsm, sure)
-        return retrieval_of(rsm, found, gallery, seen, at, sure, granted, tick)
+        return retrieval_of(rsm, label_sets, gallery, seen, at, sure, granted, tick)
 
     yield from _all(
         one, open_all(rsms, layers, kernels), baseline, layers, kernels, inference, by_position
@@ -181,16 +181,16 @@ def evaluate_predictions(
     def one(rsm: Rsm) -> Evaluation:
         nonlocal known
         check_predictions(rsm, p, inference.n_resamples, granted)
-        wanted = rows_of(scores, rsm.shape[0], rsm.samples, rsm.address, rsm.taken)
-        if known is None or wanted.tolist() != known[0]:
+        rows = rows_of(scores, rsm.shape[0], rsm.samples, rsm.address, rsm.taken)
+        if known is None or rows.tolist() != known[0]:
             known = None  # two of them at once would not fit
-            known = wanted.tolist(), Predictions.of(p[wanted])
+            known = rows.tolist(), Predictions.of(p[rows])
         sure = _clustered(inference, together, rsm)
-        found = predictions_of(rsm, known[1], sure, granted, _ticker(on_progress, rsm, sure))
+        evaluation = predictions_of(rsm, known[1], sure, granted, _ticker(on_progress, rsm, sure))
         if together is None:
-            return found
+            return evaluation
         notes = (f"samples with one label in {together.address} are resampled together",)
-        return dataclasses.replace(found, notes=notes)
+        return dataclasses.replace(evaluation, notes=notes)
 
     yield from _all(
         one, open_all(rsms, layers, kernels), baseline, layers, kernels, inference, by_position
@@ -256,13 +256,13 @@ def evaluate_views(
         0.98
     """
     granted = memory or default_memory()
-    found = read_views(view_ids, by_position=by_position)
+    views = read_views(view_ids, by_position=by_position)
     inference = _enough(inference, baseline)
     together = None if clusters is None else read_views(clusters, by_position=by_position)
 
     def one(rsm: Rsm) -> Evaluation:
         sure = _clustered(inference, together, rsm)
-        return views_of(rsm, found, sure, granted, _ticker(on_progress, rsm, sure))
+        return views_of(rsm, views, sure, granted, _ticker(on_progress, rsm, sure))
 
     yield from _all(
         one, open_all(rsms, layers, kernels), baseline, layers, kernels, inference, by_position
@@ -331,9 +331,9 @@ def open_all(
     Raises:
         SemrsmError: A file, layer or kernel is missing.
     """
-    found: list[Rsm] = []
+    all_rsms: list[Rsm] = []
     for address in addresses:
-        wanted = tuple(dict.fromkeys(kernels)) or stored_kernels(address) or (None,)
-        by_kernel = [open_rsms(address, layers=layers, kernel=kernel) for kernel in wanted]
-        found += [rsm for of_layer in zip(*by_kernel, strict=True) for rsm in of_layer]
-    return found
+        names = tuple(dict.fromkeys(kernels)) or stored_kernels(address) or (None,)
+        by_kernel = [open_rsms(address, layers=layers, kernel=kernel) for kernel in names]
+        all_rsms += [rsm for of_layer in zip(*by_kernel, strict=True) for rsm in of_layer]
+    return all_rsms

@@ -40,7 +40,7 @@ def with_intervals(
         reasons: Why others have no interval.
     """
     values: dict[str, float | None] = {}
-    found = dict(evaluation.reasons)
+    all_reasons = dict(evaluation.reasons)
     for name, value in evaluation.values.items():
         values[name] = value
         ends: tuple[float | None, float | None] = None, None
@@ -49,14 +49,16 @@ def with_intervals(
                 interval = interval_of(replicates[name], inference.method, spans[name])
                 ends = interval.low, interval.high
             except SemrsmError as error:
-                found |= {f"{name}-low": str(error), f"{name}-high": str(error)}
+                all_reasons |= {f"{name}-low": str(error), f"{name}-high": str(error)}
         elif name in reasons:
-            found |= {f"{name}-low": reasons[name], f"{name}-high": reasons[name]}
+            all_reasons |= {f"{name}-low": reasons[name], f"{name}-high": reasons[name]}
         else:
             continue
         values |= {f"{name}-low": ends[0], f"{name}-high": ends[1]}
     values["seed"] = inference.seed
-    return dataclasses.replace(evaluation, values=values, reasons=found, replicates=replicates)
+    return dataclasses.replace(
+        evaluation, values=values, reasons=all_reasons, replicates=replicates
+    )
 
 
 def with_differences(
@@ -103,12 +105,12 @@ def _refuse_other_samples(rsm: Rsm, baseline: Rsm) -> None:
 def _less(evaluation: Evaluation, baseline: Evaluation, inference: Inference) -> Evaluation:
     values: dict[str, float | None] = dict(evaluation.values)
     reasons = dict(evaluation.reasons)
-    for name, made in evaluation.replicates.items():
+    for name, replicates in evaluation.replicates.items():
         names = [f"{name}-difference{end}" for end in ("", "-low", "-high", "-p")]
         try:
             if name not in baseline.replicates:
                 raise SemrsmError(f"the baseline {baseline.rsm.address} has no {name}")
-            d = difference_of(made, baseline.replicates[name], inference.method)
+            d = difference_of(replicates, baseline.replicates[name], inference.method)
             values |= dict(zip(names, (d.value, d.low, d.high, d.p), strict=True))
         except SemrsmError as error:
             values |= dict.fromkeys(names)
@@ -128,12 +130,12 @@ def mean_over_queries(scores: Mapping[str, Floats]) -> Weighted:
     names = {name: next(iter(summarise({name: np.zeros(1)}))) for name in scores}
 
     def values(counts: Floats) -> dict[str, Floats]:
-        found = {}
+        means = {}
         for name, of_query in scores.items():
             known = ~np.isnan(of_query)
             with np.errstate(invalid="ignore"):
-                found[names[name]] = (counts @ np.where(known, of_query, 0.0)) / (counts @ known)
-        return found
+                means[names[name]] = (counts @ np.where(known, of_query, 0.0)) / (counts @ known)
+        return means
 
     return values
 
@@ -170,8 +172,8 @@ def retrieval_without(
             for rows in np.split(at, range(ROWS, len(at), ROWS))
         ]
         scores = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        found = {} if np.isnan(scores["ap"]).all() else summarise(scores)
-        return {name: found.get(name, np.nan) for name in names}
+        means = {} if np.isnan(scores["ap"]).all() else summarise(scores)
+        return {name: means.get(name, np.nan) for name in names}
 
     def values(counts: Floats) -> dict[str, Floats]:
         rows = [value(row) for row in counts]

@@ -67,19 +67,19 @@ def export_rsms(
     """
     target = look_up(TARGETS, to, "target")
     _check_target(target, out)
-    wanted = _values(target, values)
+    kind = _values(target, values)
     # Distances are of what is left of large numbers: finished anew, in float64.
-    rsms = open_rsms(address, layers=layers, kernel=kernel, stored=wanted != DISTANCES)
+    rsms = open_rsms(address, layers=layers, kernel=kernel, stored=kind != DISTANCES)
     _check_rsms(target, rsms)
     granted = memory or default_memory()
     needed = sum(target.whole_bytes * math.prod(rsm.shape) for rsm in rsms)
     needed += max(rsm.row_need(WORKING) for rsm in rsms)
     what = f"writing {len(rsms)} RSMs of {rsms[0].shape[0]} x {rsms[0].shape[1]} as {to}"
     require_memory(what, needed, granted, _otherwise(target))
-    if wanted == DISTANCES:
+    if kind == DISTANCES:
         for rsm in rsms:
             refuse_distances(rsm)
-    exported = [_exported(rsm, wanted == DISTANCES, granted - needed) for rsm in rsms]
+    exported = [_exported(rsm, kind == DISTANCES, granted - needed) for rsm in rsms]
     content = Content(
         exported,
         rsms[0].samples,
@@ -106,11 +106,11 @@ def _check_target(target: Target, out: Path) -> None:
 
 
 def _values(target: Target, values: str | None) -> str:
-    wanted = values or target.values[0]
-    if wanted not in target.values:
+    kind = values or target.values[0]
+    if kind not in target.values:
         known = " or ".join(target.values)
-        raise SemrsmError(f"{target.name} holds {known}, not '{wanted}'; change `values`")
-    return wanted
+        raise SemrsmError(f"{target.name} holds {known}, not '{kind}'; change `values`")
+    return kind
 
 
 def _check_rsms(target: Target, rsms: Sequence[Rsm]) -> None:
@@ -158,9 +158,9 @@ def _labels(target: Target, rsm: Rsm, labels: Given, by_position: bool) -> list[
     if not target.labels:
         able = ", ".join(row.name for row in TARGETS.values() if row.labels)
         raise SemrsmError(f"{target.name} keeps no labels; leave `labels` out, or take {able}")
-    found = read_labels(labels, by_position=by_position)
-    rows = rows_of(found, rsm.shape[0], rsm.samples, rsm.address, rsm.taken)
-    return [";".join(sorted(found.sets[row])) for row in rows]
+    label_sets = read_labels(labels, by_position=by_position)
+    rows = rows_of(label_sets, rsm.shape[0], rsm.samples, rsm.address, rsm.taken)
+    return [";".join(sorted(label_sets.sets[row])) for row in rows]
 
 
 def _lost(target: Target, content: Content) -> list[str]:

@@ -38,7 +38,7 @@ from semrsm.measures.references import (
 __all__ = ["INVARIANCES", "MEASURES", "Direction", "Invariance", "Measure", "Need", "of_neighbours"]
 
 CENTRED = Need(resample=0)
-RANKS = Need(held=4, prepare=26, resample=20)
+RANKS = Need(resident=4, prepare=26, resample=20)
 PAIRS_OF_PAIRS = Need(compare=23, resample=52)  # of Kendall's tau, on ranks
 
 MEASURES: dict[str, Measure] = {
@@ -107,7 +107,7 @@ MEASURES: dict[str, Measure] = {
             min_samples=3,
             reference=KRIEGESKORTE,
             doi="10.3389/neuro.06.004.2008",
-            need=Need(held=4, prepare=13, resample=0),
+            need=Need(resident=4, prepare=13, resample=0),
             of_pairs=True,
             prepare=rsa.prepare_pearson,
             compare=rsa.compare_vectors,
@@ -193,7 +193,7 @@ MEASURES: dict[str, Measure] = {
             min_samples=3,
             reference=DIEDRICHSEN,
             doi="10.51628/001c.27664",
-            need=Need(held=4, prepare=9, resample=0),
+            need=Need(resident=4, prepare=9, resample=0),
             of_pairs=True,
             prepare=rsa.prepare_cosine,
             compare=rsa.compare_vectors,
@@ -248,7 +248,7 @@ MEASURES: dict[str, Measure] = {
             reference=TANG,
             doi="10.48550/arXiv.2003.11498",
             # Two n² of LAPACK's eigh are in it, which tracemalloc does not see.
-            need=Need(held=8, prepare=48, compare=24, resample=64),
+            need=Need(resident=8, prepare=48, compare=24, resample=64),
             prepare=bures.prepare_root,
             compare=bures.compare_roots,
             permute=bures.permute_root,

@@ -113,15 +113,18 @@ def replicate(
         method: A row of INTERVALS.
         tick: Called with the number of counts done.
     """
-    found: list[dict[str, Floats]] = []
-    for wanted, chunks in ((method.drawn, resamples.drawn), (method.left_out, resamples.left_out)):
+    groups: list[dict[str, Floats]] = []
+    for of_method, chunks in (
+        (method.drawn, resamples.drawn),
+        (method.left_out, resamples.left_out),
+    ):
         parts: dict[str, list[Floats]] = {name: [np.empty(0)] for name in values}
-        for counts in chunks() if wanted else ():
+        for counts in chunks() if of_method else ():
             for name, some in weighted(counts).items():
                 parts[name].append(some)
             tick(len(counts))
-        found.append({name: np.concatenate(some) for name, some in parts.items()})
-    drawn, left_out = found
+        groups.append({name: np.concatenate(some) for name, some in parts.items()})
+    drawn, left_out = groups
     return {name: Replicates(v, drawn[name], left_out[name]) for name, v in values.items()}
 
 

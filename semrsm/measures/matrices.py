@@ -58,10 +58,10 @@ class Permuted:
 
     def __getitem__(self, rows: slice, /) -> Any:
         """Return rows start to stop in the new order."""
-        wanted = self.order[rows]
+        samples = self.order[rows]
         if isinstance(self.matrix, np.ndarray):
-            return self.matrix[wanted][:, self.order]
-        return np.concatenate([self.matrix[int(i) : int(i) + 1] for i in wanted])[:, self.order]
+            return self.matrix[samples][:, self.order]
+        return np.concatenate([self.matrix[int(i) : int(i) + 1] for i in samples])[:, self.order]
 
 
 def row_blocks(matrix: Matrix) -> Iterator[tuple[slice, Floats]]:

@@ -33,7 +33,7 @@ class Need:
     """The memory a measure takes beside the RSMs themselves and FOR_BLOCKS, for blocks of rows.
 
     Attributes:
-        held: Bytes that a prepared RSM keeps, for each entry of an (n, n) RSM.
+        resident: Bytes that a prepared RSM keeps, for each entry of an (n, n) RSM.
         prepare: Bytes that preparing takes at its peak, with what it then keeps, for each entry.
         compare: Bytes that comparing two prepared RSMs takes at its peak, for each entry.
         resample: Bytes that a resample takes at its peak, for each entry, beside COUNTING.
@@ -41,7 +41,7 @@ class Need:
         kept_sample: Bytes for each sample that a prepared RSM keeps on top.
     """
 
-    held: float = 0
+    resident: float = 0
     prepare: float = 0
     compare: float = 0
     resample: float
@@ -51,8 +51,8 @@ class Need:
     def __or__(self, other: Need) -> Need:
         """Return what two measures need that prepare RSMs in one way, one after the other.
 
-        >>> Need(held=4, compare=2, resample=9) | Need(held=4, resample=10)
-        Need(held=4, prepare=0, compare=2, resample=10, sample=0, kept_sample=0)
+        >>> Need(resident=4, compare=2, resample=9) | Need(resident=4, resample=10)
+        Need(resident=4, prepare=0, compare=2, resample=10, sample=0, kept_sample=0)
         """
         return Need(
             **{f.name: max(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}

@@ -56,21 +56,21 @@ def prepare_neighbours(matrix: Matrix, k: int) -> Neighbours:
             f"wanted at least {k + 2} samples, got {matrix.shape[0]}, for {k} nearest neighbours;"
             " use more samples or fewer neighbours"
         )
-    found, low, high, scale = [], np.inf, -np.inf, 1.0
+    nearest, low, high, scale = [], np.inf, -np.inf, 1.0
     for rows, block, largest in checked_blocks(matrix, at_least=k + 2):
         own = np.arange(len(block)), np.arange(rows.start, rows.stop)
         block[own] = np.inf
         low = min(low, float(block.min()))
         block[own] = -np.inf
         high = max(high, float(block.max()))
-        found.append(_nearest(block, k))
+        nearest.append(_nearest(block, k))
         scale = power_of_two_above(largest)
     if low == high:
         raise SemrsmError(
             "the RSM is constant off the diagonal, so no sample has nearest neighbours;"
             " choose samples that differ"
         )
-    index, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    index, values = (np.concatenate(parts) for parts in zip(*nearest, strict=True))
     return Neighbours(index, values / scale)
 
 
@@ -99,15 +99,15 @@ def compare_cknna(a: Neighbours, b: Neighbours) -> float:
     return _masked_hsic(a, b) / float(np.sqrt(squares[0]) * np.sqrt(squares[1]))
 
 
-def permute_neighbours(found: Neighbours, order: Integers) -> Neighbours:
+def permute_neighbours(neighbours: Neighbours, order: Integers) -> Neighbours:
     """Return the neighbours of the samples in another order."""
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
-    index = place[found.index[order]]
+    index = place[neighbours.index[order]]
     ascending = np.argsort(index, axis=1)
     return Neighbours(
         np.take_along_axis(index, ascending, axis=1),
-        np.take_along_axis(found.values[order], ascending, axis=1),
+        np.take_along_axis(neighbours.values[order], ascending, axis=1),
     )
 
 

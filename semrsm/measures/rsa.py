@@ -158,9 +158,9 @@ def permute_vector(values: Pairs, order: Integers) -> Pairs:
         low, high = np.minimum(rows, order), np.maximum(rows, order)
         places = low * (2 * n - low - 1) // 2 + high - low - 1
         later = np.arange(n) > np.arange(start, start + len(rows))[:, None]
-        found = values[places[later]]
-        permuted[at : at + len(found)] = found
-        at += len(found)
+        part = values[places[later]]
+        permuted[at : at + len(part)] = part
+        at += len(part)
     return permuted
 
 

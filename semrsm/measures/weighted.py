@@ -126,9 +126,11 @@ def cosines(
     defined = (counts > 0).sum(axis=1) >= distinct
     for left, whole in zip(squares, before, strict=True):
         defined &= left > NOTHING_LEFT * whole
-    found = np.full(len(products), np.nan)
-    found[defined] = products[defined] / np.sqrt(squares[0][defined]) / np.sqrt(squares[1][defined])
-    return np.clip(found, -1.0, 1.0)
+    cosine = np.full(len(products), np.nan)
+    cosine[defined] = (
+        products[defined] / np.sqrt(squares[0][defined]) / np.sqrt(squares[1][defined])
+    )
+    return np.clip(cosine, -1.0, 1.0)
 
 
 def _shifted(matrix: Matrix, centred: bool = True) -> Blocks:

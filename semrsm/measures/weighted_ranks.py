@@ -56,13 +56,13 @@ def steps(matrix: Matrix) -> Steps:
 
 def steps_of_ranks(ranks: Integers, n: int) -> Steps:
     """Return the `dense_ranks` of the pairs i < j as `steps` does, (n, n)."""
-    last, found, at = int(ranks.max()), np.zeros((n, n), np.uint16), 0
+    last, table, at = int(ranks.max()), np.zeros((n, n), np.uint16), 0
     for i in range(n - 1):
         row = ranks[at : at + n - 1 - i]
-        found[i, i + 1 :] = row if last < STEPS else row.astype(np.int64) * STEPS // (last + 1)
+        table[i, i + 1 :] = row if last < STEPS else row.astype(np.int64) * STEPS // (last + 1)
         at += len(row)
-    found += found.T
-    return found
+    table += table.T
+    return table
 
 
 def dense_ranks(values: NDArray[np.floating[Any]] | Integers) -> NDArray[np.signedinteger[Any]]:
@@ -140,8 +140,8 @@ def places_of(x: Steps, y: Steps, clusters: Integers) -> Callable[[Floats], Plac
         histograms = [np.zeros(size) for size in sizes]
         for of_pairs, weights in _blocks((x, y), clusters, counts):
             for histogram, some in zip(histograms, of_pairs, strict=True):
-                found = np.bincount(some, weights)
-                histogram[: len(found)] += found
+                sums = np.bincount(some, weights)
+                histogram[: len(sums)] += sums
         total = float(histograms[0].sum())
         if not total:
             return Places(0.0, 0.0, (0.0, 0.0))

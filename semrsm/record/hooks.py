@@ -199,9 +199,9 @@ class Recorder:
         self._writer.write(name, stored.values, layout)
 
     def _layout_of(self, name: str, module: nn.Module, shape: tuple[int, ...]) -> str:
-        given = self._layout.get(name) if isinstance(self._layout, Mapping) else self._layout
-        if given is not None and len(given) == len(shape):
-            return given
+        setting = self._layout.get(name) if isinstance(self._layout, Mapping) else self._layout
+        if setting is not None and len(setting) == len(shape):
+            return setting
         layout, guessed = layout_of(module, shape, self._aspect)
         if guessed:
             self._note(

@@ -98,12 +98,12 @@ def load_model(name: str, weights: str | None = None, seed: int = 0) -> LoadedMo
     library = (
         LIBRARIES["FILE.py"] if source.endswith(".py") else look_up(LIBRARIES, source, "library")
     )
-    asked = name if library.name == "FILE.py" else own
+    model = name if library.name == "FILE.py" else own
     with torch.random.fork_rng(devices=[]), _offline(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of libraries, about each other
         torch.manual_seed(seed)
         try:
-            loaded = library.load(asked, weights)
+            loaded = library.load(model, weights)
         except SemrsmError:
             raise
         except Exception as error:  # libraries raise what they like
@@ -290,7 +290,7 @@ def _load_file(name: str, weights: str | None) -> LoadedModel:
     try:
         spec.loader.exec_module(module)
         functions = {n: f for n, f in vars(module).items() if callable(f) and not n.startswith("_")}
-        made = look_up(functions, function, "function")()
+        parts = look_up(functions, function, "function")()
     except SemrsmError as error:
         raise error.within(path) from error
     except Exception as error:  # the user's code may raise anything
@@ -299,16 +299,16 @@ def _load_file(name: str, weights: str | None) -> LoadedModel:
         ) from error
     finally:
         sys.path.remove(str(path.parent))
-    made = made if isinstance(made, tuple) else (made,)
-    if not isinstance(made[0], nn.Module) or len(made) > 2 or not all(map(callable, made)):
+    parts = parts if isinstance(parts, tuple) else (parts,)
+    if not isinstance(parts[0], nn.Module) or len(parts) > 2 or not all(map(callable, parts)):
         raise SemrsmError(
-            f"{name} returned {', '.join(type(part).__name__ for part in made)}; return a torch.nn.Module,"
+            f"{name} returned {', '.join(type(part).__name__ for part in parts)}; return a torch.nn.Module,"
             " or a module and a function from a PIL image to a tensor (c, h, w)"
         )
-    weights = f"as {name} made them" if weights is None else _give_weights(made[0], weights)
-    words = f"as {name} has it" if len(made) > 1 else "none: pixels from 0 to 1"
-    preprocess = made[1] if len(made) > 1 else as_tensor
-    return LoadedModel(name, made[0], preprocess, words, weights, f"torch {torch.__version__}")
+    weights = f"as {name} made them" if weights is None else _give_weights(parts[0], weights)
+    words = f"as {name} has it" if len(parts) > 1 else "none: pixels from 0 to 1"
+    preprocess = parts[1] if len(parts) > 1 else as_tensor
+    return LoadedModel(name, parts[0], preprocess, words, weights, f"torch {torch.__version__}")
 
 
 def _give_weights(module: nn.Module, weights: str) -> str:

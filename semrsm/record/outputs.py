@@ -46,8 +46,8 @@ def first_tensor(output: Any) -> Tensor | None:
         parts = output
     elif is_dataclass(output) and not isinstance(output, type):
         parts = [getattr(output, field.name) for field in fields(output)]
-    found = (first_tensor(part) for part in parts)
-    return next((tensor for tensor in found if tensor is not None), None)
+    tensors = (first_tensor(part) for part in parts)
+    return next((tensor for tensor in tensors if tensor is not None), None)
 
 
 def batch_size(inputs: Any) -> int | None:

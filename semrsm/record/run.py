@@ -231,11 +231,11 @@ def _batches(
 
     with ThreadPoolExecutor(min(8, cores())) as pool:
         firsts = range(start, images.n, size)
-        asked = [pool.submit(one, k) for k in range(start, min(start + size, images.n))]
+        futures = [pool.submit(one, k) for k in range(start, min(start + size, images.n))]
         for first in firsts:
-            tensors = [future.result() for future in asked]
+            tensors = [future.result() for future in futures]
             following = range(first + size, min(first + 2 * size, images.n))
-            asked = [pool.submit(one, k) for k in following]
+            futures = [pool.submit(one, k) for k in following]
             yield first, _stacked(tensors, images, first)
 
 
@@ -256,8 +256,8 @@ def _name_of(images: Images, k: int) -> str:
 
 def _logits(output: Any) -> Tensor | None:
     """Return the two-dimensional output of a model."""
-    found = first_tensor(getattr(output, "logits", output))
-    return found if found is not None and found.ndim == 2 and found.shape[1] > 1 else None
+    tensor = first_tensor(getattr(output, "logits", output))
+    return tensor if tensor is not None and tensor.ndim == 2 and tensor.shape[1] > 1 else None
 
 
 def _known(images: Images, first: int, n: int, shifted: bool) -> dict[str, Any]:

@@ -32,18 +32,18 @@ def load_weights(module: nn.Module, path: Path) -> None:
     Raises SemrsmError if the file is missing, holds anything but tensors, or does not fit the module.
     """
     state = read_weights(path)
-    wanted = module.state_dict()
-    if missing := [name for name in wanted if name not in state]:
+    module_state = module.state_dict()
+    if missing := [name for name in module_state if name not in state]:
         raise SemrsmError(
             f"{path} lacks {_several(missing)} of the model; give the weights of this model"
         )
-    if others := [name for name in state if name not in wanted]:
-        raise SemrsmError(f"{path}: {no_such(list(wanted)[:8], others[0], 'weight')}, …")
+    if others := [name for name in state if name not in module_state]:
+        raise SemrsmError(f"{path}: {no_such(list(module_state)[:8], others[0], 'weight')}, …")
     for name, value in state.items():
-        if value.shape != wanted[name].shape:
+        if value.shape != module_state[name].shape:
             raise SemrsmError(
                 f"{path}: '{name}' has the shape {tuple(value.shape)} and the model wants"
-                f" {tuple(wanted[name].shape)}; give the weights of this model"
+                f" {tuple(module_state[name].shape)}; give the weights of this model"
             )
     module.load_state_dict(state)
 
@@ -56,17 +56,17 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     refuse_irregular(path)
     if not path.is_file():
         raise SemrsmError(f"the weights {path} do not exist; check the path")
-    found: Any = _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
-    while isinstance(found, Mapping) and (nest := next((n for n in NESTS if n in found), None)):
-        if not isinstance(found[nest], Mapping):
+    content: Any = _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
+    while isinstance(content, Mapping) and (nest := next((n for n in NESTS if n in content), None)):
+        if not isinstance(content[nest], Mapping):
             break
-        found = found[nest]
-    if not isinstance(found, Mapping) or not found or not _all_tensors(found):
+        content = content[nest]
+    if not isinstance(content, Mapping) or not content or not _all_tensors(content):
         raise SemrsmError(
             f"{path} holds no state dict (names of weights and tensors); save model.state_dict()"
         )
     prefixes = "|".join(map(re.escape, PREFIXES))
-    return {re.sub(f"^({prefixes})+", "", name): value for name, value in found.items()}
+    return {re.sub(f"^({prefixes})+", "", name): value for name, value in content.items()}
 
 
 def digest_of(module: nn.Module) -> str:
@@ -117,8 +117,8 @@ def _read_torch(path: Path) -> Any:
         raise SemrsmError(f"{path} cannot be read as weights ({error}); save it again") from error
 
 
-def _all_tensors(found: Mapping[Any, Any]) -> bool:
-    return all(isinstance(k, str) and isinstance(v, Tensor) for k, v in found.items())
+def _all_tensors(content: Mapping[Any, Any]) -> bool:
+    return all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
 
 
 def _several(names: list[str]) -> str:

@@ -255,11 +255,11 @@ class ActivationWriter:
             )
         self._file.append(name, values)
 
-    def _end_batch(self, given: Mapping[str, Any]) -> None:
+    def _end_batch(self, per_sample: Mapping[str, Any]) -> None:
         if not self._batch:
             raise SemrsmError("the batch holds no layers; give one at least")
         n = self._n_of_batch()
-        arrays = {name: as_sample_array(name, values) for name, values in given.items()}
+        arrays = {name: as_sample_array(name, values) for name, values in per_sample.items()}
         ids = self._check_ids(arrays.get("samples"))
         for name, array in arrays.items():
             if len(array) != n:

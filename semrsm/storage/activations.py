@@ -79,33 +79,33 @@ class ActivationFile:
         file = replace(self, contents=replace(self.contents, arrays=arrays))
         chosen = file._matching(patterns) if patterns else file.layers()
         if not chosen:
-            held = (
+            content = (
                 "; ".join(f"'{a.name}' {a.problem()}" for a in file.arrays.values())
                 or "it is empty"
             )
             raise SemrsmError(
-                f"{self.path}: no layer to compute with: {held}; save float arrays (n, ...)"
+                f"{self.path}: no layer to compute with: {content}; save float arrays (n, ...)"
             )
         return chosen
 
     def _matching(self, patterns: tuple[str, ...]) -> dict[str, Layer]:
         """Return the layers matched by globs; an array named outright must be a layer."""
-        held = {**(self.contents.batches or {}), **self.arrays}
+        arrays = {**(self.contents.batches or {}), **self.arrays}
         chosen: set[str] = set()
         for pattern in patterns:
             pattern = pattern.strip("/")
-            if pattern in held:
-                if problem := held[pattern].problem():
+            if pattern in arrays:
+                if problem := arrays[pattern].problem():
                     raise SemrsmError(f"{self.path}::{pattern} {problem}; choose another `layer`")
                 chosen.add(pattern)
                 continue
-            found = [
+            matches = [
                 n for n in fnmatch.filter(self.arrays, pattern) if not self.arrays[n].problem()
             ]
-            if not found:
+            if not matches:
                 raise SemrsmError(f"{self.path}: {no_such(self.arrays, pattern, 'layer')}")
-            chosen.update(found)
-        return {name: array for name, array in held.items() if name in chosen}
+            chosen.update(matches)
+        return {name: array for name, array in arrays.items() if name in chosen}
 
 
 def _declare_bfloat16(arrays: Mapping[str, Layer]) -> dict[str, Layer]:

@@ -11,15 +11,15 @@ from semrsm.errors import SemrsmError
 MARK = "::"
 
 
-def require_path(given: Any, name: str, otherwise: str) -> None:
+def require_path(value: Any, name: str, otherwise: str) -> None:
     """Raise SemrsmError for what is no path; `otherwise` is what to do.
 
     >>> require_path([1, 2], "out", "name a file")
     Traceback (most recent call last):
     semrsm.errors.SemrsmError: out must be a path, got one of type list; name a file
     """
-    if not isinstance(given, str | os.PathLike):
-        kind = type(given).__name__
+    if not isinstance(value, str | os.PathLike):
+        kind = type(value).__name__
         raise SemrsmError(f"{name} must be a path, got one of type {kind}; {otherwise}")
 
 

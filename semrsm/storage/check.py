@@ -105,12 +105,12 @@ def _refuse_other_texts(
     item: h5py.Group | h5py.Dataset, record: Mapping[str, Any], names: Iterable[str]
 ) -> None:
     """Raise SemrsmError where an attribute is not what the record says."""
-    found = attributes_of(item, names)
+    attributes = attributes_of(item, names)
     for name in names:
-        wanted, value = record.get(name), found.get(name)
-        if isinstance(wanted, dict):
-            value = json_object(found, name)
-        if value != wanted:
+        original, value = record.get(name), attributes.get(name)
+        if isinstance(original, dict):
+            value = json_object(attributes, name)
+        if value != original:
             raise SemrsmError(f"the attribute '{name}' is not what its record says; {REMEDY}")
 
 

@@ -35,10 +35,10 @@ def _collections(stream: BinaryIO) -> Iterator[int]:
     start, tail = 0, b""
     while block := stream.read(BLOCK_BYTES):
         content, first = tail + block, start - len(tail)
-        found = content.find(SIGNATURE)
-        while found >= 0:
-            yield first + found
-            found = content.find(SIGNATURE, found + 1)
+        place = content.find(SIGNATURE)
+        while place >= 0:
+            yield first + place
+            place = content.find(SIGNATURE, place + 1)
         start, tail = start + len(block), content[1 - len(SIGNATURE) :]
         stream.seek(start)  # whoever was given a place has read there
 

@@ -72,12 +72,12 @@ def read_at(descriptor: int, offset: int, into: np.ndarray) -> None:
     """
     if not into.nbytes:
         return
-    wanted, done = into.reshape(-1).view(np.uint8), 0
-    while done < len(wanted):
-        piece = os.pread(descriptor, min(PIECE, len(wanted) - done), offset + done)
+    buffer, done = into.reshape(-1).view(np.uint8), 0
+    while done < len(buffer):
+        piece = os.pread(descriptor, min(PIECE, len(buffer) - done), offset + done)
         if not piece:
-            raise ValueError(f"it ends at byte {offset + done} of {offset + len(wanted)}")
-        wanted[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
+            raise ValueError(f"it ends at byte {offset + done} of {offset + len(buffer)}")
+        buffer[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
         done += len(piece)
 
 

@@ -184,7 +184,7 @@ def _scores_in_memory(values: NDArray[Any]) -> Scores:
 
 
 def rows_of(
-    found: Labels | Scores,
+    table: Labels | Scores,
     n: int,
     samples: Sequence[str] | None,
     whose: str,
@@ -211,24 +211,24 @@ def rows_of(
     >>> rows_of(Labels("l.csv", (frozenset("x"), frozenset("y")), ["b", "a"]), 1, ["a"], "r.h5")
     array([1])
     """
-    ids = None if _merely_count(found.samples, samples) else found.samples
+    ids = None if _merely_count(table.samples, samples) else table.samples
     if samples is not None and ids is not None:
-        return _rows_by_id(found.address, ids, samples, whose)
+        return _rows_by_id(table.address, ids, samples, whose)
     if ids is not None:
         raise SemrsmError(
-            f"{found.address} has ids of its samples, such as '{ids[0]}', and {whose} has none,"
+            f"{table.address} has ids of its samples, such as '{ids[0]}', and {whose} has none,"
             " so that it is not known which row belongs to which sample; save ids beside the activations,"
             f" (n,) under the name {ID_NAMES[0]}, and compute again, or say `by_position=True` if row i is of"
             " sample i"
         )
-    if len(found) == n:
+    if len(table) == n:
         return np.arange(n)
-    if taken is not None and taken.of == len(found):
+    if taken is not None and taken.of == len(table):
         return np.array(taken.numbers, dtype=np.intp)
     of = f" of {taken.of}" if taken is not None and taken.of not in (None, n) else ""
     raise SemrsmError(
-        f"{found.address} has {len(found)} rows and {whose} has {n}{of} samples;"
-        f" give one row for each sample{_hint(found, n)}"
+        f"{table.address} has {len(table)} rows and {whose} has {n}{of} samples;"
+        f" give one row for each sample{_hint(table, n)}"
     )
 
 
@@ -239,11 +239,11 @@ def _merely_count(ids: Sequence[str] | None, samples: Sequence[str] | None) -> b
     return set(ids).isdisjoint(samples or ())
 
 
-def _hint(found: Labels | Scores, n: int) -> str:
+def _hint(table: Labels | Scores, n: int) -> str:
     """Return what may be wrong with a table that has a row too many: its header is not known as one."""
-    if len(found) != n + 1 or not is_text_table(Path(found.address)):
+    if len(table) != n + 1 or not is_text_table(Path(table.address)):
         return ""
-    words = found.sets[0] if isinstance(found, Labels) else ()
+    words = table.sets[0] if isinstance(table, Labels) else ()
     near = next(filter(None, map(near_miss_of_header, words)), "")
     return near or " or begin its header with: " + ", ".join((*ID_NAMES, *LABEL_HEADERS))
 

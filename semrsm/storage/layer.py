@@ -39,12 +39,12 @@ class Gap:
         return f"{_named(self.samples)} hold no values: {self.why}"
 
 
-def gaps_between(found: Mapping[int, int], wanted: int, edge: int, n: int, why: str) -> list[Gap]:
+def gaps_between(counts: Mapping[int, int], per_row: int, edge: int, n: int, why: str) -> list[Gap]:
     """Return the samples whose chunks are not all there.
 
     Args:
-        found: How many chunks there are in each row of chunks; rows without any are left out.
-        wanted: How many there should be.
+        counts: How many chunks there are in each row of chunks; rows without any are left out.
+        per_row: How many there should be.
         edge: Samples in a row of chunks.
         n: Samples in all.
         why: What is missing, in a clause.
@@ -52,7 +52,7 @@ def gaps_between(found: Mapping[int, int], wanted: int, edge: int, n: int, why: 
     >>> [str(gap) for gap in gaps_between({0: 2, 2: 2}, 2, 4, 10, "lost")]
     ['samples 4 to 7 hold no values: lost']
     """
-    whole = sorted(row for row, count in found.items() if count == wanted)
+    whole = sorted(row for row, count in counts.items() if count == per_row)
     ends = zip([-1, *whole], [*whole, -(-n // edge)], strict=True)
     gaps = (range((a + 1) * edge, min(b * edge, n)) for a, b in ends)
     return [Gap(gap, why) for gap in gaps if gap]
@@ -153,12 +153,12 @@ class Layer:
             return f"has {len(self.shape)} dimensions (shape {self.shape}), not 2, 3, 4 or 5"
         return None
 
-    def take(self, wanted: slice, checked: bool = True) -> NDArray[Any]:
+    def take(self, span: slice, checked: bool = True) -> NDArray[Any]:
         """Return some samples as stored, never what stands for values that the file does not have.
 
         Raises SemrsmError as `read` does, but for values that are not finite.
         """
-        samples = range(*wanted.indices(self.n_samples))
+        samples = range(*span.indices(self.n_samples))
         try:
             gaps = [gap for gap in self.gaps if _meet(samples, gap.samples)]
             if gaps:
@@ -166,9 +166,9 @@ class Layer:
                 raise SemrsmError(
                     f"{sentence_of(gaps)}; save it again, or leave these samples out with `exclude='{out}'`"
                 )
-            block = self.rows(wanted)
+            block = self.rows(span)
             if checked:
-                self.refuse_written(wanted)
+                self.refuse_written(span)
         except MemoryError as error:
             raise SemrsmError(
                 f"{_named(samples)} take more memory than there is; read fewer at a time"

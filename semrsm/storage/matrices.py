@@ -55,25 +55,31 @@ def read_matrices(path: Path, name: str | None = None) -> list[Matrix]:
         return [_matrix_of_table(path, read_cells(path))]
     with open_activations(path) as file:
         stamp = stamp_of(path)
-        found = {
+        matrices = {
             n: a
             for n, a in file.arrays.items()
             if len(a.shape) == 2 and 0 not in a.shape and a.dtype.kind in "fiu" and not a.bfloat16
         }
-        names = list(found)
+        names = list(matrices)
         if name is not None:
-            names = [name] if name in found else fnmatch.filter(found, name)
-        if not names and found:
-            raise SemrsmError(f"{path}: {no_such(found, str(name), 'matrix')}")
-        if not found:
-            held = ", ".join(f"{n} {a.shape}" for n, a in file.arrays.items()) or "nothing"
-            raise SemrsmError(f"{path} holds no matrix of real numbers but {held}; save one")
+            names = [name] if name in matrices else fnmatch.filter(matrices, name)
+        if not names and matrices:
+            raise SemrsmError(f"{path}: {no_such(matrices, str(name), 'matrix')}")
+        if not matrices:
+            content = ", ".join(f"{n} {a.shape}" for n, a in file.arrays.items()) or "nothing"
+            raise SemrsmError(f"{path} holds no matrix of real numbers but {content}; save one")
         only = file.contents.unnamed
         named = _n_named(file)
         ids = {n: read_sample_ids(file, n) for n in {named} if n is not None}
     return [
         _matrix(
-            path, stamp, n, found[n].shape, None if only else n, named, ids.get(found[n].shape[0])
+            path,
+            stamp,
+            n,
+            matrices[n].shape,
+            None if only else n,
+            named,
+            ids.get(matrices[n].shape[0]),
         )
         for n in names
     ]
@@ -108,12 +114,12 @@ def _matrix(
     named: int | None,
     ids: list[str] | None,
 ) -> Matrix:
-    def rows(wanted: slice) -> NDArray[np.floating]:
+    def rows(span: slice) -> NDArray[np.floating]:
         # Opened anew for every block: no file stays open, whoever holds the matrix.
         with open_activations(path) as file:
             try:
                 refuse_written([(path, stamp)])
-                block = np.asarray(file.arrays[array].take(wanted))
+                block = np.asarray(file.arrays[array].take(span))
             except WrittenError as error:
                 raise SemrsmError(f"{path}::{array}: {error}; {remedy_of(error)}") from error
             except SemrsmError as error:

@@ -201,12 +201,14 @@ class RecordingFile:
                 f"{self.unfinished} is no recording to go on with ({error}); remove it, or begin anew"
                 " with `overwrite=True`"
             ) from error
-        wanted = json.loads(json.dumps(self._about))
-        differ = sorted(key for key in about | wanted if about.get(key) != wanted.get(key))
+        settings = json.loads(json.dumps(self._about))
+        differ = sorted(key for key in about | settings if about.get(key) != settings.get(key))
         if self.n_samples and differ:
-            said = ", ".join(f"{k} {about.get(k)}, not {wanted.get(k)}" for k in differ[:3])
+            differences = ", ".join(
+                f"{k} {about.get(k)}, not {settings.get(k)}" for k in differ[:3]
+            )
             raise SemrsmError(
-                f"{self.unfinished} was recorded otherwise: {said}; begin anew with `overwrite=True`,"
+                f"{self.unfinished} was recorded otherwise: {differences}; begin anew with `overwrite=True`,"
                 " or record as before"
             )
         self._file.attrs.update({ABOUT: json.dumps(self._about), COMPLETE: False})

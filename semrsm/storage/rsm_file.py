@@ -101,15 +101,15 @@ class RsmFile:
         options = self.metadata.get("options")  # of files from before there was a record of it
         if not isinstance(options, dict) or "samples" not in options:
             return None
-        given = options["samples"]
-        return Taken.of_text(str(given), None, n) if given else Taken(range(n), n)
+        choice = options["samples"]
+        return Taken.of_text(str(choice), None, n) if choice else Taken(range(n), n)
 
     @property
     def source(self) -> Source | None:
         """What tells the activation file from others: path, bytes, last change and fingerprint."""
         about = self.metadata.get("activations")
-        found = [about.get(key) for key in SOURCE_KEYS] if isinstance(about, dict) else [None]
-        return None if None in found else tuple(map(str, found))
+        values = [about.get(key) for key in SOURCE_KEYS] if isinstance(about, dict) else [None]
+        return None if None in values else tuple(map(str, values))
 
     def layer_names(self) -> list[str]:
         """Return the names of the layers, in the order they were computed."""
@@ -120,14 +120,14 @@ class RsmFile:
 
     def _visit(self) -> list[str]:
         """Return the groups of a file without records that are layers."""
-        found: list[str] = []
+        names: list[str] = []
 
         def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
             if isinstance(item, h5py.Group) and has(item, "matched"):
-                found.append(name)
+                names.append(name)
 
         member(self.file, "layers", h5py.Group).visititems(visit)
-        return sorted(found, key=natural_key)
+        return sorted(names, key=natural_key)
 
     def layers(self) -> dict[str, LayerInfo]:
         """Return what the file says of each layer, in the order they were computed."""
@@ -140,8 +140,8 @@ class RsmFile:
         """
         names = self.layer_names()
         if name is None and len(names) != 1:
-            held = f"several layers: {', '.join(names)}; name one: {self.path}::LAYER"
-            raise SemrsmError(f"{self.path} holds {held if names else f'no layer; {REMEDY}'}")
+            content = f"several layers: {', '.join(names)}; name one: {self.path}::LAYER"
+            raise SemrsmError(f"{self.path} holds {content if names else f'no layer; {REMEDY}'}")
         name = names[0] if name is None else name
         if name not in names:
             raise SemrsmError(f"{self.path}: {no_such(names, name, 'layer')}")

@@ -107,9 +107,9 @@ class StoredMatrix:
 
     def _check(self, rows: slice, block: NDArray[Any]) -> None:
         stored = self.dataset.attrs[CRC][rows if block.ndim == 2 else slice(None)]
-        found = row_checksums(block)
-        if not np.array_equal(found, stored):
-            row = int(np.argmax(found != stored)) + rows.indices(self.shape[0])[0]
+        checksums = row_checksums(block)
+        if not np.array_equal(checksums, stored):
+            row = int(np.argmax(checksums != stored)) + rows.indices(self.shape[0])[0]
             of_row = f" in row {row}" if block.ndim == 2 else ""
             raise SemrsmError(f"'{self.path}' is not what was written{of_row}; {REMEDY}")
 

@@ -64,7 +64,7 @@ def reading(place: object) -> Iterator[None]:
 
 def attributes_of(item: h5py.Group | h5py.Dataset, names: Iterable[str]) -> dict[str, Any]:
     """Return those of some attributes that are there: one text or number each."""
-    found = {}
+    values = {}
     for name in names:
         if name in item.attrs:
             about = item.attrs.get_id(name)
@@ -74,8 +74,8 @@ def attributes_of(item: h5py.Group | h5py.Dataset, names: Iterable[str]) -> dict
                 )
             value = item.attrs[name]
             value = value.item() if isinstance(value, np.generic) else value
-            found[name] = value.decode() if isinstance(value, bytes) else value
-    return found
+            values[name] = value.decode() if isinstance(value, bytes) else value
+    return values
 
 
 def array_of(item: h5py.Group | h5py.Dataset, name: str, dtype: type) -> NDArray[Any]:
@@ -138,12 +138,12 @@ def json_object(attributes: Mapping[str, Any], name: str) -> dict[str, Any]:
     return value
 
 
-def _of_type(attributes: Mapping[str, Any], name: str, wanted: Any, called: str) -> Any:
+def _of_type(attributes: Mapping[str, Any], name: str, kind: Any, called: str) -> Any:
     if name not in attributes:
         raise SemrsmError(f"the attribute '{name}' is missing; {REMEDY}")
-    if not isinstance(attributes[name], wanted):
-        found = type(attributes[name]).__name__
-        raise SemrsmError(f"the attribute '{name}' is no {called} but {found}; {REMEDY}")
+    if not isinstance(attributes[name], kind):
+        type_name = type(attributes[name]).__name__
+        raise SemrsmError(f"the attribute '{name}' is no {called} but {type_name}; {REMEDY}")
     return attributes[name]
 
 
@@ -166,8 +166,8 @@ def member(group: h5py.Group, path: str, kind: type[H]) -> H:
             raise SemrsmError(f"'{path}' is a link to another place; {REMEDY}")
         item = item[name]
     if not isinstance(item, kind):
-        wanted = kind.__name__.lower()
-        raise SemrsmError(f"'{path}' is a {type(item).__name__.lower()}, no {wanted}; {REMEDY}")
+        kind_name = kind.__name__.lower()
+        raise SemrsmError(f"'{path}' is a {type(item).__name__.lower()}, no {kind_name}; {REMEDY}")
     return item
 
 
@@ -181,8 +181,8 @@ def numbers(
     if dataset.shape != shape:
         raise SemrsmError(f"'{path}' has shape {dataset.shape}, not {shape}; {REMEDY}")
     if dataset.dtype.newbyteorder("=") not in types:
-        wanted = " or ".join(np.dtype(t).name for t in types)
-        raise SemrsmError(f"'{path}' has type {dataset.dtype}, not {wanted}; {REMEDY}")
+        type_names = " or ".join(np.dtype(t).name for t in types)
+        raise SemrsmError(f"'{path}' has type {dataset.dtype}, not {type_names}; {REMEDY}")
     refuse_gaps(dataset, path)
     return dataset
 

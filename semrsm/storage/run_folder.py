@@ -102,7 +102,7 @@ class RunFolder:
     def read_scan(self, layer: str) -> Arrays | None:
         """Return what a scan found; None where there is none, or one that is damaged or of another run."""
         arrays = _read_arrays(self.scan_path(layer))
-        if arrays is None or self._made(arrays, layer) is None:
+        if arrays is None or self._provenance(arrays, layer) is None:
             return None
         return {name: array for name, array in arrays.items() if name != "made"}
 
@@ -112,7 +112,7 @@ class RunFolder:
 
     def places(self, layer: str) -> dict[Place, os.stat_result]:
         """Return which tiles of a layer are there, whole or damaged, and what the system says of them."""
-        found = {}
+        files = {}
         with (
             contextlib.suppress(FileNotFoundError, NotADirectoryError),
             os.scandir(self.path / "tiles" / file_name(layer)) as entries,
@@ -120,50 +120,50 @@ class RunFolder:
             for entry in entries:
                 if named := TILE_NAME.fullmatch(entry.name):
                     with contextlib.suppress(OSError):  # gone by now, or a link to nowhere
-                        found[int(named[1]), int(named[2])] = entry.stat()
-        return found
+                        files[int(named[1]), int(named[2])] = entry.stat()
+        return files
 
     def read_tile(self, layer: str, place: Place, shape: tuple[int, int]) -> TileFile | None:
         """Return a tile; None where there is none, or one that is damaged or of another run."""
         arrays = _read_arrays(self.tile_path(layer, place))
-        made = None if arrays is None else self._made(arrays, layer, place)
-        if arrays is None or made is None:
+        provenance = None if arrays is None else self._provenance(arrays, layer, place)
+        if arrays is None or provenance is None:
             return None
         names = ("matched", "upper_bound") if self.run["certify"] else ("matched",)
         if arrays.keys() != {*names, "made"} or not all(_fits(arrays[n], shape) for n in names):
             return None
-        return TileFile(arrays["matched"], arrays.get("upper_bound"), made)
+        return TileFile(arrays["matched"], arrays.get("upper_bound"), provenance)
 
     def write_tile(self, layer: str, place: Place, tile: TileFile) -> None:
         """Store a tile."""
         arrays = {"matched": tile.matched}
         if tile.upper_bound is not None:
             arrays["upper_bound"] = tile.upper_bound
-        made = self._mark(arrays, layer, place, tile.made)
-        self._write(self.tile_path(layer, place), {**arrays, "made": made})
+        mark = self._mark(arrays, layer, place, tile.made)
+        self._write(self.tile_path(layer, place), {**arrays, "made": mark})
 
     def _mark(
         self,
         arrays: Arrays,
         layer: str,
         place: Place | None = None,
-        made: Mapping[str, Any] | None = None,
+        provenance: Mapping[str, Any] | None = None,
     ) -> NDArray[Any]:
         """Return what tells where a scan or tile belongs, and how it was made: JSON."""
-        return np.array(json.dumps({**self._belonging(arrays, layer, place), **(made or {})}))
+        return np.array(json.dumps({**self._belonging(arrays, layer, place), **(provenance or {})}))
 
     def _belonging(self, arrays: Arrays, layer: str, place: Place | None) -> dict[str, Any]:
         tile = None if place is None else list(place)
         return {"run": self.run_id, "layer": layer, "tile": tile, "digest": _digest(arrays)}
 
-    def _made(
+    def _provenance(
         self, arrays: Arrays, layer: str, place: Place | None = None
     ) -> dict[str, Any] | None:
         """Return how a scan or tile was made; None if it belongs elsewhere, or is another one."""
         try:
-            made = json.loads(str(arrays["made"]))
+            provenance = json.loads(str(arrays["made"]))
             expected = self._belonging(arrays, layer, place)
-            return made if all(made[key] == expected[key] for key in expected) else None
+            return provenance if all(provenance[key] == expected[key] for key in expected) else None
         except (KeyError, TypeError, ValueError, RecursionError):
             return None
 

@@ -86,8 +86,8 @@ def _misfit(about: Any, keys: Mapping[str, tuple[type, ...]], where: str) -> str
     for key, kinds in keys.items():
         value = about.get(key)
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            wanted = {str: "text", int: "a whole number", bool: "true or false"}.get(kinds[0])
-            return f"{where}{key} is '{as_text(value)}', not {wanted or 'what it must be'}"
+            kind_name = {str: "text", int: "a whole number", bool: "true or false"}.get(kinds[0])
+            return f"{where}{key} is '{as_text(value)}', not {kind_name or 'what it must be'}"
     return None
 
 

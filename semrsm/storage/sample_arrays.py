@@ -32,17 +32,17 @@ def as_sample_array(name: str, values: Any) -> NDArray[Any]:
     if name == "samples":
         return np.array([_text(value) for value in values], dtype=object)
     array = np.asarray(values)
-    wanted = SAMPLE_ARRAYS[name]
+    form = SAMPLE_ARRAYS[name]
     if name == "logits":
         if array.ndim != 2 or array.dtype.kind not in "fiu":
             raise SemrsmError(
-                f"logits have type {array.dtype} and shape {array.shape}; give {wanted}"
+                f"logits have type {array.dtype} and shape {array.shape}; give {form}"
             )
         return array.astype("<f4")
     texts = array.dtype.kind in "OSU" and array.ndim == 1
     numbers = array.dtype.kind in "biu" and 1 <= array.ndim <= (1 if name == "views" else 2)
     if not texts and not numbers:
-        raise SemrsmError(f"{name} have type {array.dtype} and shape {array.shape}; give {wanted}")
+        raise SemrsmError(f"{name} have type {array.dtype} and shape {array.shape}; give {form}")
     return np.array([_text(v) for v in array], dtype=object) if texts else array.astype("<i8")
 
 

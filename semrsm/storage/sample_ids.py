@@ -118,15 +118,15 @@ def read_sample_list(address: str) -> list[str]:
     Raises SemrsmError if it cannot be read, holds none, or names one twice.
     """
     path, name = address_of(address)
-    found = _of_array(path, name) if name or path.suffix in SUFFIXES else _of_text(path)
-    if not found:
+    ids = _of_array(path, name) if name or path.suffix in SUFFIXES else _of_text(path)
+    if not ids:
         raise SemrsmError(
             f"{address} names no sample; write ids or numbers into it, one on each line"
         )
-    if len(set(found)) < len(found):
-        twice, _ = Counter(found).most_common(1)[0]
+    if len(set(ids)) < len(ids):
+        twice, _ = Counter(ids).most_common(1)[0]
         raise SemrsmError(f"{address} names the sample '{twice}' twice; name each once")
-    return found
+    return ids
 
 
 def _of_array(path: Path, name: str | None) -> list[str]:
@@ -153,5 +153,5 @@ def _of_text(path: Path) -> list[str]:
         raise SemrsmError(
             f"{path} is no text ({error}); write ids or numbers of samples into it, one on each line"
         ) from error
-    found = [line.strip() for line in lines if line.strip()]
-    return found[1:] if found and found[0].lower() in ID_NAMES else found
+    ids = [line.strip() for line in lines if line.strip()]
+    return ids[1:] if ids and ids[0].lower() in ID_NAMES else ids

@@ -62,7 +62,7 @@ def _check_need(measure: Measure, dtype: type, rng: np.random.Generator) -> None
     measure(K[:few, :few], L[:few, :few])
     tracemalloc.start()
     try:
-        a, prepare, held = peak_of(lambda: measure.prepare(K))
+        a, prepare, resident = peak_of(lambda: measure.prepare(K))
         b = measure.prepare(L)
         _, compare, _ = peak_of(lambda: measure.compare(a, b))
         _, resample, _ = peak_of(lambda: resampled(measure, K, L, counts))
@@ -70,6 +70,8 @@ def _check_need(measure: Measure, dtype: type, rng: np.random.Generator) -> None
         tracemalloc.stop()
     room = ROOM + need.sample * N
     assert need.prepare * N**2 / 3 <= prepare <= need.prepare * N**2 + room
-    assert need.held * N**2 / 3 <= held <= need.held * N**2 + need.kept_sample * N + ROOM
+    assert (
+        need.resident * N**2 / 3 <= resident <= need.resident * N**2 + need.kept_sample * N + ROOM
+    )
     assert compare <= need.compare * N**2 + room
     assert need.resample * N**2 / 2 <= resample <= need.resample * N**2 + room

@@ -98,9 +98,9 @@ def format_of(path: Path) -> Format:
     for known in FORMATS.values():
         if known.recognises(path, start):
             return known
-    wanted = ", ".join(f.name for f in FORMATS.values())
+    names = ", ".join(f.name for f in FORMATS.values())
     raise SemrsmError(
-        f"{path} is none of {wanted} (it begins with {start[:8]!r}); save activations as one of these"
+        f"{path} is none of {names} (it begins with {start[:8]!r}); save activations as one of these"
     )
 
 

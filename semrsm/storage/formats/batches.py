@@ -47,8 +47,8 @@ def in_order(names: Sequence[str]) -> str:
 
 def texts(name: str, values: Sequence[str]) -> Layer:
     """Return an array of texts that no file holds, such as ids taken from names."""
-    held: NDArray[Any] = np.array(values)
-    return Layer(name, held.shape, held.dtype, held.__getitem__)
+    array: NDArray[Any] = np.array(values)
+    return Layer(name, array.shape, array.dtype, array.__getitem__)
 
 
 def are_alike(parts: Sequence[Layer]) -> bool:
@@ -160,14 +160,14 @@ def lack_samples_axis(names: Sequence[str], sets: Sequence[Mapping[str, Layer]])
             return array.shape[1] == array.shape[2] > 1 != array.shape[0] != array.shape[1]
         return len(array.shape) == 1
 
-    numbers = [[a for a in held.values() if _is_number(a)] for held in sets]
+    numbers = [[a for a in batch.values() if _is_number(a)] for batch in sets]
     if (
         len(sets) < 2
         or any(map(COUNTED.search, names))
-        or not all(found and all(map(lacks, found)) for found in numbers)
+        or not all(arrays and all(map(lacks, arrays)) for arrays in numbers)
     ):
         return False
-    return len({tuple(a.shape for a in found) for found in numbers}) == 1
+    return len({tuple(a.shape for a in arrays) for arrays in numbers}) == 1
 
 
 def _is_number(array: Layer) -> bool:

@@ -67,9 +67,9 @@ def open_folder(path: Path, open_file: Opener, suffixes: Sequence[str]) -> Conte
     reader = Reader(open_file)
     try:
         if members := _members(path, reader, suffixes):
-            found = _arranged(path, members)
+            contents = _arranged(path, members)
         else:
-            found = _by_subfolder(path, reader, suffixes)
+            contents = _by_subfolder(path, reader, suffixes)
     except SemrsmError as error:
         reader.close()
         if str(error).startswith(str(path)):
@@ -78,17 +78,17 @@ def open_folder(path: Path, open_file: Opener, suffixes: Sequence[str]) -> Conte
     except BaseException:
         reader.close()
         raise
-    return replace(found, close=reader.close)
+    return replace(contents, close=reader.close)
 
 
 def _members(path: Path, reader: Reader, suffixes: Sequence[str]) -> list[Member]:
     """Open every activation file of a folder once, in natural order."""
-    found = [
+    entries = [
         entry
         for entry in path.iterdir()
         if entry.suffix.lower() in suffixes and not entry.name.startswith(".")
     ]
-    return [reader.member(entry) for entry in sorted(found, key=lambda e: natural_key(e.name))]
+    return [reader.member(entry) for entry in sorted(entries, key=lambda e: natural_key(e.name))]
 
 
 def _arranged(path: Path, members: list[Member]) -> Contents:
@@ -104,13 +104,13 @@ def _arranged(path: Path, members: list[Member]) -> Contents:
             "each file is read as one sample, as its arrays look like maps without an axis of samples"
         )
     layers = [layers_of(member.arrays) for member in members]
-    if all(len(found) == 1 for found in layers):
-        found = _one_array_each(path, members, [next(iter(f.values())) for f in layers])
+    if all(len(arrays) == 1 for arrays in layers):
+        contents = _one_array_each(path, members, [next(iter(f.values())) for f in layers])
     elif _are_layers_of_samples(members, layers):
-        found = _samples_in_each(members, layers)
+        contents = _samples_in_each(members, layers)
     else:
-        found = _joined(members)
-    return replace(found, files=files, notes=(*notes, *found.notes))
+        contents = _joined(members)
+    return replace(contents, files=files, notes=(*notes, *contents.notes))
 
 
 def refuse_mixed(names: Sequence[str]) -> None:
@@ -142,8 +142,10 @@ def _one_array_each(path: Path, members: list[Member], parts: list[Layer]) -> Co
         names = {part.name for part in parts}
         own = names.pop() if len(names) == 1 else common_name(stems, path.name)
         sets = [{own: part, **_beside(member)} for member, part in zip(members, parts, strict=True)]
-        found = _joined([replace(m, arrays=held) for m, held in zip(members, sets, strict=True)])
-        return replace(found, batches=_renamed(stems, parts))
+        contents = _joined(
+            [replace(m, arrays=arrays) for m, arrays in zip(members, sets, strict=True)]
+        )
+        return replace(contents, batches=_renamed(stems, parts))
     note = f"{len(members)} files are read as a layer each, in this order: {in_order(stems)}"
     return Contents(_renamed(stems, parts), notes=(note,))
 
@@ -176,14 +178,14 @@ def _joined(members: list[Member]) -> Contents:
 def _are_layers_of_samples(members: list[Member], layers: list[dict[str, Layer]]) -> bool:
     """Say whether each file is a layer with an array for each sample, as Net2Brain consolidates them."""
     if not all(
-        are_single(list(found.values())) and are_alike(list(found.values())) for found in layers
+        are_single(list(arrays.values())) and are_alike(list(arrays.values())) for arrays in layers
     ):
         return False
     if any(map(LAYER.search, layers[0])):
         return False
-    if len({tuple(found) for found in layers}) > 1:
+    if len({tuple(arrays) for arrays in layers}) > 1:
         return False
-    shapes = {next(iter(found.values())).shape for found in layers}
+    shapes = {next(iter(arrays.values())).shape for arrays in layers}
     return len(shapes) > 1 or all("consolidated" in member.stem for member in members)
 
 
@@ -212,16 +214,16 @@ def _by_subfolder(path: Path, reader: Reader, suffixes: Sequence[str]) -> Conten
         if not members:
             continue
         try:
-            found = _arranged(sub, members)
+            contents = _arranged(sub, members)
         except SemrsmError as error:
             raise error.within(sub) from error
-        layers = layers_of(found.arrays)
+        layers = layers_of(contents.arrays)
         alone = len(layers) == 1
         named = [sub.name if alone else f"{sub.name}/{name}" for name in layers]
         arrays |= _renamed(named, list(layers.values()))
-        notes += [f"{sub.name}: {note}" for note in found.notes]
-        files += found.files
-        ids += [found.arrays["samples"]] if "samples" in found.arrays else []
+        notes += [f"{sub.name}: {note}" for note in contents.notes]
+        files += contents.files
+        ids += [contents.arrays["samples"]] if "samples" in contents.arrays else []
     if not arrays:
         raise SemrsmError(
             f"{path} holds no activation files ({', '.join(suffixes)}); name a file, or a folder that does"
@@ -257,9 +259,9 @@ class Reader:
         return Member(path.name, path.stem, arrays, files)
 
     def _lazy(self, path: Path, name: str, array: Layer, stamps: Sequence[Any]) -> Layer:
-        def rows(wanted: slice) -> NDArray[Any]:
+        def rows(span: slice) -> NDArray[Any]:
             with self._opened(path, array) as layer:
-                return layer.rows(wanted)
+                return layer.rows(span)
 
         def refuse(_: slice) -> None:
             with _within(path):

@@ -55,20 +55,20 @@ def _gaps_of_chunks(dataset: h5py.Dataset) -> list[Gap]:
     grid = [-(-n // chunk) for n, chunk in zip(dataset.shape, dataset.chunks, strict=True)]
     if dataset.id.get_num_chunks() == math.prod(grid):
         return []
-    found, wanted = _count_rows(dataset), math.prod(grid[1:])
-    return gaps_between(found, wanted, edge, len(dataset), NEVER_WRITTEN)
+    counts, per_row = _count_rows(dataset), math.prod(grid[1:])
+    return gaps_between(counts, per_row, edge, len(dataset), NEVER_WRITTEN)
 
 
 def _count_rows(dataset: h5py.Dataset) -> dict[int, int]:
     """Return how many chunks there are in each row of chunks."""
-    found: dict[int, int] = {}
+    counts: dict[int, int] = {}
 
     def count(chunk: h5d.StoreInfo) -> None:
         row = chunk.chunk_offset[0] // dataset.chunks[0]
-        found[row] = found.get(row, 0) + 1
+        counts[row] = counts.get(row, 0) + 1
 
     dataset.id.chunk_iter(count)
-    return found
+    return counts
 
 
 def _parts_of_external(dataset: h5py.Dataset) -> Parts:

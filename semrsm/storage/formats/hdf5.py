@@ -62,7 +62,7 @@ def _places(file: h5py.File) -> Callable[[str], tuple[Any, ...]]:
     """
 
     @functools.cache
-    def made(group: str, name: str) -> int:
+    def creation_order(group: str, name: str) -> int:
         holder = file[_bytes_of(group)]  # kept while its links are asked
         link = holder.id.links.get_info(_bytes_of(name))
         return link.corder if link.corder_valid else 0
@@ -70,7 +70,9 @@ def _places(file: h5py.File) -> Callable[[str], tuple[Any, ...]]:
     def place(name: str) -> tuple[Any, ...]:
         parts = name.split("/")
         above = ["/" + "/".join(parts[:k]) for k in range(len(parts))]
-        return tuple((made(*at), natural_key(at[1])) for at in zip(above, parts, strict=True))
+        return tuple(
+            (creation_order(*at), natural_key(at[1])) for at in zip(above, parts, strict=True)
+        )
 
     return place
 
@@ -94,15 +96,15 @@ def _layer_of(
 
     @functools.cache
     def parts() -> Parts:
-        found = parts_of(item)
-        files.extend((part, stamp_of(part)) for part in found.files)
-        return found
+        pieces = parts_of(item)
+        files.extend((part, stamp_of(part)) for part in pieces.files)
+        return pieces
 
     return Layer(
         name=name,
         shape=item.shape,
         dtype=item.dtype,
-        rows=lambda wanted: _read(item, wanted),
+        rows=lambda span: _read(item, span),
         layout=_text(item, "layout"),
         bfloat16=_text(item, "dtype") == "bfloat16",
         note=note,
@@ -112,20 +114,20 @@ def _layer_of(
     )
 
 
-def _read(item: h5py.Dataset, wanted: slice) -> NDArray[Any]:
+def _read(item: h5py.Dataset, span: slice) -> NDArray[Any]:
     if item.chunks:
         size = math.prod(item.chunks) * item.dtype.itemsize
         refuse_more_than_memory(f"a chunk {item.chunks} of it", size, "save it in smaller chunks")
     if not item.dtype.hasobject:
-        return item[wanted]
+        return item[span]
     if h5py.check_string_dtype(item.dtype) is None:
         raise ValueError(f"it holds {item.dtype}, neither numbers nor texts")
-    return _read_texts(item, wanted)
+    return _read_texts(item, span)
 
 
-def _read_texts(item: h5py.Dataset, wanted: slice) -> NDArray[Any]:
+def _read_texts(item: h5py.Dataset, span: slice) -> NDArray[Any]:
     """Read texts of any length some at a time: many places in a small file may name one long text."""
-    samples = range(*wanted.indices(len(item)))
+    samples = range(*span.indices(len(item)))
     file_bytes = stamp_of(item.file.id.get_vfd_handle())[1]
     each = max(1, math.prod(item.shape[1:]))
     step = max(1, min(4096, max(64, TOGETHER // file_bytes)) // each)

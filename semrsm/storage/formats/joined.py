@@ -45,7 +45,7 @@ def join(name: str, parts: Sequence[Layer], places: Places) -> Layer:
 
     def cut(samples: range) -> list[tuple[int, slice, slice]]:
         """Return which parts hold some samples: the part, which of it, and where they go."""
-        found = []
+        cuts = []
         low = bisect_right(ends, samples[0]) if samples else len(ends)
         for k in range(low, bisect_left(starts, samples[-1] + 1) if samples else 0):
             begin = max(0, -((samples.start - starts[k]) // samples.step))
@@ -54,18 +54,18 @@ def join(name: str, parts: Sequence[Layer], places: Places) -> Layer:
                 of = slice(
                     samples[begin] - starts[k], samples[end - 1] - starts[k] + 1, samples.step
                 )
-                found.append((k, of, slice(begin, end)))
-        return found
+                cuts.append((k, of, slice(begin, end)))
+        return cuts
 
-    def rows(wanted: slice) -> NDArray[Any]:
-        samples = range(*wanted.indices(ends[-1]))
+    def rows(span: slice) -> NDArray[Any]:
+        samples = range(*span.indices(ends[-1]))
         block = np.empty((len(samples), *first.shape[1:]), dtype)
         for k, of, into in cut(samples):
             block[into] = parts[k].rows(of)
         return block
 
-    def refuse_written(wanted: slice) -> None:
-        for k, of, _ in cut(range(*wanted.indices(ends[-1]))):
+    def refuse_written(span: slice) -> None:
+        for k, of, _ in cut(range(*span.indices(ends[-1]))):
             parts[k].refuse_written(of)
 
     def gaps() -> list[Gap]:
@@ -98,9 +98,9 @@ def join_sets(sets: Sequence[Mapping[str, Layer]], places: Places) -> dict[str, 
     Raises SemrsmError naming the first set that lacks a layer, or has one more, or one that does not fit.
     """
     names = [name for name, array in sets[0].items() if array.problem() is None]
-    for held, place in zip(sets, places, strict=True):
-        layers = [name for name, array in held.items() if array.problem() is None]
-        if missing := [name for name in names if name not in held]:
+    for arrays, place in zip(sets, places, strict=True):
+        layers = [name for name, array in arrays.items() if array.problem() is None]
+        if missing := [name for name in names if name not in arrays]:
             raise SemrsmError(
                 f"{place} lacks the layer '{missing[0]}' that {places[0]} holds; add it"
             )
@@ -112,7 +112,7 @@ def join_sets(sets: Sequence[Mapping[str, Layer]], places: Places) -> dict[str, 
     joined = {}
     for name in sets[0]:
         if name in names or name in beside:
-            joined[name] = join(name, [held[name] for held in sets], places)
+            joined[name] = join(name, [arrays[name] for arrays in sets], places)
     return joined
 
 
@@ -121,6 +121,6 @@ def as_one_sample(array: Layer) -> Layer:
     return replace(
         array,
         shape=(1, *array.shape),
-        rows=lambda wanted: array.rows(slice(None))[None][wanted],
+        rows=lambda span: array.rows(slice(None))[None][span],
         refuse_written=lambda _: array.refuse_written(slice(None)),
     )

@@ -95,7 +95,7 @@ def stored_layer(name: str, stream: IO[bytes], header: Header, offset: int) -> L
         name,
         header.shape,
         header.dtype,
-        rows=lambda wanted: read(descriptor, header, offset, wanted),
+        rows=lambda span: read(descriptor, header, offset, span),
         refuse_written=lambda _: refuse_written(opened),
     )
 
@@ -114,9 +114,9 @@ def refuse_objects(_: slice) -> NDArray[Any]:
     raise ValueError("it holds Python objects, which are never unpickled")
 
 
-def _read_rows(descriptor: int, header: Header, offset: int, wanted: slice) -> NDArray[Any]:
+def _read_rows(descriptor: int, header: Header, offset: int, span: slice) -> NDArray[Any]:
     """Read samples that lie one behind the other."""
-    samples = range(*wanted.indices(header.shape[0]))
+    samples = range(*span.indices(header.shape[0]))
     block = np.empty((len(samples), *header.shape[1:]), header.dtype)
     row_bytes = block[:1].nbytes
     if samples.step == 1:
@@ -127,10 +127,10 @@ def _read_rows(descriptor: int, header: Header, offset: int, wanted: slice) -> N
     return block
 
 
-def _read_columns(descriptor: int, header: Header, offset: int, wanted: slice) -> NDArray[Any]:
+def _read_columns(descriptor: int, header: Header, offset: int, span: slice) -> NDArray[Any]:
     """Read samples of an array in Fortran order: every column holds one value of each sample."""
     n, *rest = header.shape
-    samples = range(*wanted.indices(n))
+    samples = range(*span.indices(n))
     block = np.empty((math.prod(rest), len(samples)), header.dtype)
     column_bytes = n * header.dtype.itemsize
     together = SPAN // max(1, column_bytes)

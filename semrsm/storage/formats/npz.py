@@ -96,7 +96,7 @@ def _layer_of(
         name_of(member),
         header.shape,
         header.dtype,
-        rows=lambda wanted: inflate(member, header)[wanted],
+        rows=lambda span: inflate(member, header)[span],
         loaded_bytes=header.n_bytes,
         refuse_written=lambda _: refuse_written(opened),
     )
@@ -111,13 +111,13 @@ def _data_offset(stream: IO[bytes], member: zipfile.ZipInfo) -> int:
 
 def _inflating(archive: zipfile.ZipFile) -> Callable[[zipfile.ZipInfo, Header], NDArray[Any]]:
     """Return what inflates a member of an archive; the last one is kept, for memory's sake."""
-    held: dict[str, NDArray[Any]] = {}
+    cache: dict[str, NDArray[Any]] = {}
 
     def inflate(member: zipfile.ZipInfo, header: Header) -> NDArray[Any]:
-        if member.filename not in held:
-            held.clear()  # before the next one is inflate_member, not after
-            held[member.filename] = inflate_member(archive, member, header)
-        return held[member.filename]
+        if member.filename not in cache:
+            cache.clear()  # before the next one is inflate_member, not after
+            cache[member.filename] = inflate_member(archive, member, header)
+        return cache[member.filename]
 
     return inflate
 

@@ -54,7 +54,7 @@ def strided_layer(
         name,
         shape,
         dtype,
-        rows=lambda wanted: _read(descriptor, offset, dtype, shape, steps, wanted),
+        rows=lambda span: _read(descriptor, offset, dtype, shape, steps, span),
         bfloat16=bfloat16,
         loaded_bytes=whole if scattered else 0,
         refuse_written=lambda _: refuse_written(opened),
@@ -78,11 +78,11 @@ def _read(
     dtype: np.dtype,
     shape: tuple[int, ...],
     strides: tuple[int, ...],
-    wanted: slice,
+    span: slice,
 ) -> NDArray[Any]:
     if any(step == 0 < length - 1 for length, step in zip(shape, strides, strict=True)):
         raise ValueError("it repeats values (an expanded tensor); save its .clone()")
-    samples = range(*wanted.indices(shape[0]))
+    samples = range(*span.indices(shape[0]))
     block = np.empty((len(samples), *shape[1:]), dtype)
     together = len(samples) if samples.step == 1 else 1
     for start in range(0, len(samples), max(1, together)):

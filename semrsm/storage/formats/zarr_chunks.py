@@ -73,14 +73,14 @@ class Chunks:
         self._unpackable: set[Path] = set()
         per_file = sharding.per_shard if sharding else (1,) * len(shape)
         self.edges = tuple(a * b for a, b in zip(chunks, per_file, strict=True))
-        self.files = dict(self._found(folder))
+        self.files = dict(self._files_of(folder))
         self._stamps: dict[int, list[tuple[Path, Stamp]]] = {}
         for place, path in self.files.items():
             self._stamps.setdefault(place[0], []).append((path, stamp_of(path)))
 
-    def _found(self, folder: Path) -> list[tuple[tuple[int, ...], Path]]:
+    def _files_of(self, folder: Path) -> list[tuple[tuple[int, ...], Path]]:
         grid = [-(-n // edge) for n, edge in zip(self.shape, self.edges, strict=True)]
-        found = []
+        files = []
         for top, _, names in os.walk(folder):
             for name in names:
                 path = Path(top, name)
@@ -88,14 +88,14 @@ class Chunks:
                 place = tuple(map(int, re.split("[./]", match[1]))) if match else ()
                 if len(place) == len(grid) and all(p < g for p, g in zip(place, grid, strict=True)):
                     refuse_irregular(path)
-                    found.append((place, path))
-        return found
+                    files.append((place, path))
+        return files
 
     def _rows(self, samples: slice) -> Sequence[int]:
         """Return the rows of files that some samples lie in."""
-        wanted = range(*samples.indices(self.shape[0]))
+        numbers = range(*samples.indices(self.shape[0]))
         edge = self.edges[0]
-        return range(wanted[0] // edge, wanted[-1] // edge + 1) if wanted else range(0)
+        return range(numbers[0] // edge, numbers[-1] // edge + 1) if numbers else range(0)
 
     def refuse_written(self, samples: slice) -> None:
         """Raise WrittenError if a file of some samples is not what it was."""
@@ -126,11 +126,11 @@ class Chunks:
         grid = [-(-n // edge) for n, edge in zip(self.shape, self.chunks, strict=True)]
         if self.sharding is None and len(self.files) == math.prod(grid):
             return []
-        found: dict[int, int] = {}
+        counts: dict[int, int] = {}
         for place, path in self.files.items():
             for row, count in self._chunks_in(place, path, grid).items():
-                found[row] = found.get(row, 0) + count
-        return gaps_between(found, math.prod(grid[1:]), self.chunks[0], self.shape[0], NOT_THERE)
+                counts[row] = counts.get(row, 0) + count
+        return gaps_between(counts, math.prod(grid[1:]), self.chunks[0], self.shape[0], NOT_THERE)
 
     def _chunks_in(
         self, place: tuple[int, ...], path: Path, grid: Sequence[int]
@@ -183,8 +183,8 @@ def _of_zstd(content: bytes, _: int) -> int:
     single, code = flags >> 5 & 1, flags >> 6
     begin = 5 + (not single) + (0, 1, 2, 4)[flags & 3]
     if code or single:
-        told = content[begin : begin + (1, 2, 4, 8)[code]]
-        return int.from_bytes(told, "little") + 256 * (code == 1)
+        field = content[begin : begin + (1, 2, 4, 8)[code]]
+        return int.from_bytes(field, "little") + 256 * (code == 1)
     size, last = 0, False
     while not last:
         block = int.from_bytes(content[begin : begin + 3], "little")
@@ -194,7 +194,7 @@ def _of_zstd(content: bytes, _: int) -> int:
     return size
 
 
-def _told_at(begin: int) -> Callable[[bytes, int], int]:
+def _size_at(begin: int) -> Callable[[bytes, int], int]:
     """Return what reads the size that four bytes of a header tell."""
     return lambda head, _: int.from_bytes(head[begin : begin + 4], "little")
 
@@ -207,8 +207,8 @@ def _unpacked_by(decoder: Callable[[], Any]) -> Callable[[bytes, int], int]:
 ZSTD_BLOCK = 1 << 17  # bytes that a packed block unpacks to at most
 ANY = 1 << 31  # a ratio that is never reached
 PACKINGS: dict[str, Packing] = {
-    "blosc": Packing(ANY, 16, _told_at(4)),
-    "lz4": Packing(ANY, 4, _told_at(0)),
+    "blosc": Packing(ANY, 16, _size_at(4)),
+    "lz4": Packing(ANY, 4, _size_at(0)),
     "zstd": Packing(ANY, None, _of_zstd),
     "gzip": Packing(1040, None, _unpacked_by(lambda: zlib.decompressobj(31))),
     "zlib": Packing(1040, None, _unpacked_by(zlib.decompressobj)),

@@ -78,10 +78,10 @@ def _metadata(path: Path) -> dict[str, Any]:
         content = stream.read(LONGEST_METADATA + 1)
     if len(content) > LONGEST_METADATA:
         raise ValueError(f"{path} has more than {LONGEST_METADATA} bytes")
-    found = json.loads(content.decode())
-    if not isinstance(found, dict):
+    metadata = json.loads(content.decode())
+    if not isinstance(metadata, dict):
         raise ValueError(f"{path} is no JSON object")
-    return found
+    return metadata
 
 
 def _layer_of(zarr: Any, name: str, folder: Path) -> tuple[Layer, list[Path]]:
@@ -104,18 +104,18 @@ def _layer_of(zarr: Any, name: str, folder: Path) -> tuple[Layer, list[Path]]:
     if array.dtype.kind == "O" and "vlen-utf8" not in _flat(codecs):
         return _unread(name, about, "object"), [node]
     if 0 in array.chunks or not array.shape:  # a single number, which is no layer
-        return Layer(name, (), array.dtype, rows=lambda wanted: np.empty(0)), []
+        return Layer(name, (), array.dtype, rows=lambda span: np.empty(0)), []
     sharding = _sharding(about, codecs, array.chunks)
     chunks = Chunks(folder, array.shape, array.chunks, sharding, next(iter(packing), None))
     dtype = array.dtype if array.dtype.kind in "biufcSUV" else np.dtype(object)
 
-    def rows(wanted: slice) -> NDArray[Any]:
+    def rows(span: slice) -> NDArray[Any]:
         n_bytes = math.prod(array.chunks) * dtype.itemsize
         refuse_more_than_memory(
             f"a chunk {array.chunks} of it", n_bytes, "save it in smaller chunks"
         )
-        chunks.refuse_bombs(wanted, (MUCH_MORE if dtype.kind != "O" else TEXT) * n_bytes + LITTLE)
-        return np.asarray(array[wanted]).astype(dtype, copy=False)
+        chunks.refuse_bombs(span, (MUCH_MORE if dtype.kind != "O" else TEXT) * n_bytes + LITTLE)
+        return np.asarray(array[span]).astype(dtype, copy=False)
 
     layer = Layer(
         name,
@@ -181,7 +181,7 @@ def _sharding(
 def _unread(name: str, about: Mapping[str, Any], codec: str) -> Layer:
     """Return an array that is listed and not read."""
 
-    def rows(wanted: slice) -> NDArray[Any]:
+    def rows(span: slice) -> NDArray[Any]:
         raise SemrsmError(
             f"it is packed with '{codec}', which is not read; save it with blosc or zstd"
         )

@@ -33,20 +33,20 @@ def measures_of(names: Sequence[str], neighbours: int | None = None) -> list[Mea
 
 
 def rdm_of(name: str | None, rows: Sequence[Measure], distance: bool) -> Rdm | None:
-    """Return what is to be made of RSMs; None where nothing was said.
+    """Return what is to be made of RSMs; None where no name is given.
 
     Raises SemrsmError if there is no such RDM, no measure takes it, or matrices hold distances already.
     """
     if name is None:
         return None
-    made = look_up(RDMS, name, "RDM")
+    conversion = look_up(RDMS, name, "RDM")
     if not any(row.of_pairs for row in rows):
         of_pairs = ", ".join(row.name for row in MEASURES.values() if row.of_pairs)
         raise SemrsmError(
             f"`rdm` is for {of_pairs}; name one of them with `measure`, or leave `rdm` out"
         )
-    if distance and made.negative_half is not None:
+    if distance and conversion.negative_half is not None:
         raise SemrsmError(
             "`rdm` makes distances and `distance` says that they are there; leave one out"
         )
-    return made
+    return conversion
