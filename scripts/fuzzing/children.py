@@ -127,7 +127,7 @@ def _be_child(case: Case, work: Path, folder: Path, before: Before | None) -> No
         sys.stdout.reconfigure(encoding="utf-8", errors="strict")
         sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
         made = prepare(case, work / "valid", folder)
-        about = {"mutation": made.text, "valid": made.valid}
+        about = {"mutation": made.text, "valid": made.valid, "peak": _peak()}
         (reports / "about").write_text(json.dumps(about))
         os.chdir(folder)
         _limit()
@@ -143,6 +143,11 @@ def _be_child(case: Case, work: Path, folder: Path, before: Before | None) -> No
         sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+def _peak() -> int:
+    """Return the peak of resident memory in KiB; a child begins with what it was forked with."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _limit() -> None:
@@ -173,7 +178,6 @@ def _outcome(child: _Child, work: Path, status: int, used: resource.struct_rusag
     }
     shutil.rmtree(reports, ignore_errors=True)
     about = json.loads(texts.get("about") or '{"mutation": "none", "valid": false}')
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return Outcome(
         case=child.case,
         folder=child.folder,
@@ -184,6 +188,6 @@ def _outcome(child: _Child, work: Path, status: int, used: resource.struct_rusag
         stdout=texts.get("stdout", ""),
         stderr=texts.get("stderr", ""),
         values=texts.get("values"),
-        memory=max(0, used.ru_maxrss - before) << 10,
+        memory=max(0, used.ru_maxrss - about.get("peak", 0)) << 10,
         seconds=used.ru_utime + used.ru_stime,
     )
