@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -218,18 +220,20 @@ class Predictions:
     Attributes:
         p: (n, classes) float64, the probabilities.
         divergence: (n (n - 1) / 2,) float64, of the pairs i < j.
-        ranks: Its `dense_ranks`.
     """
 
     p: predictions.Floats
     divergence: predictions.Floats
-    ranks: predictions.Integers
 
     @classmethod
     def of(cls, p: predictions.Floats) -> Predictions:
         """Return what probabilities (n, classes) tell."""
-        divergence = divergences(p, cores())
-        return cls(p, divergence, dense_ranks(divergence))
+        return cls(p, divergences(p, cores()))
+
+    @functools.cached_property
+    def ranks(self) -> predictions.Integers:
+        """The `dense_ranks` of the divergences."""
+        return dense_ranks(self.divergence)
 
 
 def check_predictions(rsm: Rsm, p: predictions.Floats, n_resamples: int, memory: int) -> int:
@@ -248,10 +252,15 @@ def predictions_of(
     rsm: Rsm, known: Predictions, inference: Inference, memory: int, tick: Tick = no_tick
 ) -> Evaluation:
     """Return how an RSM correlates with the divergences of the predictions; checked before."""
-    n, p, divergence, ranks = rsm.shape[0], known.p, known.divergence, known.ranks
+    n, p, divergence = rsm.shape[0], known.p, known.divergence
     left = memory - predictions.PAIR_BYTES * len(divergence) - 2 * p.nbytes
-    similarity = upper_pairs(symmetric_blocks(rsm, left), n)
-    values = predictions.correlations(similarity, divergence, ranks)
+    with ThreadPoolExecutor(1) as pool:  # sorting takes one core, and is half of what is left to do
+        ranking = pool.submit(lambda: known.ranks)
+        similarity = upper_pairs(symmetric_blocks(rsm, left), n)
+        similarity_ranks = dense_ranks(similarity)
+        ranks = ranking.result()
+    values = predictions.correlations(similarity, divergence, similarity_ranks, ranks)
+    del similarity_ranks
     undefined = dict.fromkeys(values, CONSTANT) if math.isnan(values["pearson"]) else {}
     evaluation = Evaluation(
         rsm,

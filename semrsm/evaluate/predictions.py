@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.evaluate.pair_correlations import pearson, spearman
-from semrsm.measures.weighted_ranks import dense_ranks
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.integer]
@@ -16,19 +15,21 @@ WORKER_BYTES = 1 << 25  # that each worker on resamples takes
 
 
 def correlations(
-    similarity: Floats, divergence: Floats, divergence_ranks: Integers
+    similarity: Floats, divergence: Floats, similarity_ranks: Integers, divergence_ranks: Integers
 ) -> dict[str, float]:
     """Return "pearson" and "spearman" of the pairs i < j; NaN if either side is constant.
 
     Args:
         similarity: (m,) float64.
         divergence: (m,) float64.
-        divergence_ranks: Its `dense_ranks`: they serve many RSMs.
+        similarity_ranks: (m,), `dense_ranks` of the similarities.
+        divergence_ranks: The same of the divergences; they serve many RSMs.
 
+    >>> from semrsm.measures.weighted_ranks import dense_ranks
     >>> d = np.array([0.1, 0.5, 0.9])
-    >>> found = correlations(np.array([3.0, 2.0, 1.0]), d, dense_ranks(d))
-    >>> {name: round(value, 9) for name, value in found.items()}
+    >>> values = correlations(-d, d, dense_ranks(-d), dense_ranks(d))
+    >>> {name: round(value, 9) for name, value in values.items()}
     {'pearson': -1.0, 'spearman': -1.0}
     """
-    by_rank = spearman(dense_ranks(similarity), divergence_ranks)
+    by_rank = spearman(similarity_ranks, divergence_ranks)
     return {"pearson": pearson(similarity, divergence), "spearman": by_rank}

@@ -29,6 +29,11 @@ def random_probabilities(seed: int, n: int = 9, classes: int = 5) -> np.ndarray:
     return p
 
 
+def of_values(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """The correlations of two values of each pair, ranks and all."""
+    return correlations(x, y, dense_ranks(x), dense_ranks(y))
+
+
 @given(SEEDS)
 def test_divergences_are_those_of_scipy(seed: int) -> None:
     p = random_probabilities(seed)
@@ -125,7 +130,7 @@ def test_correlations_are_those_of_scipy_with_ties_and_at_every_scale(
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 6, 30).astype(np.float64)
     y = np.round(x * rng.uniform(-1, 1) + rng.standard_normal(30), 1)
-    found = correlations((x + offset) * scale, y, dense_ranks(y))
+    found = of_values((x + offset) * scale, y)
     assert found["pearson"] == pytest.approx(scipy.stats.pearsonr(x, y)[0], abs=1e-10)
     assert found["spearman"] == pytest.approx(scipy.stats.spearmanr(x, y)[0], abs=1e-12)
 
@@ -142,16 +147,16 @@ def test_weights_of_pearson_are_repetitions(seed: int) -> None:
 @given(SEEDS)
 def test_increasing_changes_of_the_similarity_keep_spearman(seed: int) -> None:
     x, y = np.random.default_rng(seed).standard_normal((2, 15))
-    before, after = correlations(x, y, dense_ranks(y)), correlations(np.exp(x), y, dense_ranks(y))
+    before, after = of_values(x, y), of_values(np.exp(x), y)
     assert before["spearman"] == after["spearman"]
-    turned = correlations(-x, y, dense_ranks(y))
+    turned = of_values(-x, y)
     assert turned["pearson"] == pytest.approx(-before["pearson"])
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e9])
 def test_a_constant_has_no_correlation(value: float, rng: np.random.Generator) -> None:
     y = rng.standard_normal(45)
-    found = correlations(np.full(45, value), y, dense_ranks(y))
+    found = of_values(np.full(45, value), y)
     assert np.isnan(found["pearson"])
     assert np.isnan(found["spearman"])
 

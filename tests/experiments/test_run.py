@@ -118,7 +118,9 @@ def test_predictions_takes_the_logits_of_the_network_and_its_last_layer(outcomes
             divergence = divergences(softmax(file[f"{row['model']}/logits"][:]))
         rsm, _ = read_rsm(rsm_of(small, layer, "optimal"), layer, "rbf")
         pairs = rsm[np.triu_indices(24, 1)].astype(np.float64)
-        wanted = correlations(pairs, divergence, dense_ranks(divergence))["pearson"]
+        wanted = correlations(pairs, divergence, dense_ranks(pairs), dense_ranks(divergence))[
+            "pearson"
+        ]
         assert row["rbf PI"] == pytest.approx(wanted)
     assert len(table_of(outcomes["predictions"], "predictions.pearson.all")) == len(LAYERS)
     for row in table_of(outcomes["predictions"], "predictions.intervals"):
