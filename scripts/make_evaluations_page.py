@@ -28,20 +28,19 @@ MEASURED = """\
 
 `semrsm evaluate NAME --memory 4GiB` of a stored cosine RSM (float32, 400 MB) of 10 000 samples with 1000
 labels, 5000 things of two views, and logits of 1000 classes. Measured on two cores of an AMD EPYC with
-AVX-512, numpy 2.4.6. **The machine was busy with other work (load 8 to 23 on two cores), so that seconds of a
-clock say little**; CPU seconds are the ones to go by, and they too are more than on an idle machine.
+AVX-512, numpy 2.4.6, nothing else at work.
 
-| command | CPU seconds | seconds of the clock, busy | peak memory |
+| command | CPU seconds | seconds of the clock | peak memory |
 |---|---|---|---|
-| `retrieval`, labels and views | 12 | 56 | 0.25 GiB |
-| `views` | 7 | 35 | 0.33 GiB |
-| `predictions` | 154 | 806 | 2.5 GiB |
+| `retrieval`, labels and views | 13 | 13 | 0.25 GiB |
+| `views` | 11 | 9 | 0.33 GiB |
+| `predictions` | 170 | 123 | 2.5 GiB |
 
 Resamples of `predictions` (50 million pairs of random numbers, the samples two by two in clusters): 32 CPU
 seconds to rank both sides, then 0.36 for each of the bootstrap and 0.77 for each part that the jackknife
-leaves out, of that 0.02 for Pearson, on one thread with the machine at load 14. **A run of 1000 was not
-timed**: with the 500 parts of the jackknife it takes 780 CPU seconds by these figures, 6 to 7 minutes on two
-cores. The divergences take 2.0 CPU nanoseconds for each class of a pair since the table was made, 2.7 before.
+leaves out, of that 0.02 for Pearson, on one thread with the machine at load 14. **A run of 1000 with
+the 500 parts of the jackknife had not ended after 15 minutes**, with tests beside it for five of them: 1209 of
+its 1500 steps were done. The divergences take 2.0 CPU nanoseconds for each class of a pair since the table was made, 2.7 before.
 
 `python scripts/benchmark_evaluate.py --memory 4GiB` repeats the table, `--bootstrap 1000 --only predictions`
 the resamples; its rows go to scripts/benchmark_results.csv.
