@@ -78,7 +78,9 @@ def say(text: str) -> None:
     """Tell a person something in a line on stderr, without markup; nobody listens where it is closed."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):  # the terminal may be gone, or the disk of the log full
-            print(sentence(with_flags(text)), file=sys.stderr, flush=True)
+            # In one piece: a signal between a line and its end would have its own message join the line.
+            sys.stderr.write(f"{sentence(with_flags(text))}\n")
+            sys.stderr.flush()
 
 
 @contextlib.contextmanager

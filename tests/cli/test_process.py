@@ -117,6 +117,33 @@ def test_an_error_of_the_system_that_a_signal_causes_is_taken_for_the_signal() -
     assert (done.returncode, done.stderr) == (143, "semrsm: terminated; the rest is kept\n")
 
 
+WHILE_IT_SAYS = """
+import os, signal, sys
+from semrsm.cli.console import say
+from semrsm.cli.process import run_process
+
+class Stderr:
+    encoding, flush, isatty = "utf-8", sys.__stderr__.flush, sys.__stderr__.isatty
+
+    def write(self, text):
+        sys.stderr = sys.__stderr__
+        sys.__stderr__.write(text)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+def commands():
+    sys.stderr = Stderr()
+    say("wrote a file")
+
+run_process(commands)
+"""
+
+
+def test_a_signal_while_a_line_is_written_has_a_line_of_its_own() -> None:
+    done = python(WHILE_IT_SAYS)
+    lines = ["wrote a file", "semrsm: terminated; no output was written", ""]
+    assert (done.returncode, done.stderr.split("\n")) == (143, lines)
+
+
 SWALLOWED = """
 import os, signal, time
 from semrsm.cli import process

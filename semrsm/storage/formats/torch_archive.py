@@ -1,7 +1,6 @@
 """Torch's .pt and .pth: tensors in a zip archive, read where they lie; nothing but tensors is made of it.
 
-`torch.load` is asked for weights only and for the device "meta", so that it reads names, shapes and places
-and no values.
+Torch itself is asked for names, shapes and places only; see semrsm/torch_archives.py.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -20,9 +19,7 @@ from semrsm.storage.formats.contents import Contents
 from semrsm.storage.formats.joined import join, join_sets
 from semrsm.storage.formats.strided import strided_layer
 from semrsm.storage.layer import Layer
-
-if TYPE_CHECKING:
-    import torch
+from semrsm.torch_archives import StoredTensor, contents_of, stored_tensor
 
 RECORD = "data.pkl"  # what an archive of torch holds names and shapes in
 LONGEST_RECORD = 64 << 20  # bytes of it
@@ -64,8 +61,6 @@ def open_torch(path: Path) -> Contents:
 
 def _load(path: Path, stream: IO[bytes]) -> Any:
     """Return what the file holds, its tensors without values."""
-    import torch
-
     if stream.read(len(LEGACY)) == LEGACY:
         raise SemrsmError(
             f"{path} was written in the format of torch before 1.6; load it with torch and save it again"
@@ -82,7 +77,7 @@ def _load(path: Path, stream: IO[bytes]) -> Any:
                 )
     stream.seek(0)
     try:
-        return torch.load(stream, map_location="meta", weights_only=True)
+        return contents_of(stream)
     except pickle.UnpicklingError as error:
         named = re.search(r"(?:GLOBAL|type) (\S+)", str(error))
         what = f" ({named[1]})" if named else ""
@@ -105,28 +100,26 @@ class Count:
             raise ValueError(f"it holds more than {MOST_ENTRIES} entries")
 
 
-ToLayer = Callable[[str, "torch.Tensor"], Layer]
+ToLayer = Callable[[str, StoredTensor], Layer]
 
 
 def _arrays_of(
     value: Any, stem: str, name: str, to_layer: ToLayer, count: Count
 ) -> Iterator[tuple[str, Layer]]:
     """Yield the arrays in what was saved, by name."""
-    import torch
-
     count.one_more()
-    own = name or stem
-    if isinstance(value, torch.Tensor):
-        if value.layout == torch.strided and not value.is_quantized and value.dim():
-            yield own, to_layer(own, value)
+    own, tensor = name or stem, stored_tensor(value)
+    if tensor is not None:
+        if tensor.begin is not None and tensor.shape:
+            yield own, to_layer(own, tensor)
     elif isinstance(value, Mapping):
         for key, entry in value.items():
             yield from _arrays_of(entry, stem, f"{name}/{key}".lstrip("/"), to_layer, count)
     elif isinstance(value, list) and value and all(type(entry) in PLAIN for entry in value):
         values = np.array(value)
         yield own, Layer(own, values.shape, values.dtype, values.__getitem__)
-    elif isinstance(value, list) and _are_batches(value):
-        parts = [to_layer(f"{own}[{k}]", entry) for k, entry in enumerate(value)]
+    elif isinstance(value, list) and (batches := _batches_in(value)):
+        parts = [to_layer(f"{own}[{k}]", batch) for k, batch in enumerate(batches)]
         yield own, join(own, parts, [part.name for part in parts])
     elif isinstance(value, list) and value and all(isinstance(entry, Mapping) for entry in value):
         sets = [dict(_arrays_of(entry, stem, name, to_layer, count)) for entry in value]
@@ -136,49 +129,31 @@ def _arrays_of(
             yield from _arrays_of(entry, stem, f"{name}/{k}".lstrip("/"), to_layer, count)
 
 
-def _are_batches(value: list[Any]) -> bool:
-    """Say whether these are tensors of one type and, but for their first axis, one shape."""
-    import torch
-
-    if not all(isinstance(entry, torch.Tensor) and entry.dim() > 1 for entry in value):
-        return False
-    return len({(entry.shape[1:], entry.dtype) for entry in value}) == 1
+def _batches_in(value: list[Any]) -> list[StoredTensor]:
+    """Return the tensors in a list that are of one type and one shape but for the first axis; else none."""
+    tensors = [stored_tensor(entry) for entry in value]
+    batches = [t for t in tensors if t is not None and t.begin is not None and len(t.shape) > 1]
+    alike = len({(batch.shape[1:], batch.dtype) for batch in batches}) == 1
+    return batches if alike and len(batches) == len(value) else []
 
 
 def _reader(stream: IO[bytes]) -> ToLayer:
     """Return what makes a layer of a tensor without values: it knows where they lie in the file."""
 
-    def to_layer(name: str, tensor: torch.Tensor) -> Layer:
-        import torch
-
-        storage = tensor.untyped_storage()
-        begin = getattr(storage, "_checkpoint_offset", None)
-        if begin is None:
-            raise SemrsmError(
-                f"{stream.name}: torch {torch.__version__} does not say where tensors lie in a file; update"
-                " torch, or save safetensors"
-            )
+    def to_layer(name: str, tensor: StoredTensor) -> Layer:
+        assert tensor.begin is not None
         dtype, bfloat16 = _dtype_of(tensor)
         return strided_layer(
-            name,
-            stream,
-            begin + tensor.storage_offset() * tensor.element_size(),
-            dtype,
-            tuple(tensor.shape),
-            tensor.stride(),
-            bfloat16,
+            name, stream, tensor.begin, dtype, tensor.shape, tensor.strides, bfloat16
         )
 
     return to_layer
 
 
-def _dtype_of(tensor: torch.Tensor) -> tuple[np.dtype, bool]:
+def _dtype_of(tensor: StoredTensor) -> tuple[np.dtype, bool]:
     """Return the type of values as NumPy has it, and whether they are bfloat16."""
-    import torch
-
-    if tensor.dtype == torch.bfloat16:
+    if tensor.dtype == "bfloat16":
         return np.dtype("<u2"), True
-    name = str(tensor.dtype).removeprefix("torch.")
-    if hasattr(np, name):
-        return np.dtype(name), False
-    return np.dtype(f"V{tensor.element_size()}"), False  # such as float8: listed, not computed with
+    if hasattr(np, tensor.dtype):
+        return np.dtype(tensor.dtype), False
+    return np.dtype(f"V{tensor.itemsize}"), False  # such as float8: listed, not computed with
