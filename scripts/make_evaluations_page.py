@@ -34,13 +34,8 @@ AVX-512, numpy 2.4.6, nothing else at work.
 |---|---|---|---|
 | `retrieval`, labels and views | 13 | 13 | 0.25 GiB |
 | `views` | 11 | 9 | 0.33 GiB |
-| `predictions` | 170 | 123 | 2.5 GiB |
-
-Resamples of `predictions` (50 million pairs of random numbers, the samples two by two in clusters): 32 CPU
-seconds to rank both sides, then 0.36 for each of the bootstrap and 0.77 for each part that the jackknife
-leaves out, of that 0.02 for Pearson, on one thread with the machine at load 14. **A run of 1000 with the
-500 parts of the jackknife had not ended after 15 minutes**, with tests beside it for five of them: 1209
-of its 1500 steps were done. The divergences take 2.0 CPU nanoseconds for each class of a pair.
+| `predictions` | 136 | 78 | 2.5 GiB |
+| `predictions --bootstrap 1000`, with 500 parts of the jackknife | 392 | 224 | 2.5 GiB |
 
 `python scripts/benchmark_evaluate.py --memory 4GiB` repeats the table, `--bootstrap 1000 --only predictions`
 the resamples; its rows go to scripts/benchmark_results.csv.

@@ -153,7 +153,7 @@ def compare(
     read_first(untrusted, *inputs)
     if noise_ceiling and plot is not None:
         raise SemrsmError("a noise ceiling takes no --plot; leave that out")
-    with progress() as on_progress:
+    with progress("layers" if noise_ceiling else "values") as on_progress:
         records = compare_rsms(
             rsm,  # type: ignore[arg-type]  # a list of texts is one of RSMs
             measure=measure or (),

@@ -93,7 +93,7 @@ def _evaluate(
     read = (*rsms, *inputs, clusters, baseline)
     check_outputs((out, details), read, overwrite)
     read_first(untrusted, *read)
-    with progress() as on_progress:
+    with progress("resamples") as on_progress:
         evaluations = evaluate(
             rsms,
             by_position=by_position,

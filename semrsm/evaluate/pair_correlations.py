@@ -10,13 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semrsm.measures.weighted_ranks import (
-    Places,
-    dense_ranks,
-    parts,
-    places_of,
-    steps_of_ranks,
-)
+from semrsm.measures.places import Places, places_of
+from semrsm.measures.weighted_ranks import dense_ranks, parts
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.integer]
@@ -103,8 +98,8 @@ def weights_of(
 class PairCorrelations:
     """Pearson's and Spearman's correlation of two values of each pair i < j, over resamples.
 
-    How often a pair counts is told by `measures.resamples.Resamples`; ranks are taken anew, in at most
-    STEPS steps.
+    How often a pair counts is told by `measures.resamples.Resamples`; ranks are taken anew, in
+    BINS bins.
     """
 
     x: Floats
@@ -126,8 +121,8 @@ class PairCorrelations:
             n: How many samples.
             clusters: (n,) which samples are drawn together; None: each by itself.
         """
-        both = steps_of_ranks(dense_ranks(x), n), steps_of_ranks(y_ranks, n)
-        places = places_of(*both, np.arange(n) if clusters is None else clusters)
+        of = np.arange(n) if clusters is None else clusters
+        places = places_of(dense_ranks(x), y_ranks, of)
         return cls(x, y, n, places, clusters)
 
     def __call__(self, counts: Integers, workers: int = 1) -> dict[str, Floats]:

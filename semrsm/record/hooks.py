@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -31,6 +32,7 @@ from semrsm.storage.activation_writer import ActivationWriter
 # Where a recorder is: before a call of the model, within one, after one that is not written yet; or among
 # calls of the model's parts, without one of the model.
 IDLE, WITHIN, AFTER, PARTS = "idle", "within", "after", "parts"
+KEPT_BYTES = 31 << 20  # a little less than the most that glibc goes up to
 
 
 class Recorder:
@@ -92,6 +94,7 @@ class Recorder:
         return self._writer.layers
 
     def __enter__(self) -> Recorder:
+        _keep_freed_memory()
         for chosen in self._chosen:
             take = functools.partial(self._take, chosen)
             self._handles.append(chosen.module.register_forward_hook(take))
@@ -247,6 +250,15 @@ def _refuse_training(module: nn.Module) -> None:
             "the model is in train mode, in which dropout and batch normalisation make outputs depend on"
             " chance and on the batch; call model.eval() first"
         )
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep freed memory for the next layer's output.
+
+    Once glibc has freed a block of this size, it no longer gives those up to it back to the system and asks
+    for them anew, which can take as long as the forward pass (mallopt(3), M_MMAP_THRESHOLD).
+    """
+    np.empty(KEPT_BYTES, np.uint8)
 
 
 def _on_cpu(values: Any) -> Any:

@@ -12,7 +12,7 @@ from semrsm.evaluate import pair_correlations
 from semrsm.evaluate.divergences import checked_probabilities, divergences, softmax
 from semrsm.evaluate.pair_correlations import PairCorrelations, pearson, spearman
 from semrsm.evaluate.predictions import correlations
-from semrsm.measures import MEASURES, weighted_ranks
+from semrsm.measures import MEASURES, places, weighted_ranks
 from semrsm.measures.resamples import Resamples
 from semrsm.measures.weighted_ranks import dense_ranks
 
@@ -180,18 +180,24 @@ def test_resamples_of_samples_or_clusters_are_those_of_measures(
         np.testing.assert_allclose(values, expected, atol=1e-9)
 
 
-@given(SEEDS, st.integers(2, 9), st.sampled_from([1, 5, 99]), st.sampled_from([1, 8]))
+@given(
+    SEEDS,
+    st.integers(2, 9),
+    st.sampled_from([1, 5, 99]),
+    st.sampled_from([1, 8]),
+    st.sampled_from([0.1, 2, 8]),
+)
 def test_resampled_correlations_are_those_of_repeated_pairs(
-    seed: int, n: int, chunk: int, block: int
+    seed: int, n: int, chunk: int, block: int, few: float
 ) -> None:
     """Weights are repetitions, with ties, constant resamples, and counts of any kind."""
     rng = np.random.default_rng(seed)
     m = n * (n - 1) // 2
     x, y = rng.integers(0, 3, (2, m)) * rng.choice([1e-200, 1.0, 1e200])
     counts = rng.integers(0, 4, (5, n))
-    ranks, sums = weighted_ranks, pair_correlations
+    sums = pair_correlations
     sizes = {
-        **{(ranks, "CHUNK"): chunk, (ranks, "BLOCK"): block},
+        **{(weighted_ranks, "CHUNK"): chunk, (places, "BLOCK"): block, (places, "FEW"): few},
         **{(sums, "BLOCK"): block, (sums, "BATCH"): 2},
     }
     before = {at: getattr(*at) for at in sizes}
@@ -213,19 +219,26 @@ def test_resampled_correlations_are_those_of_repeated_pairs(
         assert found["spearman"][k] == pytest.approx(pearson(*ranks), abs=1e-12, nan_ok=True)
 
 
-def test_more_ranks_than_steps_hardly_change_a_resample(
-    rng: np.random.Generator,
+@pytest.mark.parametrize("tied", [0, 0.001, 0.01, 0.6])
+def test_more_ranks_than_bins_hardly_change_a_resample(
+    tied: float, rng: np.random.Generator
 ) -> None:
+    """Nor do many pairs of one value, which would move those that shared a bin with it."""
     n = 400
     i, j = np.triu_indices(n, 1)
     x = rng.standard_normal(len(i))
     y = x + rng.standard_normal(len(i))
-    assert len(x) > weighted_ranks.STEPS
-    counts = np.concatenate(list(Resamples.of(n, 3, 5).drawn())).astype(int)
+    x[rng.random(len(i)) < tied] = 0.1
+    y[x == 0.1] = 0.2
+    assert len(x) * (1 - tied) > 16 * places.BINS
+    drawn = np.concatenate(list(Resamples.of(n, 3, 5).drawn()))
+    left_out = 1.0 * (np.arange(3)[:, None] != np.arange(n) % 20)
+    counts = np.concatenate([drawn, left_out]).astype(int)
+    tolerance = 8 / places.BINS / len(i) ** 0.5  # 6e-5
     found = PairCorrelations.of(x, y, dense_ranks(y), n)(counts)["spearman"]
     for c, value in zip(counts, found, strict=True):
         ranks = [scipy.stats.rankdata(np.repeat(v, c[i] * c[j])) for v in (x, y)]
-        assert value == pytest.approx(pearson(*ranks), abs=1e-6)
+        assert value == pytest.approx(pearson(*ranks), abs=tolerance)
 
 
 def test_a_resample_without_the_outlier_keeps_its_digits(rng: np.random.Generator) -> None:

@@ -8,7 +8,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from semrsm.measures import MEASURES, Measure, matrices, of_neighbours, rsa, weighted_ranks
+from semrsm.measures import (
+    MEASURES,
+    Measure,
+    matrices,
+    of_neighbours,
+    places,
+    rsa,
+    weighted_ranks,
+)
 
 N = 600
 ROOM = 1600 * N  # sums of rows, blocks: they do not grow with n²
@@ -31,8 +39,9 @@ def test_no_measure_takes_more_memory_than_planned(
 ) -> None:
     monkeypatch.setattr(matrices, "BLOCK_BYTES", 2**14)
     monkeypatch.setattr(rsa, "CHUNK", 2**12)
-    for name_of_size in ("CHUNK", "BLOCK"):
-        monkeypatch.setattr(weighted_ranks, name_of_size, 2**11)
+    monkeypatch.setattr(weighted_ranks, "CHUNK", 2**11)
+    monkeypatch.setattr(places, "BLOCK", 2**11)
+    monkeypatch.setattr(places, "BINS", 2**5)
     measure = MEASURES[name]
     _check_need(measure, dtype, rng)
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semrsm.errors import SemrsmError
-from semrsm.storage import committed_file
+from semrsm.storage import committed_file, recording_file
 from semrsm.storage.activation_writer import COMPRESSIONS, ActivationWriter
 from semrsm.storage.activations import open_activations
 from semrsm.storage.float_types import FLOAT_TYPES, to_stored
@@ -210,6 +210,21 @@ def test_an_unfinished_file_says_so_and_is_gone_on_with(tmp_path: Path) -> None:
     with h5py.File(path) as file:
         assert list(file["samples"].asstr()) == ["s0", "s1", "s2", "s3"]
         assert bool(file.attrs["complete"])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_batches_that_are_whole_chunks_and_others_follow_each_other(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, dtype: str
+) -> None:
+    x = rng.normal(size=(29, 3, 5)).astype(dtype)
+    monkeypatch.setattr(recording_file, "CHUNK_BYTES", 4 * x[0].nbytes)
+    ends = np.cumsum([8, 4, 3, 1, 4, 5, 4])  # whole chunks, then not, whole again, beside the grid
+    with ActivationWriter(tmp_path / "a.h5", dtype=dtype) as writer:
+        for batch in np.split(x, ends[:-1]):
+            writer.add({"x": batch})
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["x"].chunks == (4, 3, 5)
+        np.testing.assert_array_equal(file["x"], x)
 
 
 def test_nothing_recorded_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
