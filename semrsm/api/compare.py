@@ -18,7 +18,7 @@ from semrsm.api.arguments import (
 from semrsm.compare import compare as compare_rsms
 from semrsm.compare import noise_ceiling as noise_ceiling_of
 from semrsm.errors import SemrsmError
-from semrsm.storage.labels import Given
+from semrsm.storage.labels import AddressOrArray
 
 
 def compare(
@@ -36,7 +36,7 @@ def compare(
     noise_ceiling: bool = False,
     bootstrap: int = 0,
     interval: str | None = None,
-    clusters: Given | None = None,
+    clusters: AddressOrArray | None = None,
     baseline: RsmLike | None = None,
     permutations: int = 0,
     seed: int = 0,

@@ -19,20 +19,20 @@ from semrsm.api.arguments import (
 from semrsm.errors import SemrsmError
 from semrsm.evaluate import run
 from semrsm.evaluate.results import Evaluation
-from semrsm.storage.labels import Given
+from semrsm.storage.labels import AddressOrArray
 
 
 def evaluate_retrieval(
     *rsm: RsmLike | list[RsmLike],
-    labels: Given,
-    gallery_labels: Given | None = None,
-    views: Given | None = None,
+    labels: AddressOrArray,
+    gallery_labels: AddressOrArray | None = None,
+    views: AddressOrArray | None = None,
     exclude_views: bool = True,
     at: int | Sequence[int] = (1, 5, 10),
     by_position: bool = False,
     bootstrap: int = 0,
     interval: str | None = None,
-    clusters: Given | None = None,
+    clusters: AddressOrArray | None = None,
     baseline: RsmLike | None = None,
     seed: int = 0,
     layer: Names = (),
@@ -93,12 +93,12 @@ def evaluate_retrieval(
 
 def evaluate_predictions(
     *rsm: RsmLike | list[RsmLike],
-    logits: Given | None = None,
-    probabilities: Given | None = None,
+    logits: AddressOrArray | None = None,
+    probabilities: AddressOrArray | None = None,
     by_position: bool = False,
     bootstrap: int = 0,
     interval: str | None = None,
-    clusters: Given | None = None,
+    clusters: AddressOrArray | None = None,
     baseline: RsmLike | None = None,
     seed: int = 0,
     layer: Names = (),
@@ -155,11 +155,11 @@ def evaluate_predictions(
 
 def evaluate_views(
     *rsm: RsmLike | list[RsmLike],
-    views: Given,
+    views: AddressOrArray,
     by_position: bool = False,
     bootstrap: int = 0,
     interval: str | None = None,
-    clusters: Given | None = None,
+    clusters: AddressOrArray | None = None,
     baseline: RsmLike | None = None,
     seed: int = 0,
     layer: Names = (),

@@ -7,7 +7,7 @@ from pathlib import Path
 from semrsm.api.arguments import Names, Records, RsmLike, bytes_in, keep_inputs, names_in, rsm_in
 from semrsm.export.run import export_rsms
 from semrsm.storage.address import require_path
-from semrsm.storage.labels import Given
+from semrsm.storage.labels import AddressOrArray
 
 
 def export(
@@ -18,7 +18,7 @@ def export(
     layer: Names = (),
     kernel: str | None = None,
     values: str | None = None,
-    labels: Given | None = None,
+    labels: AddressOrArray | None = None,
     by_position: bool = False,
     memory: str | int | None = None,
     overwrite: bool = False,

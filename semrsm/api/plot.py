@@ -12,7 +12,7 @@ from semrsm.names import look_up
 from semrsm.plot.figures.canvas import check_suffix, save_figure
 from semrsm.plot.kinds import PLOTS, draw_plot
 from semrsm.plot.request import PlotOptions
-from semrsm.storage.labels import Given
+from semrsm.storage.labels import AddressOrArray
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,11 +26,11 @@ def plot(
     kind: str = "heatmap",
     layer: Names = (),
     kernel: str | None = None,
-    labels: Given | None = None,
-    views: Given | None = None,
+    labels: AddressOrArray | None = None,
+    views: AddressOrArray | None = None,
     by_position: bool = False,
     order: str | None = None,
-    images: Given | None = None,
+    images: AddressOrArray | None = None,
     queries: str | Sequence[int] | None = None,
     neighbours: int | None = None,
     title: str | None = None,

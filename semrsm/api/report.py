@@ -10,7 +10,7 @@ from semrsm.api.plot import parse_queries
 from semrsm.plot.report import build_report
 from semrsm.plot.request import PlotOptions
 from semrsm.storage.address import require_path
-from semrsm.storage.labels import Given
+from semrsm.storage.labels import AddressOrArray
 from semrsm.storage.whole_files import check_output, write_aside
 
 
@@ -19,10 +19,10 @@ def report(
     out: str | Path,
     layer: Names = (),
     kernel: str | None = None,
-    labels: Given | None = None,
-    views: Given | None = None,
+    labels: AddressOrArray | None = None,
+    views: AddressOrArray | None = None,
     by_position: bool = False,
-    images: Given | None = None,
+    images: AddressOrArray | None = None,
     queries: str | Sequence[int] | None = None,
     table: Names = (),
     title: str | None = None,

@@ -24,7 +24,7 @@ from semrsm.measures.intervals import Difference
 from semrsm.measures.rdm import Rdm
 from semrsm.rsms import Rsm, baseline_of
 from semrsm.same_samples import check_same_samples
-from semrsm.storage.labels import Given, read_views, rows_of
+from semrsm.storage.labels import AddressOrArray, read_views, rows_of
 
 ONLY_VALUES = Inference()
 
@@ -105,7 +105,7 @@ def compare(
     neighbours: int | None = None,
     rdm: str | None = None,
     inference: Inference = ONLY_VALUES,
-    clusters: Given | None = None,
+    clusters: AddressOrArray | None = None,
     baseline: str | Path | Rsm | None = None,
     memory: int | None = None,
     on_progress: Progress | None = None,
@@ -207,7 +207,9 @@ def compare(
     return ComparisonTable(results, inference, tuple(notes), by_hand, conversion, differences)
 
 
-def _clusters(address: Given, compared: ComparedRsm, by_position: bool) -> NDArray[np.intp]:
+def _clusters(
+    address: AddressOrArray, compared: ComparedRsm, by_position: bool
+) -> NDArray[np.intp]:
     """Return which samples are drawn together, (n,): those with one label."""
     views, rsm = read_views(address, by_position=by_position), compared.rsm
     rows = rows_of(views, rsm.shape[0], rsm.samples, rsm.address, rsm.taken)

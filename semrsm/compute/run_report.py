@@ -76,13 +76,13 @@ class LayerReport:
             )
         if self.solved_again:
             notes.append(
-                f"{self.solved_again} pairs were matched again in float64: not proved optimal, or of"
+                f"pairs matched again in float64: {self.solved_again}, which were not proved optimal, or of"
                 " maps so alike that their distance would have been rounding"
             )
         if self.handed_over:
             notes.append(
-                f"{self.handed_over} problems, with many positions alike, went from cost scaling to"
-                " augmenting paths, which take longer and are as exact"
+                f"problems that went from cost scaling to augmenting paths: {self.handed_over}; they have"
+                " many positions alike, take longer, and are as exact"
             )
         for kernel in self.in_float64:
             notes.append(f"{kernel} is stored in float64, as its values leave the range of float32")

@@ -104,7 +104,7 @@ class TiledLayer:
     def read(self, tile: Tile) -> TileFile:
         """Return a tile."""
         tile_file = self._folders.tile(self.name, self.grid, tile)
-        self.provenance[self.grid.place(tile)] = tile_file.made
+        self.provenance[self.grid.place(tile)] = tile_file.provenance
         return tile_file
 
     @property

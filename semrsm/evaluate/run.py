@@ -27,7 +27,7 @@ from semrsm.measures.resamples import Tick
 from semrsm.rsms import Rsm, baseline_of, open_rsms, stored_kernels
 from semrsm.same_samples import check_same_samples
 from semrsm.storage.labels import (
-    Given,
+    AddressOrArray,
     Labels,
     Scores,
     read_labels,
@@ -43,16 +43,16 @@ ONLY_VALUES = Inference()
 
 def evaluate_retrieval(
     rsms: Iterable[str | Path | Rsm],
-    labels: Given,
+    labels: AddressOrArray,
     *,
-    gallery_labels: Given | None = None,
+    gallery_labels: AddressOrArray | None = None,
     by_position: bool = False,
-    view_ids: Given | None = None,
+    view_ids: AddressOrArray | None = None,
     layers: tuple[str, ...] = (),
     kernels: tuple[str, ...] = (),
     ks: tuple[int, ...] = (1, 5, 10),
     inference: Inference = ONLY_VALUES,
-    clusters: Given | None = None,
+    clusters: AddressOrArray | None = None,
     baseline: str | Path | Rsm | None = None,
     memory: int | None = None,
     on_progress: Progress | None = None,
@@ -123,13 +123,13 @@ def evaluate_retrieval(
 def evaluate_predictions(
     rsms: Iterable[str | Path | Rsm],
     *,
-    logits: Given | None = None,
-    probabilities: Given | None = None,
+    logits: AddressOrArray | None = None,
+    probabilities: AddressOrArray | None = None,
     by_position: bool = False,
     layers: tuple[str, ...] = (),
     kernels: tuple[str, ...] = (),
     inference: Inference = ONLY_VALUES,
-    clusters: Given | None = None,
+    clusters: AddressOrArray | None = None,
     baseline: str | Path | Rsm | None = None,
     memory: int | None = None,
     on_progress: Progress | None = None,
@@ -198,7 +198,7 @@ def evaluate_predictions(
 
 
 def _probabilities(
-    logits: Given | None, probabilities: Given | None, by_position: bool
+    logits: AddressOrArray | None, probabilities: AddressOrArray | None, by_position: bool
 ) -> tuple[Scores, NDArray[np.float64]]:
     address = probabilities if logits is None else logits
     scores = read_scores(address, by_position=by_position)  # type: ignore[arg-type]
@@ -211,13 +211,13 @@ def _probabilities(
 
 def evaluate_views(
     rsms: Iterable[str | Path | Rsm],
-    view_ids: Given,
+    view_ids: AddressOrArray,
     *,
     by_position: bool = False,
     layers: tuple[str, ...] = (),
     kernels: tuple[str, ...] = (),
     inference: Inference = ONLY_VALUES,
-    clusters: Given | None = None,
+    clusters: AddressOrArray | None = None,
     baseline: str | Path | Rsm | None = None,
     memory: int | None = None,
     on_progress: Progress | None = None,

@@ -15,7 +15,7 @@ from semrsm.export.targets import TARGETS, Target
 from semrsm.machine import default_memory, require_memory
 from semrsm.names import look_up
 from semrsm.rsms import Rsm, open_rsms
-from semrsm.storage.labels import Given, read_labels, rows_of
+from semrsm.storage.labels import AddressOrArray, read_labels, rows_of
 from semrsm.storage.whole_files import aside, aside_folder
 
 BESIDE = ("samples", "column_samples", "labels")  # names of arrays that are no layer
@@ -42,7 +42,7 @@ def export_rsms(
     layers: tuple[str, ...] = (),
     kernel: str | None = None,
     values: str | None = None,
-    labels: Given | None = None,
+    labels: AddressOrArray | None = None,
     by_position: bool = False,
     memory: int | None = None,
     overwrite: bool = False,
@@ -153,7 +153,7 @@ def _exported(rsm: Rsm, distances: bool, left: int) -> ExportedRsm:
     return ExportedRsm(rsm, rsm.layer or "rsm", distances, memory)
 
 
-def _labels(target: Target, rsm: Rsm, labels: Given, by_position: bool) -> list[str]:
+def _labels(target: Target, rsm: Rsm, labels: AddressOrArray, by_position: bool) -> list[str]:
     """Return the label of each row; several of one sample are joined by ";"."""
     if not target.labels:
         able = ", ".join(row.name for row in TARGETS.values() if row.labels)

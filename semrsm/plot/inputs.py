@@ -20,7 +20,14 @@ from semrsm.sample_numbers import Taken
 from semrsm.storage.activations import ActivationFile, open_activations
 from semrsm.storage.address import address_of
 from semrsm.storage.input_files import read_text
-from semrsm.storage.labels import Given, Labels, array_named, read_labels, read_views, rows_of
+from semrsm.storage.labels import (
+    AddressOrArray,
+    Labels,
+    array_named,
+    read_labels,
+    read_views,
+    rows_of,
+)
 from semrsm.storage.layer import Layer
 
 WIDE = {"rsm", "layer", "matcher", "kernel"}  # columns of every table of evaluations
@@ -35,7 +42,7 @@ READERS: Mapping[str, Callable[..., Labels]] = {"labels": read_labels, "views": 
 
 
 def read_column(
-    address: Given, rsm: Rsm, what: str, by_position: bool = False
+    address: AddressOrArray, rsm: Rsm, what: str, by_position: bool = False
 ) -> NDArray[np.generic]:
     """Read what is known of each sample of an RSM, as `semrsm evaluate` does: its label or its view.
 
@@ -63,7 +70,7 @@ def _is_whole(text: str) -> bool:
 
 
 def read_images(
-    address: Given, samples: Iterable[int], n: int, taken: Taken | None = None
+    address: AddressOrArray, samples: Iterable[int], n: int, taken: Taken | None = None
 ) -> dict[int, NDArray[np.generic]]:
     """Read the images of some samples, (H, W), (H, W, 3) or (3, H, W) each; only those are read.
 

@@ -20,7 +20,7 @@ from semrsm.plot.figures.short_names import shorten_all
 from semrsm.plot.inputs import read_column
 from semrsm.rsms import Rsm, open_rsms
 from semrsm.same_samples import check_same_samples
-from semrsm.storage.labels import Given
+from semrsm.storage.labels import AddressOrArray
 from semrsm.storage.rsm_file import is_rsm_file, open_rsm
 
 ROWS_AND_COLUMNS = ("row sample", "column sample")  # of a rectangular RSM, where no file says more
@@ -48,10 +48,10 @@ class PlotOptions:
 
     kernel: str | None = None
     layers: tuple[str, ...] | None = None
-    labels: Given | None = None
-    views: Given | None = None
+    labels: AddressOrArray | None = None
+    views: AddressOrArray | None = None
     order: str | None = None
-    images: Given | None = None
+    images: AddressOrArray | None = None
     queries: tuple[int, ...] | None = None
     k: int | None = None
     title: str | None = None

@@ -64,10 +64,14 @@ class Scores:
         return len(self.values)
 
 
-Given = str | Path | NDArray[Any] | Sequence[Any]  # an address, or what stands there, in memory
+AddressOrArray = (
+    str | Path | NDArray[Any] | Sequence[Any]
+)  # an address, or what stands there, in memory
 
 
-def read_labels(address: Given, what: str = "labels", *, by_position: bool = False) -> Labels:
+def read_labels(
+    address: AddressOrArray, what: str = "labels", *, by_position: bool = False
+) -> Labels:
     """Read the labels of samples; those in memory, (n,) or multi-hot (n, classes), as well.
 
     An array (n,) of whole numbers, texts or floats holds one label for each sample. An array (n, classes)
@@ -120,7 +124,7 @@ def _labels_in_memory(values: NDArray[Any], name: str) -> Labels:
         raise error.within(name) from error
 
 
-def read_views(address: Given, *, by_position: bool = False) -> Labels:
+def read_views(address: AddressOrArray, *, by_position: bool = False) -> Labels:
     """Read of which thing each sample is a view, from what `read_labels` reads: one label for each sample.
 
     Raises SemrsmError as `read_labels` does, and if a sample has no label or several.
@@ -134,7 +138,7 @@ def read_views(address: Given, *, by_position: bool = False) -> Labels:
     return views
 
 
-def views_beside(address: Given) -> str | None:
+def views_beside(address: AddressOrArray) -> str | None:
     """Return the address of the array `views` in the file of some labels; None where it holds none.
 
     Raises SemrsmError if the file is missing or damaged.
@@ -148,7 +152,7 @@ def views_beside(address: Given) -> str | None:
         return f"{path}::views" if "views" in file.arrays else None
 
 
-def read_scores(address: Given, *, by_position: bool = False) -> Scores:
+def read_scores(address: AddressOrArray, *, by_position: bool = False) -> Scores:
     """Read logits or probabilities, (n, classes), from an array or a text table of numbers, or memory.
 
     `by_position` says that row i is of sample i, and leaves out the ids.

@@ -71,12 +71,12 @@ class TileFile:
     Attributes:
         matched: (a, b) float64.
         upper_bound: (a, b) float64; None unless certified.
-        made: Where and with what it was made: host, solver, device, versions, seconds, solved_again.
+        provenance: Where and with what it was made: host, solver, device, versions, seconds, solved_again.
     """
 
     matched: NDArray[np.float64]
     upper_bound: NDArray[np.float64] | None
-    made: Mapping[str, Any]
+    provenance: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class RunFolder:
         arrays = {"matched": tile.matched}
         if tile.upper_bound is not None:
             arrays["upper_bound"] = tile.upper_bound
-        mark = self._mark(arrays, layer, place, tile.made)
+        mark = self._mark(arrays, layer, place, tile.provenance)
         self._write(self.tile_path(layer, place), {**arrays, "made": mark})
 
     def _mark(

@@ -58,7 +58,7 @@ def test_a_tile_is_read_as_it_was_written(folder: RunFolder, rng: np.random.Gene
     assert found is not None
     np.testing.assert_array_equal(found.matched, written.matched)
     assert found.upper_bound is None
-    assert found.made["seconds"] == 1.5
+    assert found.provenance["seconds"] == 1.5
     assert list(folder.places("a/b")) == [(1, 12)]
     assert [str(p.relative_to(folder.path)) for p in folder.path.glob("tiles/*/*")] == [
         "tiles/a%2Fb/1-12.npz"
