@@ -12,9 +12,10 @@ import typer
 from semrsm.api.arguments import Records
 from semrsm.api.compare import compare as compare_rsms
 from semrsm.cli.completion import names_of
-from semrsm.cli.console import print_json, print_table, progress, say
+from semrsm.cli.console import print_json, print_table, say
 from semrsm.cli.flags import ByPosition, JsonRecords, Layers, Memory, OneKernel
 from semrsm.cli.outputs import check_outputs
+from semrsm.cli.progress import progress
 from semrsm.cli.resampling import Bootstrap, Clusters, Interval
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compare import DEFAULT_MEASURES

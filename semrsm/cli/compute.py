@@ -13,11 +13,11 @@ from semrsm.cli.console import (
     bytes_for_people,
     print_json,
     print_table,
-    progress,
     say,
     seconds_for_people,
 )
 from semrsm.cli.flags import chosen_options, takes_options
+from semrsm.cli.progress import progress
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.estimate import Estimate, estimate
 from semrsm.compute.executors import n_processes

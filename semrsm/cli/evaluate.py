@@ -11,10 +11,11 @@ import typer
 
 from semrsm.api.arguments import inference_in
 from semrsm.cli.completion import names_of
-from semrsm.cli.console import print_json, print_table, progress, say
+from semrsm.cli.console import print_json, print_table, say
 from semrsm.cli.flags import ByPosition, JsonRecords, Layers, Memory, bytes_of, takes_flags_of
 from semrsm.cli.outputs import check_outputs
 from semrsm.cli.process import CheckedCommand, ends_well
+from semrsm.cli.progress import progress
 from semrsm.cli.resampling import (
     Baseline,
     Bootstrap,

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from semrsm.cli.completion import complete_matchers
-from semrsm.cli.console import print_json, print_table, progress, say
+from semrsm.cli.console import print_json, print_table, say
 from semrsm.cli.flags import chosen_options, takes_options
 from semrsm.cli.outputs import check_outputs
+from semrsm.cli.progress import progress
 from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.trial import Trial, as_csv, try_matchers
 from semrsm.engine.kernels import KERNELS

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from semrsm.cli.console import print_json, print_table, progress, say
+from semrsm.cli.console import print_json, print_table, say
+from semrsm.cli.progress import progress
 
 
 def reproduce(

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +12,7 @@ from numpy.typing import NDArray
 
 from semrsm.engine import selection
 from semrsm.errors import SemrsmError
-from semrsm.evaluate import predictions, views
+from semrsm.evaluate import views
 from semrsm.evaluate.blocks import (
     WORKING,
     pair_rows,
@@ -24,9 +21,7 @@ from semrsm.evaluate.blocks import (
     symmetric_blocks,
     upper_pairs,
 )
-from semrsm.evaluate.divergences import divergence_rows, divergences
-from semrsm.evaluate.pair_correlations import PairCorrelations
-from semrsm.evaluate.results import Evaluation
+from semrsm.evaluate.results import Evaluation, value_or_none
 from semrsm.evaluate.retrieval import multi_hot, relevant_of, retrieve, summarise
 from semrsm.evaluate.sure import (
     ROWS,
@@ -35,20 +30,21 @@ from semrsm.evaluate.sure import (
     retrieval_without,
     with_intervals,
 )
-from semrsm.machine import cores, require_memory
+from semrsm.machine import require_memory
 from semrsm.measures.inference import Inference, refuse_repeats
 from semrsm.measures.intervals import replicate
 from semrsm.measures.resamples import Tick
 from semrsm.measures.weighted import no_tick
-from semrsm.measures.weighted_ranks import dense_ranks
 from semrsm.rsms import Rsm
 from semrsm.storage.labels import Labels, rows_of
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.integer]
 
 AT_K = ("f1", "precision", "recall")  # metrics of the first k
 RANKING = 96  # bytes that retrieval takes for each entry of a block, at most, where all are tied
 RESAMPLED_VIEWS = 72  # bytes that a pair takes while views are resampled
 OF_AUROC = "of views only auroc has an interval"
-CONSTANT = "the similarities or the divergences of its pairs are all equal"
 
 
 def retrieval_of(
@@ -157,9 +153,7 @@ def _clustered(inference: Inference, things: NDArray[np.intp]) -> Inference:
     return dataclasses.replace(inference, clusters=things)
 
 
-def _without(
-    scores: Mapping[str, predictions.Floats], prefix: str
-) -> dict[str, predictions.Floats]:
+def _without(scores: Mapping[str, Floats], prefix: str) -> dict[str, Floats]:
     return {name: v for name, v in scores.items() if not name.startswith(prefix)}
 
 
@@ -206,86 +200,11 @@ def _check_gallery(rsm: Rsm, gallery: Labels | None, seen: Labels | None) -> Non
         )
 
 
-def _query_rows(rsm: Rsm, scores: Mapping[str, predictions.Floats]) -> Iterator[Sequence[Any]]:
+def _query_rows(rsm: Rsm, scores: Mapping[str, Floats]) -> Iterator[Sequence[Any]]:
     columns = list(scores.values())
     for query in range(rsm.shape[0]):
         sample = rsm.samples[query] if rsm.samples else None
-        yield query, sample, *(_value(float(column[query])) for column in columns)
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What is known of the predictions for the samples of an RSM, in its order.
-
-    Attributes:
-        p: (n, classes) float64, the probabilities.
-        divergence: (n (n - 1) / 2,) float64, of the pairs i < j.
-    """
-
-    p: predictions.Floats
-    divergence: predictions.Floats
-
-    @classmethod
-    def of(cls, p: predictions.Floats) -> Predictions:
-        """Return what probabilities (n, classes) tell."""
-        return cls(p, divergences(p, cores()))
-
-    @functools.cached_property
-    def ranks(self) -> predictions.Integers:
-        """The `dense_ranks` of the divergences."""
-        return dense_ranks(self.divergence)
-
-
-def check_predictions(rsm: Rsm, p: predictions.Floats, n_resamples: int, memory: int) -> int:
-    """Refuse an RSM without pairs, or whose pairs do not fit in memory; return the bytes it takes."""
-    refuse_no_pairs(rsm)
-    n = rsm.shape[0]
-    pairs = predictions.PAIR_BYTES * n * (n - 1) // 2
-    worker = predictions.WORKER_BYTES if n_resamples else 0
-    needed = pairs + worker + 2 * p.nbytes + rsm.row_need(WORKING)
-    what = f"{rsm.address}: ranking the pairs of {n} samples"
-    require_memory(what, needed, memory, "take fewer samples")
-    return needed
-
-
-def predictions_of(
-    rsm: Rsm, known: Predictions, inference: Inference, memory: int, tick: Tick = no_tick
-) -> Evaluation:
-    """Return how an RSM correlates with the divergences of the predictions; checked before."""
-    n, p, divergence = rsm.shape[0], known.p, known.divergence
-    left = memory - predictions.PAIR_BYTES * len(divergence) - 2 * p.nbytes
-    with ThreadPoolExecutor(1) as pool:  # sorting takes one core, and is half of what is left to do
-        ranking = pool.submit(lambda: known.ranks)
-        similarity = upper_pairs(symmetric_blocks(rsm, left), n)
-        similarity_ranks = dense_ranks(similarity)
-        ranks = ranking.result()
-    values = predictions.correlations(similarity, divergence, similarity_ranks, ranks)
-    del similarity_ranks
-    undefined = dict.fromkeys(values, CONSTANT) if math.isnan(values["pearson"]) else {}
-    evaluation = Evaluation(
-        rsm,
-        {name: _value(value) for name, value in values.items()},
-        undefined,
-        ("i", "j", "similarity", "divergence"),
-        lambda: pair_rows(row_blocks(rsm, left), divergence_rows(p)),
-    )
-    if not inference.n_resamples:
-        return evaluation
-    if undefined:
-        return with_intervals(evaluation, {}, inference, {}, undefined)
-    spare = memory - check_predictions(rsm, p, inference.n_resamples, memory)
-    workers = min(cores(), 1 + spare // predictions.WORKER_BYTES)
-    resamples = inference.resamples(n)
-    clusters = None if inference.clusters is None else resamples.clusters
-    both = PairCorrelations.of(similarity, divergence, ranks, n, clusters)
-    replicates = replicate(
-        values,
-        lambda counts: both(counts.astype(np.int32), workers),
-        resamples,
-        inference.method,
-        tick,
-    )
-    return with_intervals(evaluation, replicates, inference, dict.fromkeys(values, (-1.0, 1.0)), {})
+        yield query, sample, *(value_or_none(float(column[query])) for column in columns)
 
 
 def views_of(
@@ -311,7 +230,7 @@ def views_of(
     )
     evaluation = Evaluation(
         rsm,
-        {name: _value(value) for name, value in values.items()}
+        {name: value_or_none(value) for name, value in values.items()}
         | {"queries": n - excluded, "excluded": excluded},
         {name: why for name, why in undefined.items() if math.isnan(values[name])},
         ("i", "j", "similarity", "same"),
@@ -337,8 +256,8 @@ def views_of(
 
 
 def _compare_views(
-    rsm: Rsm, codes: predictions.Integers, n_same: int, memory: int
-) -> tuple[dict[str, float], predictions.Floats]:
+    rsm: Rsm, codes: Integers, n_same: int, memory: int
+) -> tuple[dict[str, float], Floats]:
     """Return medians and AUROC, and the top1 of each sample: in one pass if all pairs fit."""
     n = rsm.shape[0]
     same_bytes = views.PAIR_BYTES * n_same
@@ -371,7 +290,3 @@ def _compare_views(
         "auroc": views.auroc_of_blocks(alike, other_pairs()),
     }
     return values, np.concatenate(top1)
-
-
-def _value(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,3 +86,12 @@ def write_details(
             done.append(evaluation.without_details())
         sync_file(stream)
     return done
+
+
+def value_or_none(value: float) -> float | None:
+    """Return a value as a record holds it: None if it is NaN, which stands for none.
+
+    >>> value_or_none(float("nan")), value_or_none(0.5)
+    (None, 0.5)
+    """
+    return None if math.isnan(value) else value

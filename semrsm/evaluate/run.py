@@ -11,13 +11,8 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.evaluate import divergences
-from semrsm.evaluate.evaluations import (
-    Predictions,
-    check_predictions,
-    predictions_of,
-    retrieval_of,
-    views_of,
-)
+from semrsm.evaluate.evaluations import retrieval_of, views_of
+from semrsm.evaluate.predictions import Predictions, check_predictions, predictions_of
 from semrsm.evaluate.results import Evaluation
 from semrsm.evaluate.sure import with_differences
 from semrsm.evaluate.views import codes_of

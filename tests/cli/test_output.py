@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from semrsm import cli
-from semrsm.cli.console import LineProgress, print_table, progress
+from semrsm.cli.console import print_table
+from semrsm.cli.progress import LineProgress, progress
 from semrsm.version import __version__
 from tests.helpers import run, succeed, write_h5
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from semrsm.cli import console
+from semrsm.cli.progress import progress
 from semrsm.storage.rsm_file import is_rsm_file
 from tests.helpers import fail, run, succeed, write_h5, write_rsm
 
@@ -85,7 +86,7 @@ def test_tables_drawn_and_bars_are_escaped(
     for columns in ("80", "9"):
         monkeypatch.setenv("COLUMNS", columns)
         console.print_table(["\x1b[2J", "b\n"], [["\x1b[2J", 1.0], ["\x9b", 2]], "title\x1b[2J")
-    with console.progress() as on_progress:
+    with progress() as on_progress:
         on_progress("\x1b]0;x\x07", 1, 2)
     shown = capsys.readouterr()
     for trap in ("\x1b[2J", "\x9b", "\x07", "\x1b]0"):
