@@ -60,8 +60,8 @@ class Places:
         return float(np.clip(12 * self.products / m * (m * m / (m * m - 1)), -1.0, 1.0))
 
 
-def bins_of_ranks(ranks: Integers) -> Integers:
-    """Return which ranks share a bin: the first rank of each of BINS bins, at most.
+def bins_of_ranks(ranks: Integers) -> Bins:
+    """Return the bin of each rank, (ranks,), of BINS bins at most.
 
     The bins hold about as many pairs each; a value that is tied so often that it fills two has one of
     its own, so that it does not move its neighbours. Where there are few ranks, each has its own.
@@ -73,14 +73,14 @@ def bins_of_ranks(ranks: Integers) -> Integers:
     [0, 1, 2]
     """
     up_to = np.bincount(ranks)
-    if len(up_to) <= BINS:
-        return np.arange(len(up_to))
-    m = len(ranks)
+    distinct, m = len(up_to), len(ranks)
+    if distinct <= BINS:
+        return np.arange(distinct, dtype=np.uint16)
     heavy = np.flatnonzero(up_to * BINS >= 2 * m)
     np.cumsum(up_to, out=up_to)
-    firsts = np.searchsorted(up_to, np.arange(BINS) * m / BINS) + 1
-    firsts[0] = 0
-    return np.unique(np.concatenate([firsts[firsts < len(up_to)], heavy]))
+    firsts = np.searchsorted(up_to, np.arange(1, BINS) * m / BINS) + 1
+    firsts = np.unique(np.concatenate([[0], firsts[firsts < distinct], heavy]))
+    return np.repeat(np.arange(len(firsts), dtype=np.uint16), np.diff(firsts, append=distinct))
 
 
 def cells_of(
@@ -98,18 +98,17 @@ def cells_of(
            [1, 0, 4],
            [2, 4, 0]], dtype=uint32), (3, 2))
     """
-    firsts = [bins_of_ranks(ranks) for ranks in (x_ranks, y_ranks)]
+    x_bins, y_bins = bins_of_ranks(x_ranks), bins_of_ranks(y_ranks)
+    height, width = int(x_bins[-1]) + 1, int(y_bins[-1]) + 1
     cells, at = np.zeros((n, n), np.uint32), 0
     for i in range(n - 1):
-        x, y = (
-            np.searchsorted(first, ranks[at : at + n - 1 - i], side="right") - 1
-            for first, ranks in zip(firsts, (x_ranks, y_ranks), strict=True)
-        )
-        cells[i, i + 1 :] = x * len(firsts[1]) + y
-        at += n - 1 - i
-    for i in range(1, n):
-        cells[i, :i] = cells[:i, i]
-    return cells, (len(firsts[0]), len(firsts[1]))
+        row, pairs = cells[i, i + 1 :], slice(at, at + n - 1 - i)
+        row[:] = x_bins[x_ranks[pairs]]
+        row *= width
+        row += y_bins[y_ranks[pairs]]
+        cells[i + 1 :, i] = row
+        at = pairs.stop
+    return cells, (height, width)
 
 
 def places_of(
