@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from semrsm.errors import SemrsmError
 from semrsm.measures import MEASURES
 from semrsm.plot.figures.canvas import style
-from semrsm.plot.figures.grids import LINE, Around, new_grid, text_inches, wrapped
+from semrsm.plot.figures.grids import LINE, Around, new_grid, places_of, text_inches, wrapped
 from semrsm.plot.figures.records import (
     COMPARED,
     Record,
@@ -37,7 +37,6 @@ CELL, SMALL_CELL = (
     0.13,
 )  # inches of a cell, with its value in it and without; names are 7 points
 LETTERS = 28  # of the name of a layer
-TALLEST = 3.2  # inches of a colour bar
 BAR_INCHES = 0.9  # that a colour bar takes with its numbers and its name
 
 Item = tuple[Any, Any]  # file and layer
@@ -87,7 +86,7 @@ def draw_comparison(
             bottom=(widest if turned else 0.14) + lines + 0.16,
             top=LINE + 0.14,
         )
-        grid = new_grid(len(groups), (wide, high), around, title)
+        grid = new_grid(places_of([""] * len(groups)), (wide, high), around, title)
         for axes, (measure, kernel), table in zip(grid.panels, groups, tables, strict=True):
             scale, name = scales[measure], shorten(measure, LETTERS)
             image = axes.imshow(
@@ -104,7 +103,7 @@ def draw_comparison(
             axes.set_title(f"{name}, {kernel} kernel" if kernel else name, loc="left")
             axes.set_ylabel(sides[0])
             axes.set_xlabel(sides[1])
-            cax = grid.beside(axes, 0.1, 0.1, min(high, TALLEST))
+            cax = grid.beside(axes, 0.1, 0.1)
             grid.figure.colorbar(image, cax=cax, extend=scale.extend).set_label(name)
     return grid.figure
 
