@@ -29,7 +29,7 @@ def test_a_comparison_has_layers_of_a_down_and_of_b_across():
     assert [t.get_text() for t in first.get_yticklabels()] == ["l0", "l1", "l2"]
     assert [t.get_text() for t in first.get_xticklabels()] == ["l0", "l1"]
     assert (first.get_ylabel(), first.get_xlabel()) == ("layer of x", "layer of y")
-    assert second.get_title(loc="left") == "rsa-pearson, linear kernel"
+    assert second.get_title(loc="left").replace("\n", " ") == "rsa-pearson, linear kernel"
     assert [t.get_text() for t in first.texts[:2]] == ["0.00", "-0.25"]
 
 
@@ -108,6 +108,65 @@ def test_several_files_of_one_layer_are_called_by_file():
     axes = draw_comparison(compared(rows)).axes[0]
     assert [t.get_text() for t in axes.get_yticklabels()] == ["p", "q"]
     assert axes.get_xlabel() == "file and layer"
+
+
+def networks():
+    items = [(f"{net}.h5", f"l{i}") for net in ("resnet", "vit", "mixer") for i in range(4)]
+    return compared(
+        (a, i, b, j, "rbf", "cka", 0.3 + 0.0001 * k)
+        for k, ((a, i), (b, j)) in enumerate(itertools.product(items, items))
+    )
+
+
+def test_several_networks_are_parted_and_named_once():
+    axes = draw_comparison(networks()).axes[0]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["l0", "l1", "l2", "l3"] * 3
+    names = [t.get_text() for t in axes.texts if t.get_text() in ("resnet", "vit", "mixer")]
+    assert sorted(names) == ["mixer", "mixer", "resnet", "resnet", "vit", "vit"]
+    assert sorted(line.get_ydata()[0] for line in axes.lines)[2:] == [3.5, 7.5]
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("layer", "layer")
+
+
+def test_matchers_stand_with_the_files_that_they_tell_apart():
+    rows = [
+        row | {f"matcher_{x}": "identity" if row[x] == "vit.h5" else "optimal" for x in "ab"}
+        for row in networks()
+    ]
+    axes = draw_comparison(rows).axes[0]
+    assert "vit, identity" in [t.get_text() for t in axes.texts]
+    assert axes.get_yticklabels()[0].get_text() == "l0"
+
+
+def test_names_of_files_are_cut_where_they_have_no_room():
+    nets = [f"resnet50.seed{i}.identity" for i in range(3)]
+    items = [(f"{net}.rsm.h5", f"l{i}") for net in nets for i in range(2)]
+    rows = [(a, i, b, j, "rbf", "cka", 0.5) for a, i in items for b, j in items]
+    axes = draw_comparison(compared(rows)).axes[0]
+    names = {t.get_text() for t in axes.texts} - {"0.50"}
+    assert names == {"seed0", "seed1", "seed2"}
+
+
+def test_equal_numbers_have_one_colour():
+    axes = draw_comparison(networks()).axes[0]
+    colours: dict[str, set[str]] = {}
+    for text in axes.texts:
+        colours.setdefault(text.get_text(), set()).add(text.get_color())
+    assert len(colours) > 3
+    assert all(len(of_text) == 1 for of_text in colours.values())
+
+
+def test_zero_has_no_minus():
+    axes = draw_comparison(compared([("x", "l", "y", "l", None, "cka", -0.001)])).axes[0]
+    assert axes.texts[0].get_text() == "0.00"
+
+
+def test_a_colour_bar_is_as_high_as_its_table_and_the_title_no_wider():
+    figure = draw_comparison(layer_table(13, 2, measures=("cka-debiased",)))
+    axes, bar = figure.axes
+    a, b = axes.get_position(), bar.get_position()
+    assert (a.y0, a.y1) == pytest.approx((b.y0, b.y1))
+    figure.draw_without_rendering()
+    assert axes._left_title.get_window_extent().x1 <= bar.get_window_extent().x0
 
 
 def test_what_could_not_be_computed_is_grey_and_a_dash():
