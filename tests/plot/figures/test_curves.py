@@ -91,10 +91,11 @@ def test_ten_lines_have_ten_marks_and_ten_colours():
 
 
 def test_what_all_lines_have_in_common_is_the_title():
-    assert draw_curves(evaluated(["optimal"])).get_suptitle() == "semantic (optimal), rbf kernel"
-    assert draw_curves(evaluated()).get_suptitle() == "rbf kernel"
+    one = draw_curves(evaluated(["optimal"])).get_suptitle().replace("\n", " ")
+    assert one == "optimal over its layers semantic (optimal), rbf kernel"
+    assert draw_curves(evaluated()).get_suptitle() == "values over the layers\nrbf kernel"
     rows = [row | {"matcher_a": "greedy", "matcher_b": "optimal"} for row in layer_table()]
-    expected = "greedy matcher against semantic (optimal), linear kernel"
+    expected = "x and y, layer by layer greedy matcher against semantic (optimal), linear kernel"
     assert draw_curves(rows).get_suptitle().replace("\n", " ") == expected
 
 
@@ -231,6 +232,39 @@ def test_a_line_is_broken_between_models():
     figure = draw_curves([dict(zip(EVALUATED, row, strict=True)) for row in rows])
     y = figure.axes[0].lines[0].get_ydata()
     assert np.isnan(y).tolist() == [False, False, True, False]
+
+
+def two_networks():
+    files = (
+        ("resnet", "optimal", "l"),
+        ("resnet.identity", "identity", "l"),
+        ("vit", "optimal", "b"),
+    )
+    return [
+        dict(zip(EVALUATED, (f"{f}.rsm.h5", f"{letter}{i}", m, "rbf", "map", i), strict=True))
+        for f, m, letter in files
+        for i in range(3)
+    ]
+
+
+def test_networks_of_other_layers_stand_apart_and_are_named():
+    axes = draw_curves(two_networks()).axes[0]
+    first, again, other, between = axes.lines
+    assert first.get_xdata().tolist() == again.get_xdata().tolist() == [0, 1, 2]
+    assert 2 < between.get_xdata()[0] < other.get_xdata()[0]
+    assert [t.get_text() for t in axes.texts] == ["vit"] or len(axes.texts) == 2
+
+
+def test_the_legend_names_matchers_where_they_differ():
+    figure = draw_curves(two_networks())
+    names = [t.get_text() for t in figure.legends[0].get_texts()]
+    assert names == ["resnet (optimal)", "resnet.identity", "vit (optimal)"]
+
+
+def test_files_that_only_their_matchers_name_say_both_networks():
+    rows = [row for row in two_networks() if row["rsm"] != "resnet.rsm.h5"]
+    names = [t.get_text() for t in draw_curves(rows).legends[0].get_texts()]
+    assert names == ["resnet.identity", "vit (optimal)"]
 
 
 @pytest.mark.parametrize("draw", [draw_comparison, draw_curves])
