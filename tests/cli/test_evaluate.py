@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 import semrsm
 from semrsm.cli import app
+from tests.helpers import succeed
 
 
 def run(*args: object) -> Result:
