@@ -6,6 +6,7 @@ A guess is said and never acted on: who saved the array knows better.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from semrsm.engine.positions import Positions
 
@@ -41,6 +42,26 @@ def hint_of(shape: tuple[int, ...], positions: Positions) -> str | None:
     if positions.layout == "nd":
         return None
     return _other_tokens(shape, positions.layout) or _front_tokens(shape, positions)
+
+
+def against_record(layouts: Sequence[tuple[str, str | None, str]]) -> str | None:
+    """Say which layers are read otherwise than their file says; None if there is none.
+
+    Args:
+        layouts: Of each layer its name, the layout that the file records, and the one it is read with.
+
+    >>> against_record([("a", "nchw", "nchw"), ("b", None, "nhwc")]) is None
+    True
+    >>> against_record([("a", "ntd", "ndt")])
+    "the file says that a is ntd, and it is read as ndt, as `layout='ndt'` says"
+    """
+    others = [(name, own, asked) for name, own, asked in layouts if own not in (None, asked)]
+    if not others:
+        return None
+    names = ", ".join(name for name, _, _ in others)
+    _, own, asked = others[0]
+    are, they = ("is", "it is") if len(others) == 1 else ("are", "they are")
+    return f"the file says that {names} {are} {own}, and {they} read as {asked}, as `layout='{asked}'` says"
 
 
 def _batches(shape: tuple[int, ...], layout: str) -> str | None:
