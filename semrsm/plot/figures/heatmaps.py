@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 ONE, SEVERAL = 4.2, 2.2  # inches of a heat map, alone and in a grid
-ALONE, IN_GRID = 20, 16  # letters of the id of a sample
+ALONE, IN_GRID = 20, 18  # letters of the id of a sample
 COLOURS = 0.75  # inches that a colour bar takes with its numbers and its name
 
 
