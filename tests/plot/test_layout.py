@@ -94,6 +94,26 @@ def comparison(a, b):
     return draw_comparison([dict(zip(COMPARED, row, strict=True)) for row in rows], "a title")
 
 
+def networks(count, layers):
+    items = [
+        (f"network-{i}-of-many.identity.rsm.h5", x)
+        for i in range(count)
+        for x in hugging_face(layers)
+    ]
+    rows = [(a, i, b, j, "rbf", "cka", 0.5) for a, i in items for b, j in items]
+    return draw_comparison([dict(zip(COMPARED, row, strict=True)) for row in rows], "a title")
+
+
+def curves_of_networks(count, layers):
+    rows = [
+        (f"network-{j}-of-many", f"{j}{layer}", "optimal", "rbf", metric, i / 7 + j)
+        for j in range(count)
+        for i, layer in enumerate(hugging_face(layers))
+        for metric in ("f1@1", "map")
+    ]
+    return draw_curves([dict(zip(EVALUATED, row, strict=True)) for row in rows], "a title")
+
+
 def curves(layers, lines):
     rows = [
         (f"f{j}", layer, f"matcher{j}", "rbf", metric, i / 7 + j)
@@ -160,6 +180,11 @@ FIGURES = {
     "comparison, 7 x 4": lambda: comparison(7, 4),
     "comparison, 1 x 1": lambda: comparison(1, 1),
     "comparison, 30 x 50": lambda: comparison(30, 50),
+    "comparison, 3 networks of 4": lambda: networks(3, 4),
+    "comparison, 4 networks of 12": lambda: networks(4, 12),
+    "comparison, 8 networks of 2": lambda: networks(8, 2),
+    "curves, 3 networks of 4": lambda: curves_of_networks(3, 4),
+    "curves, 5 networks of 2": lambda: curves_of_networks(5, 2),
     "curves, 3 x 2": lambda: curves(3, 2),
     "curves, 24 x 9": lambda: curves(24, 9),
     "retrieved, 1 x 1": lambda: retrieved(1, 1),
