@@ -40,12 +40,12 @@ class Side:
     @property
     def room(self) -> float:
         """Inches that label and files take beyond the ticks."""
-        return (self.label.count("\n") + 1 + bool(self.files)) * LINE + 0.16
+        return (self.label.count("\n") + 1) * LINE + (LINE + AIR) * bool(self.files) + 0.16
 
     @property
     def pad(self) -> float:
         """Points between the ticks and the label."""
-        return 4 + 72 * LINE * bool(self.files)
+        return 4 + 72 * (LINE + AIR) * bool(self.files)
 
 
 def side_of(records: Sequence[Record], side: str, inches: float) -> Side:
