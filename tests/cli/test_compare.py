@@ -270,7 +270,9 @@ def test_options_for_other_inputs(a: Path, b: Path) -> None:
     assert "leave --kernel-b out" in fail("compare", b, b, "--kernel-b", "linear")
     assert "use --kernel" in fail("compare", a, b, a, "--kernel-b", "linear")
     assert "--distance is for plain matrices" in fail("compare", a, a, "--distance")
-    assert "--bootstrap has a value that does not fit" in fail("compare", a, b, "--bootstrap", -1)
+    assert "--bootstrap is '-1', not at least 0; change it" in fail(
+        "compare", a, b, "--bootstrap", -1
+    )
     assert run("compare").exit_code == 2
 
 
