@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semrsm.compute.conventions import hint_of
+from semrsm.compute.conventions import hints_of
 from semrsm.compute.grid import Grid, edge_for
 from semrsm.compute.layers import LayerInput, column_inputs, layer_inputs, open_maps
 from semrsm.compute.options import RunOptions
@@ -138,9 +138,8 @@ def notes_of(plan: RunPlan) -> list[str]:
     notes: list[str | None] = [
         f"{file.path}: {note}" for file in files for note in file.contents.notes
     ]
-    for layer in (layer.rows for layer in plan.layers.values()):
-        hint = hint_of(layer.layer.shape, layer.positions)
-        notes.append(f"{layer.layer.name}: {hint}" if hint else None)
+    rows = [layer.rows for layer in plan.layers.values()]
+    notes += hints_of((row.layer.name, row.layer.shape, row.positions) for row in rows)
     notes.append(f"{first.rows.path}: {first.rows.note}" if first.rows.note else None)
     if not first.symmetric and first.columns.note:
         notes.append(f"{first.columns.path}: {first.columns.note}")

@@ -219,7 +219,9 @@ def test_a_run_that_stopped_goes_on(
 
 
 def test_layers_are_listed_in_the_order_of_the_pass(net: Path, photos: Path) -> None:
-    lines = succeed("record", f"{net}:small", "--list-layers").stdout.splitlines()
+    result = succeed("record", f"{net}:small", "--list-layers")
+    assert result.stderr == "shapes are those for an input of 3x9x9 (name yours with --images)\n"
+    lines = result.stdout.splitlines()
     assert lines[0] == "layer\ttype\tshape\tlayout"
     assert lines[1:] == [
         "0\tConv2d\t5x4x4\tnchw",
