@@ -464,3 +464,17 @@ def test_freed_memory_is_kept_for_the_next_layer() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     before, after = map(int, done.stdout.split())
     assert after < before / 4
+
+
+def test_errors_name_the_arguments_of_the_function(tmp_path: Path) -> None:
+    there = tmp_path / "there.h5"
+    run(net(), "b9", there, images(2))
+    for path, sentence in (
+        (there, "choose another name with `path`"),
+        (tmp_path / "no" / "a.h5", "choose another `path`"),
+        (tmp_path, "name a file in it with `path`"),
+    ):
+        with pytest.raises(SemrsmError, match=sentence):
+            semrsm.record(net(), "b9", path)
+        with pytest.raises(SemrsmError, match=sentence):
+            semrsm.ActivationWriter(path)

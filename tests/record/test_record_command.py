@@ -247,6 +247,8 @@ def test_layers_are_listed_in_the_order_of_the_pass(net: Path, photos: Path) -> 
         ("{net}:broken", "NameError: name 'undefined' is not defined"),
         ("{net}:dying", "returned Sequential, NoneType"),
         ("none.py:net", "none.py does not exist"),
+        ("{net}", "names no function; give {net}:net, {net}:small, {net}:grey,"),
+        ("{net}:", "names no function; give {net}:net, {net}:small, {net}:grey,"),
     ],
 )
 def test_models_that_are_none(
@@ -254,7 +256,7 @@ def test_models_that_are_none(
 ) -> None:
     out = tmp_path / "a.h5"
     args = ("--images", photos, "-o", out, "-l", "0")
-    assert sentence in fail("record", model.format(net=net), *args, out=out)
+    assert sentence.format(net=net) in fail("record", model.format(net=net), *args, out=out)
 
 
 def test_images_that_are_none(tmp_path: Path, net: Path, photos: Path) -> None:
