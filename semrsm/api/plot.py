@@ -58,7 +58,8 @@ def plot(
         views: Which thing each sample is a view of.
         by_position: Row i of all is of one sample, whatever ids and records say.
         order: Of the samples: given, label or cluster; None is by label where there are labels.
-        images: Of the samples: an address, or an array (n, H, W), (n, H, W, 3) or (n, 3, H, W).
+        images: Of the samples: an address, an array (n, H, W), (n, H, W, 3) or (n, 3, H, W), or a folder
+            of image files that the ids of the samples name.
         queries: Samples to retrieve images for, from 0.
         neighbours: Images to retrieve for each query; None is 5.
         title: Above the picture.

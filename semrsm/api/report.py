@@ -43,7 +43,8 @@ def report(
         labels: A label for each sample, an address or an array (n,).
         views: Which thing each sample is a view of.
         by_position: Row i of all is of one sample, whatever ids and records say.
-        images: Of the samples: an address, or an array (n, H, W), (n, H, W, 3) or (n, 3, H, W).
+        images: Of the samples: an address, an array (n, H, W), (n, H, W, 3) or (n, 3, H, W), or a folder
+            of image files that the ids of the samples name.
         queries: Samples to retrieve images for; None takes the first three.
         table: Files that the commands compare or evaluate wrote.
         title: Of the page.

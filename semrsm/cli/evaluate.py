@@ -124,13 +124,30 @@ def _evaluate(
 
 
 def _say_what_is_missing(results: list[Evaluation]) -> None:
-    """Say why values are missing, and what else there is to know of them."""
+    """Say why values are missing, and what else there is to know of them; once for RSMs that share it."""
+    addresses: dict[str, list[str]] = {}
     for evaluation in results:
         for reason in dict.fromkeys(evaluation.reasons.values()):
-            names = ", ".join(m for m, why in evaluation.reasons.items() if why == reason)
-            say(f"{evaluation.rsm.address}: no {names}: {reason}")
+            names = [name for name, why in evaluation.reasons.items() if why == reason]
+            missing = f"no {', '.join(_without_ends(names))}: {reason}"
+            addresses.setdefault(missing, []).append(evaluation.rsm.address)
+    for missing, of in addresses.items():
+        every = len(of) == len(results) > 1
+        say(f"{f'all {len(of)} RSMs' if every else ', '.join(of)}: {missing}")
     for note in dict.fromkeys(note for evaluation in results for note in evaluation.notes):
         say(note)
+
+
+def _without_ends(names: list[str]) -> list[str]:
+    """Return names with the two ends of an interval as one.
+
+    >>> _without_ends(["map-low", "map-high", "map-difference-low", "map-difference-high"])
+    ['interval of map', 'interval of map-difference']
+    """
+    intervals = [name.removesuffix("-low") for name in names if name.endswith("-low")]
+    ends = {f"{name}-{end}" for name in intervals for end in ("low", "high")}
+    others = [name for name in names if name not in ends]
+    return [*others, *(f"interval of {name}" for name in intervals)]
 
 
 @takes_flags_of(_evaluate)

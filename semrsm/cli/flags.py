@@ -59,7 +59,10 @@ Views = Annotated[
 ]
 Images = Annotated[
     str | None,
-    typer.Option(metavar="FILE[::name]", help="Show these images, one for each sample."),
+    typer.Option(
+        metavar="FILE[::name]|DIR",
+        help="Show these images, one for each sample, or those of a folder that the ids name.",
+    ),
 ]
 Memory = Annotated[
     str | None,

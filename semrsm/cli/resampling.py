@@ -21,7 +21,8 @@ Bootstrap = Annotated[
     typer.Option(
         min=0,
         metavar="N",
-        help="Print 95 % intervals from N resamples of the samples, such as 1000.",
+        help="Print 95 % intervals from N resamples of the samples, such as 1000; where samples drawn"
+        " twice would change a value, --interval jackknife has one.",
     ),
 ]
 Baseline = Annotated[

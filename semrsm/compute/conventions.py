@@ -6,7 +6,7 @@ A guess is said and never acted on: who saved the array knows better.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from semrsm.engine.positions import Positions
 
@@ -62,6 +62,26 @@ def hints_of(layers: Iterable[tuple[str, tuple[int, ...], Positions]]) -> list[s
 def _some(names: list[str]) -> str:
     more = len(names) - SOME_NAMES
     return ", ".join(names) if more <= 0 else f"{', '.join(names[:SOME_NAMES])} and {more} more"
+
+
+def against_record(layouts: Sequence[tuple[str, str | None, str]]) -> str | None:
+    """Say which layers are read otherwise than their file says; None if there is none.
+
+    Args:
+        layouts: Of each layer its name, the layout that the file records, and the one it is read with.
+
+    >>> against_record([("a", "nchw", "nchw"), ("b", None, "nhwc")]) is None
+    True
+    >>> against_record([("a", "ntd", "ndt")])
+    "the file says that a is ntd, and it is read as ndt, as `layout='ndt'` says"
+    """
+    others = [(name, own, asked) for name, own, asked in layouts if own not in (None, asked)]
+    if not others:
+        return None
+    names = ", ".join(name for name, _, _ in others)
+    _, own, asked = others[0]
+    are, they = ("is", "it is") if len(others) == 1 else ("are", "they are")
+    return f"the file says that {names} {are} {own}, and {they} read as {asked}, as `layout='{asked}'` says"
 
 
 def _batches(shape: tuple[int, ...], layout: str) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semrsm.compute.conventions import hints_of
+from semrsm.compute.conventions import against_record, hints_of
 from semrsm.compute.grid import Grid, edge_for
 from semrsm.compute.layers import LayerInput, column_inputs, layer_inputs, open_maps
 from semrsm.compute.options import RunOptions
@@ -140,6 +140,8 @@ def notes_of(plan: RunPlan) -> list[str]:
     ]
     rows = [layer.rows for layer in plan.layers.values()]
     notes += hints_of((row.layer.name, row.layer.shape, row.positions) for row in rows)
+    layouts = [(row.layer.name, row.layer.layout, row.positions.layout) for row in rows]
+    notes.append(against_record(layouts))
     notes.append(f"{first.rows.path}: {first.rows.note}" if first.rows.note else None)
     if not first.symmetric and first.columns.note:
         notes.append(f"{first.columns.path}: {first.columns.note}")

@@ -105,20 +105,36 @@ def _refuse_other_samples(rsm: Rsm, baseline: Rsm) -> None:
 def _less(evaluation: Evaluation, baseline: Evaluation, inference: Inference) -> Evaluation:
     values: dict[str, float | None] = dict(evaluation.values)
     reasons = dict(evaluation.reasons)
-    for name, replicates in evaluation.replicates.items():
-        names = [f"{name}-difference{end}" for end in ("", "-low", "-high", "-p")]
+    for name in [n for n in evaluation.values if f"{n}-low" in evaluation.values]:
+        value, ends = (
+            f"{name}-difference",
+            [f"{name}-difference-{end}" for end in ("low", "high", "p")],
+        )
         try:
-            if name not in baseline.replicates:
-                raise SemrsmError(f"the baseline {baseline.rsm.address} has no {name}")
-            d = difference_of(replicates, baseline.replicates[name], inference.method)
-            values |= dict(zip(names, (d.value, d.low, d.high, d.p), strict=True))
+            values |= {value: _difference(evaluation, baseline, name)} | dict.fromkeys(ends)
+            if name not in evaluation.replicates:
+                raise SemrsmError(evaluation.reasons[f"{name}-low"])
+            d = difference_of(
+                evaluation.replicates[name], baseline.replicates[name], inference.method
+            )
+            values |= dict(zip(ends, (d.low, d.high, d.p), strict=True))
         except SemrsmError as error:
-            values |= dict.fromkeys(names)
-            reasons |= dict.fromkeys(names, str(error))
+            missing = [n for n in (value, *ends) if values.get(n) is None]
+            values |= dict.fromkeys(missing)
+            reasons |= dict.fromkeys(missing, str(error))
     values["seed"] = values.pop("seed")  # last
     return dataclasses.replace(
         evaluation, values=values, reasons=reasons, baseline=baseline.rsm.address
     )
+
+
+def _difference(evaluation: Evaluation, baseline: Evaluation, name: str) -> float:
+    own, other = (e.values.get(name) for e in (evaluation, baseline))
+    if own is None or other is None:
+        raise SemrsmError(
+            f"there is no {name} of it, or none of the baseline {baseline.rsm.address}"
+        )
+    return own - other
 
 
 def mean_over_queries(scores: Mapping[str, Floats]) -> Weighted:

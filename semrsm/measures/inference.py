@@ -165,7 +165,7 @@ def refuse_repeats(name: str, method: IntervalMethod) -> None:
     if method.drawn:
         raise SemrsmError(
             f"no {method.name} interval of {name}: samples that are drawn twice change what it is;"
-            " ask for the interval jackknife, which is mostly too wide"
+            " `interval='jackknife'` leaves samples out instead, and is mostly too wide"
         )
 
 

@@ -70,17 +70,22 @@ def _is_whole(text: str) -> bool:
 
 
 def read_images(
-    address: AddressOrArray, samples: Iterable[int], n: int, taken: Taken | None = None
+    address: AddressOrArray,
+    samples: Iterable[int],
+    n: int,
+    taken: Taken | None = None,
+    ids: Sequence[str] | None = None,
 ) -> dict[int, NDArray[np.generic]]:
     """Read the images of some samples, (H, W), (H, W, 3) or (3, H, W) each; only those are read.
 
     Args:
-        address: `path::array` of (n, ...), or `path` where there is one array or one called "images". Or
-            the images.
+        address: `path::array` of (n, ...), or `path` where there is one array or one called "images". Or a
+            folder of image files, which the ids name. Or the images.
         samples: Which.
         n: How many samples the RSM has.
         taken: Which samples of the activation file they are, where that is known: there may be an image
             for each sample of that file.
+        ids: Of the n samples.
 
     Raises:
         SemrsmError: There is no such file or array, or it does not hold n images of numbers.
@@ -90,11 +95,38 @@ def read_images(
         images = np.asarray(address)
         place = _places(images, "the array of images", n, taken)
         return {i: images[place[i]] for i in numbers}
+    if os.path.isdir(address):
+        return {i: _image_file(Path(address), ids, i) for i in numbers}
     path, name = address_of(address)
     with open_activations(path) as file:
         array = array_named(file, name, "images")
         place = _places(array, f"{path}::{array.name}", n, taken)
         return {i: _read(file, array, slice(place[i], place[i] + 1))[0] for i in numbers}
+
+
+def _image_file(folder: Path, ids: Sequence[str] | None, sample: int) -> NDArray[np.generic]:
+    """Read the image of a sample, whose id is its path below the folder, as `semrsm record` has it."""
+    from matplotlib.image import imread
+
+    if ids is None:
+        raise SemrsmError(
+            f"{folder} is a folder of images, and the samples have no ids that name them; give an array,"
+            " FILE.h5::images"
+        )
+    views = ids[sample].rpartition("@")[0]  # of two views of one image, such as a.png@up
+    path = next((folder / name for name in (ids[sample], views) if (folder / name).is_file()), None)
+    if path is None:
+        raise SemrsmError(
+            f"{folder} holds no image of sample {sample}, '{ids[sample]}'; give the folder that was recorded"
+        )
+    try:
+        with path.open("rb") as stream:
+            image = np.asarray(imread(stream, format=path.suffix.removeprefix(".").lower()))
+    except (OSError, SyntaxError, ValueError) as error:  # SyntaxError: a damaged PNG
+        raise SemrsmError(f"{path} cannot be read as an image ({error}); replace it") from error
+    if image.dtype.kind == "f":  # a PNG, from 0 to 1
+        image = np.round(255 * image).astype(np.uint8)
+    return image[..., :3] if image.ndim == 3 else image  # without its transparency
 
 
 def _places(images: Layer | NDArray[Any], name: str, n: int, taken: Taken | None) -> Sequence[int]:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 import semrsm
 from semrsm.cli import app
+from tests.helpers import succeed
 
 
 def run(*args: object) -> Result:
@@ -294,3 +295,19 @@ def test_bad_input_gets_one_sentence(folder: Path) -> None:
 )
 def test_wrong_usage_ends_with_2(args: tuple[str, ...]) -> None:
     assert run(*args).exit_code == 2
+
+
+def test_what_all_rsms_lack_is_said_once_with_the_flag_that_helps(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    paths = [tmp_path / f"{name}.npy" for name in "ab"]
+    for path in paths:
+        x = rng.normal(size=(12, 5))
+        np.save(path, x @ x.T)
+    np.save(tmp_path / "labels.npy", np.arange(12) % 3)
+    labels = ("--labels", tmp_path / "labels.npy", "--at", 1, "--bootstrap", 20)
+    result = succeed("evaluate", "retrieval", *paths, *labels, "--baseline", paths[0])
+    [line] = [line for line in result.stderr.splitlines() if "jackknife" in line]
+    assert line.startswith("all 2 RSMs: no ")
+    assert "interval of f1@1" in line
+    assert "--interval jackknife leaves samples out" in line

@@ -4,13 +4,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 import semrsm
 from semrsm.cli import app
 from semrsm.plot.kinds import PLOTS, draw_plot
 from semrsm.plot.request import PlotOptions
-from tests.helpers import write_rsm
+from tests.helpers import fail, succeed, write_rsm
 
 MAGIC = {".png": b"\x89PNG\r\n", ".pdf": b"%PDF-", ".svg": b"<?xml"}
 N = 8
@@ -270,3 +271,29 @@ def test_the_help_lists_the_kinds_and_shows_an_example():
     assert "Example: semrsm plot" in text
     for kind in PLOTS:
         assert kind in text
+
+
+def test_the_folder_that_was_recorded_shows_what_is_retrieved(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    names = [f"{kind}/{k}.png" for kind in ("cat", "dog") for k in range(3)]
+    for name in names:
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, size=(9, 7, 4 if "0" in name else 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / name)
+    out, rsm = tmp_path / "found.png", tmp_path / "a.rsm.h5"
+    with semrsm.ActivationWriter(tmp_path / "a.h5") as writer:
+        writer.add({"x": rng.normal(size=(6, 3, 2, 2))}, samples=[*names[:5], f"{names[5]}@up"])
+    succeed("compute", tmp_path / "a.h5", "-o", rsm)
+    retrieve = ("plot", rsm, "--kind", "retrieved", "--queries", "0,5", "-o", out, "--overwrite")
+    succeed(*retrieve, "--images", tmp_path / "photos")
+    with Image.open(out) as picture:
+        assert picture.size[0] > 100
+    (tmp_path / "photos" / names[0]).write_bytes(b"no image")
+    assert "cat/0.png cannot be read as an image" in fail(
+        *retrieve, "--images", tmp_path / "photos"
+    )
+    (tmp_path / "photos" / names[0]).unlink()
+    assert "holds no image of sample 0, 'cat/0.png'" in fail(
+        *retrieve, "--images", tmp_path / "photos"
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import semrsm
 from semrsm.compute.conventions import hint_of
 from semrsm.engine.positions import positions_of
 from tests.helpers import succeed, write_h5
@@ -96,3 +97,15 @@ def test_a_hint_of_many_layers_is_said_once(tmp_path: Path, rng: np.random.Gener
         stderr = succeed(*command).stderr
         assert said in stderr
         assert stderr.count("tokens are 4 x 4") == 1
+
+
+def test_a_layout_that_is_not_the_recorded_one_is_said(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    path = tmp_path / "a.h5"
+    with semrsm.ActivationWriter(path) as writer:
+        writer.add({"tok": rng.normal(size=(5, 9, 12)), "map": rng.normal(size=(5, 9, 3, 3))})
+    said = "the file says that tok is ntd, and it is read as ndt, as --layout ndt says"
+    command = ("compute", path, "-l", "tok", "--dry-run", "--layout")
+    assert said in succeed(*command, "ndt").stderr
+    assert "the file says" not in succeed(*command, "ntd").stderr

@@ -109,10 +109,14 @@ def test_retrieval_among_queries_has_only_the_jackknife(files: dict[str, Path]) 
     args = {"labels": files["labels"], "view_ids": files["views"], "ks": (1,)}
     [refused] = evaluate_retrieval([files["good"]], inference=SURE, **args)
     assert refused.values["map-low"] is None
-    assert "ask for the interval jackknife" in refused.reasons["map-low"]
+    assert "`interval='jackknife'` leaves samples out" in refused.reasons["map-low"]
     [found] = evaluate_retrieval(
         [files["good"]], inference=LEAVING_OUT, baseline=files["poor"], **args
     )
+    [alone] = evaluate_retrieval([files["good"]], inference=SURE, baseline=files["poor"], **args)
+    assert alone.values["map-difference"] == pytest.approx(found.values["map-difference"])
+    assert alone.values["map-difference-low"] is alone.values["map-difference-p"] is None
+    assert "`interval='jackknife'`" in alone.reasons["map-difference-p"]
     assert found.values["map-low"] < found.values["map"] < found.values["map-high"]
     assert found.values["map-difference"] > 0
 

@@ -247,7 +247,9 @@ def test_bca_of_a_mean_agrees_with_scipy(rng) -> None:
     from scipy import stats
 
     x = rng.exponential(size=40)
-    expected = stats.bootstrap((x,), np.mean, n_resamples=20000, method="BCa", rng=0)
+    expected = stats.bootstrap(
+        (x,), np.mean, n_resamples=20000, method="BCa", random_state=np.random.default_rng(0)
+    )
     counts = np.concatenate(list(Resamples.of(40, 20000).drawn()))
     left_out = (x.sum() - x) / 39
     made = Replicates(x.mean(), counts @ x / 40, left_out)
