@@ -253,6 +253,7 @@ def test_too_few_samples_for_the_estimator(tmp_path: Path, rng: np.random.Genera
     ("args", "says"),
     [
         (["--measure", "cka-debaised"], "did you mean 'cka-debiased'?"),
+        (["--measure", "CKA"], "did you mean 'cka'?"),
         (["--kernel", "cosin"], "did you mean 'cosine'?"),
         (["--layer", "layr1"], "no layer 'layr1': did you mean 'layer1'?"),
         (["--matched-layers"], "leave --matched-layers out"),
