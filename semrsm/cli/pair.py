@@ -18,7 +18,7 @@ from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.pair import Pair, PairValue, compare_pair
 from semrsm.plot.figures.canvas import check_suffix, save_figure
 from semrsm.plot.figures.matching import draw_matching
-from semrsm.plot.inputs import read_images
+from semrsm.plot.inputs import read_images, read_names
 from semrsm.storage.whole_files import write_aside
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def pair(
         sigma=sigma,
         **chosen_options({"device": device, **options}),
     )
-    figure = _draw(result, images) if plot else None
+    figure = _draw(result, activations, images) if plot else None
     if matching:
         content = io.BytesIO()
         np.save(content, result.matching()[0])
@@ -136,7 +136,7 @@ def pair(
         say(f"wrote {path}")
 
 
-def _draw(result: Pair, images: str | None) -> Figure:
+def _draw(result: Pair, activations: str, images: str | None) -> Figure:
     permutation, strength = result.matching()
     first = result.values[0]
     [cosine] = [value for value in result.values if value.kernel == "cosine"]
@@ -147,11 +147,12 @@ def _draw(result: Pair, images: str | None) -> Figure:
     if images:
         by_sample = read_images(images, (first.i, first.j), result.n_samples)
         pictures = by_sample[first.i], by_sample[first.j]
+    names = read_names(activations, (first.i, first.j), result.n_samples)
     return draw_matching(
         permutation,
         strength,
         result.drawn_grid(),
-        (f"sample {first.i}", f"sample {first.j}"),
+        (names[0], names[1]),
         title,
         pictures,
     )

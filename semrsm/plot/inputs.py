@@ -29,6 +29,7 @@ from semrsm.storage.labels import (
     rows_of,
 )
 from semrsm.storage.layer import Layer
+from semrsm.storage.sample_ids import read_sample_ids
 
 WIDE = {"rsm", "layer", "matcher", "kernel"}  # columns of every table of evaluations
 NO_METRICS = {
@@ -102,6 +103,22 @@ def read_images(
         array = array_named(file, name, "images")
         place = _places(array, f"{path}::{array.name}", n, taken)
         return {i: _read(file, array, slice(place[i], place[i] + 1))[0] for i in numbers}
+
+
+def read_names(address: str | Path, samples: Iterable[int], n: int) -> list[str]:
+    """Return what some of the n samples of an activation file are called: their ids, else "sample 3".
+
+    Args:
+        address: `path` or `path::layer`.
+        samples: Which.
+        n: How many samples the layer has.
+
+    Raises:
+        SemrsmError: The ids cannot be read.
+    """
+    with open_activations(address_of(address)[0]) as file:
+        ids = read_sample_ids(file, n)
+    return [ids[i] if ids else f"sample {i}" for i in samples]
 
 
 def _image_file(folder: Path, ids: Sequence[str] | None, sample: int) -> NDArray[np.generic]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,8 @@ class PlotInputs:
             compared = str(index)
         quantity = f"{rsm.kernel} similarity" if rsm.kernel else "similarity"
         title = self.names.titles[index]
-        return Panel(values, title, quantity, rsm.kernel == "linear", compared, **means)
+        group = f"{rsm.path}::{network_of(rsm)}"
+        return Panel(values, title, quantity, rsm.kernel == "linear", compared, group, **means)
 
 
 @dataclass(frozen=True)
@@ -138,23 +140,57 @@ class Names:
 
 
 def names_of(rsms: Sequence[Rsm]) -> Names:
-    """Return what RSMs are called; files are named where nothing else tells two of them apart.
+    """Return what RSMs are called; files are named where there are several and nothing else names them.
 
-    A single RSM has its layer, matcher and kernel in its own title.
+    A single RSM has its layer, matcher and kernel in its own title; a matrix in memory has no name.
     """
     parts = [[rsm.layer or file_name(rsm.path), *_method_of(rsm)] for rsm in rsms]
-    if len({tuple(part) for part in parts}) < len(parts):
+    if len(rsms) == 1 and rsms[0].path.name == "RSM 1":
+        parts[0][0] = ""
+    alike = len({tuple(part) for part in parts}) < len(parts)
+    if alike or not _tell_files_apart(rsms):
         files = [file_name(rsm.path) for rsm in rsms]
-        parts = [[f"{file}: {part[0]}", *part[1:]] for file, part in zip(files, parts, strict=True)]
+        parts = [
+            [f"{file}: {rsm.layer}" if rsm.layer else file, *part[1:]]
+            for file, rsm, part in zip(files, rsms, parts, strict=True)
+        ]
     same = [len(values) == 1 and len(rsms) > 1 for values in map(set, zip(*parts, strict=True))]
     if all(same):
         same[0] = False
     common = ", ".join(part for part, of_all in zip(parts[0], same, strict=True) if of_all and part)
     titles = []
     for part in parts:
-        first, *rest = (p for p, of_all in zip(part, same, strict=True) if p and not of_all)
+        own = [p for p, of_all in zip(part, same, strict=True) if p and not of_all]
+        first, rest = "".join(own[:1]), own[1:]
         titles.append("\n".join(filter(None, (first, ", ".join(rest)))))
     return Names(common, titles)
+
+
+def _tell_files_apart(rsms: Sequence[Rsm]) -> bool:
+    """Say whether layers and matchers tell of which file an RSM is.
+
+    They do where the same layers are matched in different ways, or the names of layers begin with a
+    network ("resnet/layer1") that no other file has.
+    """
+    files: dict[Path, list[Rsm]] = {}
+    for rsm in rsms:
+        files.setdefault(rsm.path, []).append(rsm)
+    for a, b in combinations(files.values(), 2):
+        layers, methods, networks = (
+            [{key(rsm) for rsm in of_file} for of_file in (a, b)]
+            for key in (lambda rsm: rsm.layer, _method_of, network_of)
+        )
+        rematched = layers[0] & layers[1] and not methods[0] & methods[1]
+        named = not networks[0] & networks[1] and "" not in networks[0] | networks[1]
+        if not (rematched or named or None in layers[0] | layers[1]):
+            return False
+    return True
+
+
+def network_of(rsm: Rsm) -> str:
+    """Return the network that the name of a layer begins with: "resnet" of "resnet/layer1", else ""."""
+    first, slash, _ = (rsm.layer or "").partition("/")
+    return first if slash else ""
 
 
 def _method_of(rsm: Rsm) -> tuple[str, str]:

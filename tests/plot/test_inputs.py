@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from semrsm import SemrsmError
-from semrsm.plot.inputs import read_column, read_records
+from semrsm.plot.inputs import read_column, read_names, read_records
 from semrsm.rsms import Rsm, open_rsms
 
 
@@ -93,3 +93,11 @@ def test_a_table_with_odd_rows_is_refused(row: str, says: str, tmp_path) -> None
     path.write_text(",".join(ROW) + "\n" + row + "\n")
     with pytest.raises(SemrsmError, match=says):
         read_records(path)
+
+
+def test_samples_are_called_by_their_ids_else_by_number(tmp_path):
+    rng = np.random.default_rng(3)
+    np.savez(tmp_path / "ids.npz", map=rng.normal(size=(3, 2, 2, 2)), samples=["a/x", "b/y", "c/z"])
+    np.savez(tmp_path / "none.npz", map=rng.normal(size=(3, 2, 2, 2)))
+    assert read_names(tmp_path / "ids.npz", (2, 0), 3) == ["c/z", "a/x"]
+    assert read_names(tmp_path / "none.npz", (2, 0), 3) == ["sample 2", "sample 0"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from semrsm.plot.figures.canvas import CATEGORIES
 from semrsm.plot.figures.grids import LINE, SMALL, text_inches, wrapped
 from semrsm.plot.figures.short_names import shorten_all
-from semrsm.plot.figures.ticks import POINTS_PER_NAME
+from semrsm.plot.figures.ticks import AIR, POINTS_PER_NAME, Ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,10 +95,8 @@ def draw_label_bar(
     return bar
 
 
-def blocks_of_classes(
-    classes: Classes, order: NDArray[np.integer], inches: float
-) -> tuple[list[float], list[str]] | None:
-    """Return the middle and the name of each block of samples of one class.
+def blocks_of_classes(classes: Classes, order: NDArray[np.integer], inches: float) -> Ticks | None:
+    """Return ticks that name each block of samples of one class, at its middle.
 
     None where a name has no room beside its block, or there are blocks of most classes all over.
     """
@@ -109,7 +107,9 @@ def blocks_of_classes(
     if len(starts) > 3 * len(classes.names) or room.min() < POINTS_PER_NAME:
         return None
     middles = ((starts + ends - 1) / 2).tolist()
-    return middles, [classes.names[code] for code in codes[starts]]
+    names = [classes.names[code] for code in codes[starts]]
+    turned = 72 * (text_inches(names) + AIR) > room.min()
+    return Ticks(middles, names, turned, named="label")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,19 +12,23 @@ from numpy.typing import NDArray
 from semrsm.errors import SemrsmError
 from semrsm.measures import MEASURES
 from semrsm.plot.figures.canvas import style
-from semrsm.plot.figures.grids import LINE, Around, new_grid, text_inches, wrapped
+from semrsm.plot.figures.grids import (
+    LINE,
+    Around,
+    new_grid,
+    places_of,
+    wrapped,
+)
 from semrsm.plot.figures.records import (
     COMPARED,
     Record,
     check_records,
-    common,
-    file_name,
     grouped,
-    matching,
     number_of,
 )
 from semrsm.plot.figures.scales import NO_LIMITS, Limits, Scale, range_scale
-from semrsm.plot.figures.short_names import shorten, shorten_all
+from semrsm.plot.figures.short_names import shorten
+from semrsm.plot.figures.sides import AIR, LETTERS, Item, Side, side_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,11 +40,7 @@ CELL, SMALL_CELL = (
     0.42,
     0.13,
 )  # inches of a cell, with its value in it and without; names are 7 points
-LETTERS = 28  # of the name of a layer
-TALLEST = 3.2  # inches of a colour bar
 BAR_INCHES = 0.9  # that a colour bar takes with its numbers and its name
-
-Item = tuple[Any, Any]  # file and layer
 
 
 def draw_comparison(
@@ -48,9 +48,10 @@ def draw_comparison(
 ) -> Figure:
     """Draw each measure of a table of `semrsm compare` as a heat map of layers against layers.
 
-    Rows are the layers of a, columns those of b; a file's name stands before a layer's where there
-    are several files. The colours span the range of the measure: all heat maps of one measure have the
-    same. A value that the table does not hold is left grey.
+    Rows are the layers of a, columns those of b. Of several files, lines part the layers, and each
+    file's name stands beside its layers, or in their names where there is no room. The colours span the
+    range of the measure: all heat maps of one measure have the same. A value that the table does not
+    hold is left grey.
 
     Args:
         records: With the keys of COMPARED, and "matcher_a" and "matcher_b" if known; a `value` of None
@@ -70,42 +71,49 @@ def draw_comparison(
     """
     check_records(records, COMPARED, "comparisons")
     groups = grouped(records, lambda r: (str(r["measure"]), r["kernel"]))
-    rows, columns = _items(records, "a"), _items(records, "b")
-    tables = [_table(group, list(rows), list(columns)) for group in groups.values()]
+    items = [list(dict.fromkeys((r[x], r[f"layer_{x}"]) for r in records)) for x in "ab"]
+    tables = [_table(group, *items) for group in groups.values()]
     scales = _scales([measure for measure, _ in groups], tables, limits)
-    written = max(len(rows), len(columns)) <= WRITTEN
+    written = max(map(len, items)) <= WRITTEN
     cell = CELL if written else SMALL_CELL
-    wide, high = max(1.3, cell * len(columns)), max(1.0, cell * len(rows))
+    high, wide = max(1.0, cell * len(items[0])), max(1.3, cell * len(items[1]))
     with style():
-        widest = text_inches(columns.values())
-        turned = widest + 0.06 > wide / len(columns)
-        sides = [_side(records, side, inches) for side, inches in (("a", high), ("b", wide))]
-        lines = max(side.count("\n") + 1 for side in sides) * LINE
+        down, across = side_of(records, "a", high), side_of(records, "b", wide)
+        turned = across.inches + AIR > wide / len(across.names)
+        below = across.inches if turned else 0.14
+        titles = [
+            "\n".join(wrapped(shorten(m, LETTERS) + (f", {k} kernel" if k else ""), wide, 0.07))
+            for m, k in groups
+        ]
         around = Around(
-            left=text_inches(rows.values()) + lines + 0.16,
+            left=down.inches + down.room,
             right=BAR_INCHES,
-            bottom=(widest if turned else 0.14) + lines + 0.16,
-            top=LINE + 0.14,
+            bottom=below + across.room,
+            top=max(title.count("\n") + 1 for title in titles) * LINE + 0.14,
         )
-        grid = new_grid(len(groups), (wide, high), around, title)
-        for axes, (measure, kernel), table in zip(grid.panels, groups, tables, strict=True):
-            scale, name = scales[measure], shorten(measure, LETTERS)
+        grid = new_grid(places_of([""] * len(groups)), (wide, high), around, title)
+        for axes, (measure, _), table, text in zip(
+            grid.panels, groups, tables, titles, strict=True
+        ):
+            scale = scales[measure]
             image = axes.imshow(
                 table, cmap=scale.colours, vmin=scale.low, vmax=scale.high, aspect="auto"
             )
             axes.set_facecolor("0.85")  # shows where there is no number
             axes.spines[:].set_visible(True)
             axes.set_xticks(
-                range(len(columns)), list(columns.values()), rotation=90 if turned else 0
+                range(len(across.names)), list(across.names.values()), rotation=90 if turned else 0
             )
-            axes.set_yticks(range(len(rows)), list(rows.values()))
+            axes.set_yticks(range(len(down.names)), list(down.names.values()))
             if written:
                 _write_values(axes, table, image)
-            axes.set_title(f"{name}, {kernel} kernel" if kernel else name, loc="left")
-            axes.set_ylabel(sides[0])
-            axes.set_xlabel(sides[1])
-            cax = grid.beside(axes, 0.1, 0.1, min(high, TALLEST))
-            grid.figure.colorbar(image, cax=cax, extend=scale.extend).set_label(name)
+            axes.set_title(text, loc="left")
+            axes.set_ylabel(down.label, labelpad=down.pad)
+            axes.set_xlabel(across.label, labelpad=across.pad)
+            _part_files(axes, down, across, (wide, high), below)
+            cax = grid.beside(axes, 0.1, 0.1)
+            bar = grid.figure.colorbar(image, cax=cax, extend=scale.extend)
+            bar.set_label(shorten(measure, LETTERS))
     return grid.figure
 
 
@@ -141,34 +149,53 @@ def _scales(
 
 
 def _write_values(axes: Axes, table: NDArray[np.float64], image: AxesImage) -> None:
-    """Write each value in its cell, in black or white, whichever stands out."""
-    for (row, column), value in np.ndenumerate(table):
-        red, green, blue, _ = image.cmap(image.norm(np.asarray(value)))
-        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-        text = f"{value:.2f}" if np.isfinite(value) else "–"
-        colour = "white" if dark and np.isfinite(value) else "black"
+    """Write each value in its cell, in black or white, whichever stands out; equal texts look alike."""
+    for (row, column), exact in np.ndenumerate(table):
+        value = round(float(exact), 2) + 0.0  # no minus before 0.00
+        finite = math.isfinite(value)
+        light = (
+            not finite or _luminance(np.asarray(image.cmap(image.norm(np.asarray(value))))) > 0.179
+        )
+        text = f"{value:.2f}" if finite else "–"
+        colour = "black" if light else "white"
         axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
 
 
-def _side(records: Sequence[Record], side: str, inches: float) -> str:
-    """Return what the rows or the columns are: layers of which file, matched by what."""
-    files = list(dict.fromkeys(file_name(r[side]) for r in records))
-    [matcher] = common(records, f"matcher_{side}")
-    what = f"layer of {files[0]}" if len(files) == 1 else "file and layer"
-    lines = wrapped(what, max(inches, 1.6)) + ([matching(str(matcher))] if matcher else [])
-    return "\n".join(lines)
+def _luminance(colour: NDArray[np.float64]) -> float:
+    """Return the relative luminance of a colour; above 0.179 black has more contrast to it than white.
+
+    Source: Web Content Accessibility Guidelines 2.2, W3C, 2023.
+
+    >>> _luminance(np.ones(3)), _luminance(np.zeros(3))
+    (1.0, 0.0)
+    """
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3].tolist()
+    ]
+    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-def _items(records: Sequence[Record], side: str) -> dict[Item, str]:
-    """Return (file, layer) -> what it is called, as short as its table allows, in its order."""
-    layer, matcher = f"layer_{side}", f"matcher_{side}"
-    matchers = {(r[side], r[layer]): r.get(matcher) for r in records}
-    files, layers = ({key[part] for key in matchers} for part in (0, 1))
-    one_layer = len(layers) == 1 and len(files) > 1
-    names = []
-    for (path, name), by in matchers.items():
-        parts = [file_name(path)] if len(files) > 1 or not name else []
-        parts += [str(name)] if name and not one_layer else []
-        parts += [str(by)] if by and len(set(matchers.values())) > 1 else []
-        names.append(" ".join(parts))
-    return dict(zip(matchers, shorten_all(names, LETTERS), strict=True))
+def _part_files(
+    axes: Axes, down: Side, across: Side, inches: tuple[float, float], below: float
+) -> None:
+    """Draw lines between the layers of different files, and write the files beside them."""
+    from matplotlib.patheffects import withStroke
+
+    halo = [withStroke(linewidth=2.2, foreground="white")]
+    for start in down.starts[1:-1]:
+        axes.axhline(start - 0.5, color="black", linewidth=0.9, path_effects=halo)
+    for start in across.starts[1:-1]:
+        axes.axvline(start - 0.5, color="black", linewidth=0.9, path_effects=halo)
+    wide, high = inches
+    left = -(down.inches + AIR + 0.08 + LINE / 2) / wide
+    under = -(below + AIR + 0.08 + LINE / 2) / high
+    for name, start, end in zip(down.files, down.starts[:-1], down.starts[1:], strict=False):
+        axes.text(
+            left, (start + end - 1) / 2, name, transform=axes.get_yaxis_transform(),
+            rotation=90, ha="center", va="center", fontsize=8,
+        )  # fmt: skip
+    for name, start, end in zip(across.files, across.starts[:-1], across.starts[1:], strict=False):
+        axes.text(
+            (start + end - 1) / 2, under, name, transform=axes.get_xaxis_transform(),
+            ha="center", va="center", fontsize=8,
+        )  # fmt: skip

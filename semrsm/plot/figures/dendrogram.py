@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from semrsm.plot.figures.canvas import style
 from semrsm.plot.figures.classes import BAR, GAP, classes_of, draw_label_bar, legend_of
 from semrsm.plot.figures.geometry import cluster
-from semrsm.plot.figures.grids import LINE, Around, columns_of, new_grid, text_inches
+from semrsm.plot.figures.grids import LINE, Around, new_grid, places_of, text_inches
 from semrsm.plot.figures.heatmaps import Panel, fitting, lines_of
-from semrsm.plot.figures.short_names import shorten_all
-from semrsm.plot.figures.ticks import names_fit
+from semrsm.plot.figures.short_names import shorten_ids
+from semrsm.plot.figures.ticks import Ticks, names_fit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,20 +50,21 @@ def draw_dendrogram(
     from matplotlib.collections import LineCollection
 
     classes = None if labels is None else classes_of(np.asarray(labels))
-    columns = columns_of(len(panels), WIDE)
-    width, height = (6.4, 2.1) if columns == 1 else (4.2, 1.6)
+    places = places_of([panel.group for panel in panels], WIDE)
+    width, height = (6.4, 2.1) if places.columns == 1 else (4.2, 1.6)
     n = len(panels[0].values)
     every = names_fit(n, width)
     legend = legend_of(classes, ["average linkage of the distances √(K_ii + K_jj - 2 K_ij)"])
     titles = fitting([panel.title for panel in panels], width)
     with style():
-        ids = [str(i) for i in range(n)] if samples is None else shorten_all(list(samples))
+        ids, left_out = shorten_ids([str(i) for i in range(n)] if samples is None else samples)
         turned = every and (samples is not None or text_inches(ids) + 0.03 > width / n)
+        label = Ticks([], [], turned, left_out).label("sample")
         bottom = (text_inches(ids) if turned else 0.12) + LINE + 0.16 + (BAR + GAP)
         top = lines_of(titles) * LINE + 0.14
         around = Around(left=0.62, right=0.14, bottom=bottom, top=top)
-        below = legend.inches(columns * (width + around.left + around.right))
-        grid = new_grid(len(panels), (width, height), around, title, columns=columns, below=below)
+        below = legend.inches(places.columns * (width + around.left + around.right))
+        grid = new_grid(places, (width, height), around, title, below=below)
         for panel, axes, text in zip(panels, grid.panels, titles, strict=True):
             merges = cluster(panel.values)
             lines, leaves = dendrogram_lines(
@@ -81,11 +82,10 @@ def draw_dendrogram(
                 under = draw_label_bar(axes, classes, leaves, "bottom", (height, width))
             axes.set_xticks([])
             if every:
-                places = np.arange(len(leaves))
                 names = [ids[leaf] for leaf in leaves]
-                under.set_xticks(places, names, rotation=90 if turned else 0)
+                under.set_xticks(range(len(leaves)), names, rotation=90 if turned else 0)
                 under.tick_params(axis="x", length=0)
-            under.set_xlabel("sample" if every else f"{len(leaves)} samples")
+            under.set_xlabel(label if every else f"{len(leaves)} samples")
         legend.draw(grid.figure)
     return grid.figure
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from semrsm.plot.figures.canvas import OTHER, style
 from semrsm.plot.figures.classes import Classes, classes_of, legend_of
 from semrsm.plot.figures.geometry import embed
-from semrsm.plot.figures.grids import LINE, Around, columns_of, new_grid
+from semrsm.plot.figures.grids import LINE, Around, new_grid, places_of
 from semrsm.plot.figures.heatmaps import Panel, fitting, lines_of
 
 if TYPE_CHECKING:
@@ -53,11 +53,11 @@ def draw_embedding(
     legend = legend_of(classes, [SHARE], joined=views is not None)
     titles = fitting([panel.title for panel in panels], size)
     around = Around(left=0.68, right=0.14, bottom=0.5, top=lines_of(titles) * LINE + 0.14)
-    columns = columns_of(len(panels))
+    places = places_of([panel.group for panel in panels])
     with style():
-        width = columns * (size + around.left + around.right)
+        width = places.columns * (size + around.left + around.right)
         below = legend.inches(width)
-        grid = new_grid(len(panels), (size, size), around, title, columns=columns, below=below)
+        grid = new_grid(places, (size, size), around, title, below=below)
         for panel, axes, text in zip(panels, grid.panels, titles, strict=True):
             points, share = embed(panel.values)
             _draw_points(axes, points, classes, views)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from semrsm.plot.figures.canvas import drawable, new_figure
@@ -19,7 +20,6 @@ COLUMNS = 8  # panels beside each other, at most
 LINE = 0.165  # inches of a line of text, of 8 or 9 points
 LONGEST = 300  # letters of a line before it is wrapped
 EDGE = 0.08  # inches around all
-FOOT = 0.3  # inches that are left below what stands beside a panel and is longer
 LETTER, SMALL = 0.085, 0.068  # inches of a letter of 10 points, and of 8, about
 
 
@@ -34,28 +34,46 @@ class Around:
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where panels stand.
+
+    Attributes:
+        cells: (row, column) of each panel, row by row.
+        columns: How many stand beside each other, at most.
+    """
+
+    cells: list[tuple[int, int]]
+    columns: int
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return 1 + max((row for row, _ in self.cells), default=0)
+
+    def row_ends(self) -> list[int]:
+        """Return the number of the last panel of each row."""
+        return list({row: index for index, (row, _) in enumerate(self.cells)}.values())
+
+
+@dataclass(frozen=True)
 class Grid:
     """A figure and its panels.
 
     Attributes:
         figure: The figure.
         panels: One for each thing that is drawn, row by row.
-        columns: How many stand beside each other.
-        title: Inches that the title takes.
+        places: Where they stand.
     """
 
     figure: Figure
     panels: list[Axes]
-    columns: int
-    title: float
+    places: Places
 
-    def beside(self, panel: Axes, gap: float, width: float, height: float | None = None) -> Axes:
-        """Return new axes right of a panel, as high as it is, or as high as is said; in inches."""
+    def beside(self, panel: Axes, gap: float, width: float) -> Axes:
+        """Return new axes right of a panel, as high as it is; in inches."""
         box = panel.get_position()
-        across, up = self.figure.get_size_inches()
-        tall = box.height if height is None else min(height / up, box.y1 - FOOT / up)
-        place = (box.x1 + gap / across, box.y1 - tall, width / across, tall)
-        return self.figure.add_axes(place)
+        across = self.figure.get_size_inches()[0]
+        return self.figure.add_axes((box.x1 + gap / across, box.y0, width / across, box.height))
 
 
 def columns_of(count: int, shape: float = 1.0) -> int:
@@ -69,46 +87,70 @@ def columns_of(count: int, shape: float = 1.0) -> int:
     return max(1, min(COLUMNS, count, math.ceil(math.sqrt(count / shape))))
 
 
+def places_of(groups: Sequence[str], shape: float = 1.0) -> Places:
+    """Return where panels stand: about as many rows as columns; where there are groups, rows of each.
+
+    Args:
+        groups: What each panel belongs to; those of one group stand one after the other.
+        shape: How many times as wide as high a panel is.
+
+    Example:
+        >>> places_of(["a", "a", "a", "b", "b", "b"]).cells
+        [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
+        >>> places_of(["a"] * 4).cells, places_of(["a", "b"]).cells
+        ([(0, 0), (0, 1), (1, 0), (1, 1)], [(0, 0), (0, 1)])
+    """
+    runs = [len(list(run)) for _, run in groupby(groups)]
+    longest = max(runs, default=1)
+    if len(runs) == 1 or longest == 1:
+        runs = [len(groups)]
+        columns = columns_of(len(groups), shape)
+    else:
+        most = max(1, round(COLUMNS / max(1.0, shape)))
+        columns = math.ceil(longest / math.ceil(longest / most))
+    cells: list[tuple[int, int]] = []
+    rows = 0
+    for run in runs:
+        cells += [(rows + index // columns, index % columns) for index in range(run)]
+        rows += math.ceil(run / columns)
+    return Places(cells, columns)
+
+
 def new_grid(
-    count: int,
+    places: Places,
     size: tuple[float, float],
     around: Around,
     title: str = "",
     *,
-    columns: int | None = None,
     right: float = 0.0,
     below: float = 0.0,
 ) -> Grid:
     """Return a figure with empty panels of a size.
 
     Args:
-        count: How many panels.
+        places: Where the panels stand.
         size: (width, height) of each, in inches, without its texts.
         around: What its texts take.
         title: Above the figure.
-        columns: How many stand beside each other; None is about as many as below each other.
         right: Inches at the right of all, for a colour bar.
         below: Inches below all, for a legend.
     """
-    across = columns or columns_of(count)
-    down = math.ceil(count / across)
     wide = size[0] + around.left + around.right
     high = size[1] + around.bottom + around.top
-    width = across * wide + right + 2 * EDGE
+    width = places.columns * wide + right + 2 * EDGE
     lines = wrapped(title, width)
     top = (len(lines) * LINE * 1.15 + EDGE) if lines else 0.0
-    height = down * high + below + top + 2 * EDGE
+    height = places.rows * high + below + top + 2 * EDGE
     figure = new_figure(width, height, layout=None)
     if lines:
         figure.suptitle("\n".join(lines), y=1 - EDGE / height, va="top")
     panels = []
-    for index in range(count):
-        row, column = divmod(index, across)
+    for row, column in places.cells:
         x = EDGE + column * wide + around.left
         y = height - EDGE - top - row * high - around.top - size[1]
         place = (x / width, y / height, size[0] / width, size[1] / height)
         panels.append(figure.add_axes(place))
-    return Grid(figure, panels, across, top)
+    return Grid(figure, panels, places)
 
 
 def wrapped(title: str, inches: float, letter: float = LETTER) -> list[str]:

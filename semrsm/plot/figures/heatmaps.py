@@ -24,14 +24,13 @@ from semrsm.plot.figures.grids import (
     LINE,
     Around,
     Grid,
-    columns_of,
     letters_in,
     new_grid,
-    text_inches,
+    places_of,
 )
 from semrsm.plot.figures.scales import NO_LIMITS, Limits, Scale, colour_scale
 from semrsm.plot.figures.short_names import shorten_all
-from semrsm.plot.figures.ticks import Ticks, sample_ticks
+from semrsm.plot.figures.ticks import Ticks, names_fit, sample_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,9 +38,8 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 ONE, SEVERAL = 4.2, 2.2  # inches of a heat map, alone and in a grid
-ALONE, IN_GRID = 20, 12  # letters of the id of a sample
+ALONE, IN_GRID = 20, 16  # letters of the id of a sample
 COLOURS = 0.75  # inches that a colour bar takes with its numbers and its name
-TALLEST = 3.2  # inches of the colour bar of a whole grid
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,7 @@ class Panel:
         quantity: What its entries are, for the colour bar: "cosine similarity".
         zero_counts: Zero means something, as in inner products.
         compared: Panels with the same word here share a colour scale.
+        group: Panels of another group, such as another network, begin a new row.
         whole: (n, m) where `values` are means; else None.
         spread: (k,) entries that tell the colour scale where `values` are means; else None.
     """
@@ -64,6 +63,7 @@ class Panel:
     quantity: str = "similarity"
     zero_counts: bool = False
     compared: str = ""
+    group: str = ""
     whole: tuple[int, int] | None = None
     spread: NDArray[np.floating] | None = None
 
@@ -87,9 +87,9 @@ def draw_heatmaps(
     """Draw RSMs as heat maps, samples in one order; panels that are compared share a colour scale.
 
     The scale spans the entries off the diagonal, but for the outermost 0.5 % at either end. The ticks
-    say which sample stands there, by its number or its id; names of labels are written beside their
-    blocks where they fit. A cell of a large RSM is the mean of several entries, which is said below the
-    figure.
+    say which sample stands there, by its number or its id; where not all ids fit, they name the blocks
+    of samples of one label, if these fit. A cell of a large RSM is the mean of several entries, which is
+    said below the figure.
 
     Args:
         panels: The RSMs, all of one shape; a rectangular one has no order and no labels.
@@ -121,19 +121,18 @@ def draw_heatmaps(
     notes = [f"samples ordered by {ordered_by}"] if ordered_by else []
     notes += [f"each cell is the mean of {side} x {side} entries"] if side > 1 else []
     with style():
-        down = sample_ticks(row_order, samples, high, letters)
+        down = ticks_of(classes, row_order, samples, high, letters)
         across = down
         if not symmetric or high != wide:
             across = sample_ticks(np.arange(m), samples if symmetric else None, wide, letters)
-        blocks = None if classes is None else blocks_of_classes(classes, row_order, high)
-        legend = legend_of(None if blocks else classes, ["; ".join(notes)])
+        legend = legend_of(None if down.named else classes, ["; ".join(notes)])
         titles = fitting([panel.title for panel in panels], wide + COLOURS * (not shared))
-        around = room_around(down, across, blocks, classes, titles, not shared)
-        columns = columns_of(len(panels), wide / high)
-        width = columns * (wide + around.left + around.right) + COLOURS * shared
+        around = room_around(down, across, classes, titles, not shared)
+        places = places_of([panel.group for panel in panels], wide / high)
+        width = places.columns * (wide + around.left + around.right) + COLOURS * shared
         grid = new_grid(
-            len(panels), (wide, high), around, title,
-            columns=columns, right=COLOURS * shared, below=legend.inches(width),
+            places, (wide, high), around, title,
+            right=COLOURS * shared, below=legend.inches(width),
         )  # fmt: skip
         images = []
         for panel, axes, scale, text in zip(panels, grid.panels, scales, titles, strict=True):
@@ -144,7 +143,7 @@ def draw_heatmaps(
             draw_axes(axes, down, across, sides)
             above = 4.0
             if classes is not None:
-                draw_bars(axes, classes, row_order, (high, wide), blocks, down)
+                draw_bars(axes, classes, row_order, (high, wide), down)
                 above += 72 * (BAR + GAP)
             axes.set_title(text, loc="left", pad=above, fontsize=8)
         _draw_colours(grid, panels, images, scales, shared)
@@ -205,19 +204,30 @@ def lines_of(titles: Sequence[str]) -> int:
     return max(1 + title.count("\n") for title in titles)
 
 
+def ticks_of(
+    classes: Classes | None,
+    order: NDArray[np.integer],
+    samples: Sequence[str] | None,
+    inches: float,
+    letters: int = ALONE,
+) -> Ticks:
+    """Return the ticks of an axis: ids where all fit, else names of the blocks of one label, else samples."""
+    all_ids = samples is not None and names_fit(len(order), inches)
+    blocks = None if classes is None or all_ids else blocks_of_classes(classes, order, inches)
+    return blocks or sample_ticks(order, samples, inches, letters)
+
+
 def room_around(
     down: Ticks,
     across: Ticks,
-    blocks: tuple[list[float], list[str]] | None,
     classes: Classes | None,
     titles: Sequence[str],
     own_colours: bool,
 ) -> Around:
     """Return the inches that ticks, names, label bars, titles and colour bars take around a panel."""
     bar = (BAR + GAP) if classes is not None else 0.0
-    left = (text_inches(blocks[1]) if blocks else down.inches) + bar
     return Around(
-        left=left + LINE + 0.14,
+        left=down.inches + bar + LINE + 0.14,
         right=COLOURS + 0.1 if own_colours else 0.22,
         bottom=(across.inches if across.turned else 0.12) + LINE + 0.16,
         top=lines_of(titles) * LINE + bar + 0.1,
@@ -228,8 +238,8 @@ def draw_axes(axes: Axes, down: Ticks, across: Ticks, sides: tuple[str, str]) ->
     """Write the ticks of the samples at the left and below, and what the rows and the columns are."""
     across.write_across(axes)
     down.write_down(axes)
-    axes.set_ylabel(sides[0])
-    axes.set_xlabel(sides[1])
+    axes.set_ylabel(down.label(sides[0]))
+    axes.set_xlabel(across.label(sides[1]))
 
 
 def draw_bars(
@@ -237,19 +247,14 @@ def draw_bars(
     classes: Classes,
     order: NDArray[np.integer],
     inches: tuple[float, float],
-    blocks: tuple[list[float], list[str]] | None,
     down: Ticks,
 ) -> None:
-    """Draw the label bars at the left and the top; the left one has the names of the blocks."""
+    """Draw the label bars at the left and the top; the ticks at the left move beside the bar."""
     left, _ = (draw_label_bar(axes, classes, order, side, inches) for side in ("left", "top"))
     axes.set_yticks([])
-    left.set_ylabel("label" if blocks else axes.get_ylabel())
+    left.set_ylabel(axes.get_ylabel())
     axes.set_ylabel("")
-    if blocks:
-        left.set_yticks(*blocks)
-        left.tick_params(length=0)
-    else:
-        down.write_down(left)
+    down.write_down(left)
 
 
 def _draw_colours(
@@ -259,13 +264,8 @@ def _draw_colours(
     scales: Sequence[Scale],
     shared: bool,
 ) -> None:
-    """Draw a colour bar at the right of each panel, or of all where they share one."""
-    last = grid.panels[min(grid.columns, len(panels)) - 1]
-    places = [last] if shared else grid.panels
-    for axes, panel, image, scale in zip(places, panels, images, scales, strict=False):
-        bar = grid.figure.colorbar(
-            image,
-            cax=grid.beside(axes, 0.12, 0.1, TALLEST if shared and len(panels) > 2 else None),
-            extend=scale.extend,
-        )
-        bar.set_label(panel.quantity)
+    """Draw a colour bar at the right of each panel, or of each row where all share one scale."""
+    for index in grid.places.row_ends() if shared else range(len(panels)):
+        cax = grid.beside(grid.panels[index], 0.12, 0.1)
+        bar = grid.figure.colorbar(images[index], cax=cax, extend=scales[index].extend)
+        bar.set_label(panels[index].quantity)

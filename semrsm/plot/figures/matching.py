@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.plot.figures.canvas import new_figure, style
+from semrsm.plot.figures.grids import LINE, SMALL, wrapped
 from semrsm.plot.figures.retrieved import as_picture, draw_image
+from semrsm.plot.figures.short_names import shorten_ids
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +21,7 @@ LINES = 16  # of the strongest matches
 # Red top left, yellow top right, violet bottom left, green bottom right.
 CORNERS = np.array([[[0.95, 0.05, 0.2], [1.0, 0.8, 0.0]], [[0.3, 0.1, 0.9], [0.0, 0.75, 0.45]]])
 FAINTEST = 0.2  # of its colour is left to the weakest match; the rest is white
+IN_TITLE = 36  # letters of the name of a sample
 LONG, HEIGHT = 2.6, 2.6  # inches of one grid
 
 
@@ -75,16 +78,26 @@ def draw_matching(
     of_second[permutation] = cells
     down = 1 if images is None else 2
     with style():
-        figure = new_figure(2 * LONG + 0.8, HEIGHT * down + 0.6, title)
+        width = 2 * LONG + 0.8
+        lines = wrapped(_caption(len(permutation)), width, SMALL)
+        figure = new_figure(width, HEIGHT * down + 0.6 + LINE * len(lines), title)
+        figure.supxlabel("\n".join(lines), fontsize=8)
+        short, _ = shorten_ids(names, IN_TITLE)
         axes = figure.subplots(down, 2, squeeze=False)
         for side, colours in enumerate((cells, of_second)):
             _draw_grid(axes[-1, side], colours, grid)
-            axes[0, side].set_title(names[side])
+            axes[0, side].set_title(short[side])
         sizes = [grid, grid]
         if images is not None:
             sizes = _draw_images((axes[0, 0], axes[0, 1]), images)
         _join(axes[0, 0], axes[0, 1], permutation, strength, grid, sizes)
     return figure
+
+
+def _caption(count: int) -> str:
+    """Say what lines and colours mean."""
+    which = "all matches" if count <= LINES else f"the {LINES} strongest of {count} matches"
+    return f"lines join {which}; matched positions share a colour, the paler the weaker the match"
 
 
 def colours_of(grid: tuple[int, int], strength: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -54,6 +54,56 @@ def shorten_all(names: Sequence[str], letters: int = LETTERS) -> list[str]:
     return [short_of[name] for name in names]
 
 
+def shorten_ids(ids: Sequence[str], letters: int = LETTERS) -> tuple[list[str], str]:
+    """Return ids of samples of at most so many letters, all shortened in one way, and what they share.
+
+    Where one is too long, the words that all end with are left out, then those that all begin with;
+    then the middle, at one place in all that are still too long.
+
+    Returns:
+        The ids, different ones different; and what was left out of all: "*.png", or "".
+
+    Example:
+        >>> shorten_ids(["circle/blue_02.png", "triangle/yellow_10.png"], 14)
+        (['circle/blue_02', 'triang…llow_10'], '*.png')
+    """
+    ids = [drawable(name) for name in ids]
+    words = [WORDS.findall(name) for name in dict.fromkeys(ids)]
+    if len(words) < 2 or all(len(name) <= letters for name in ids):
+        return shorten_all(ids, letters), ""
+    spare = min(map(len, words)) - 1  # one word is kept of each
+    ending = "".join(_shared([of_id[::-1] for of_id in words], spare)[::-1])
+    short = [name.removesuffix(ending) for name in ids]
+    beginning = ""
+    if any(len(name) > letters for name in short):
+        beginning = "".join(_shared(words, spare - len(WORDS.findall(ending))))
+        short = [name.removeprefix(beginning) for name in short]
+    left_out = f"{beginning}*{ending}" if beginning or ending else ""
+    return _cut_alike(short, letters), left_out
+
+
+def _shared(words: Sequence[Sequence[str]], most: int) -> list[str]:
+    """Return the words, at most so many, that all begin with."""
+    same = takewhile(lambda at_one_place: len(set(at_one_place)) == 1, zip(*words, strict=False))
+    return [at_one_place[0] for at_one_place in same][: max(0, most)]
+
+
+def _cut_alike(names: Sequence[str], letters: int) -> list[str]:
+    """Return names whose middle is left out after one number of letters, at which all stay different."""
+    distinct = set(names)
+    kept = letters - len(CUT)
+    for head in sorted(range(kept + 1), key=lambda head: abs(2 * head - kept)):
+        short = {
+            name: name
+            if len(name) <= letters
+            else f"{name[:head]}{CUT}{name[len(name) - (kept - head) :]}"
+            for name in distinct
+        }
+        if len(set(short.values())) == len(distinct):
+            return [short[name] for name in names]
+    return shorten_all(names, letters)
+
+
 def _without_common_words(names: Sequence[str], letters: int) -> list[str]:
     """Leave out of the names that are too long the words that most names have, until they fit."""
     words = [WORDS.findall(name) for name in names]

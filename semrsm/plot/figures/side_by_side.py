@@ -10,11 +10,17 @@ from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
 from semrsm.plot.figures.canvas import OTHER, SAME, show_matrix, style
-from semrsm.plot.figures.classes import BAR, GAP, blocks_of_classes, classes_of, legend_of
-from semrsm.plot.figures.grids import Grid, new_grid
-from semrsm.plot.figures.heatmaps import COLOURS, draw_axes, draw_bars, room_around
+from semrsm.plot.figures.classes import BAR, GAP, classes_of, legend_of
+from semrsm.plot.figures.grids import Grid, new_grid, places_of
+from semrsm.plot.figures.heatmaps import (
+    COLOURS,
+    draw_axes,
+    draw_bars,
+    fitting,
+    room_around,
+    ticks_of,
+)
 from semrsm.plot.figures.scales import NO_LIMITS, Limits, colour_scale
-from semrsm.plot.figures.ticks import sample_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,28 +110,28 @@ def draw_side_by_side(
     classes = None if labels is None else classes_of(np.asarray(labels))
     what = f"{kernel} similarity" if kernel else "similarity"
     scale = colour_scale([identity, optimal], zero_counts=kernel == "linear", limits=limits)
+    first, second = fitting(names, SIDE)
     with style():
-        ticks = sample_ticks(row_order, samples, SIDE)
-        blocks = None if classes is None else blocks_of_classes(classes, row_order, SIDE)
+        ticks = ticks_of(classes, row_order, samples, SIDE)
         note = f"samples ordered by {ordered_by}" if ordered_by else ""
-        legend = legend_of(None if blocks else classes, [note])
-        around = room_around(ticks, ticks, blocks, classes, names, own_colours=False)
+        legend = legend_of(None if ticks.named else classes, [note])
+        around = room_around(ticks, ticks, classes, (first, second), own_colours=False)
         width = 2 * (SIDE + around.left + around.right) + COLOURS + HISTOGRAM + BEFORE
         grid = new_grid(
-            2, (SIDE, SIDE), around, title,
-            columns=2, right=COLOURS + HISTOGRAM + BEFORE, below=legend.inches(width),
+            places_of(["", ""]), (SIDE, SIDE), around, title,
+            right=COLOURS + HISTOGRAM + BEFORE, below=legend.inches(width),
         )  # fmt: skip
-        for axes, rsm, name in zip(grid.panels, (identity, optimal), names, strict=True):
+        for axes, rsm, name in zip(grid.panels, (identity, optimal), (first, second), strict=True):
             image = show_matrix(axes, rsm[np.ix_(row_order, row_order)], scale)
             draw_axes(axes, ticks, ticks, ("sample", "sample"))
             above = 4.0
             if classes is not None:
-                draw_bars(axes, classes, row_order, (SIDE, SIDE), blocks, ticks)
+                draw_bars(axes, classes, row_order, (SIDE, SIDE), ticks)
                 above += 72 * (BAR + GAP)
             axes.set_title(name, loc="left", pad=above)
         edges = _edges([rsm[mask] for rsm in (identity, optimal) for mask in pairs.values()])
         histograms = _histogram_axes(grid)
-        for axes, rsm, name in zip(histograms, (identity, optimal), names, strict=True):
+        for axes, rsm, name in zip(histograms, (identity, optimal), (first, second), strict=True):
             _draw_histograms(axes, {k: rsm[mask] for k, mask in pairs.items()}, edges)
             axes.set_title(name, loc="left")
             axes.set_ylabel("density of pairs")

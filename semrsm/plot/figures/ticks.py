@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.plot.figures.grids import text_inches
-from semrsm.plot.figures.short_names import shorten_all
+from semrsm.plot.figures.short_names import shorten, shorten_ids
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,11 +28,24 @@ class Ticks:
         places: Where: rows, or columns, of the picture.
         texts: The numbers or ids of the samples that stand there.
         turned: The texts do not fit beside each other, and stand upright below a horizontal axis.
+        left_out: What all ids begin or end with, where that is left out of the texts: "*.png".
+        named: What stands there instead of samples: "label".
     """
 
-    places: list[int]
+    places: Sequence[float]
     texts: list[str]
     turned: bool
+    left_out: str = ""
+    named: str = ""
+
+    def label(self, what: str) -> str:
+        """Say what stands at the axis, and what is left out of all ids.
+
+        >>> Ticks([0], ["a"], False, "*.png").label("sample")
+        'sample (*.png)'
+        """
+        what = self.named or what
+        return f"{what} ({shorten(self.left_out)})" if self.left_out else what
 
     @property
     def inches(self) -> float:
@@ -42,10 +55,14 @@ class Ticks:
     def write_across(self, axes: Axes) -> None:
         """Write the ticks below."""
         axes.set_xticks(self.places, self.texts, rotation=90 if self.turned else 0)
+        if self.named:
+            axes.tick_params(axis="x", length=0)
 
     def write_down(self, axes: Axes) -> None:
         """Write the ticks at the left."""
         axes.set_yticks(self.places, self.texts)
+        if self.named:
+            axes.tick_params(axis="y", length=0)
 
 
 def names_fit(n: int, inches: float) -> bool:
@@ -81,14 +98,15 @@ def sample_ticks(
     every = names_fit(n, inches) and not (counted and n > SOME)
     places = list(range(n)) if every else _spread(n)
     numbers = [int(order[place]) for place in places]
+    left_out = ""
     if names is None:
         texts = [str(number) for number in numbers]
     else:
-        short = shorten_all([str(name) for name in names], letters)
+        short, left_out = shorten_ids([str(name) for name in names], letters)
         texts = [short[number] for number in numbers]
     steps = np.diff(places) if len(places) > 1 else np.array([n])
     turned = text_inches(texts) + AIR > inches * float(steps.min()) / n
-    return Ticks(places, texts, turned)
+    return Ticks(places, texts, turned, left_out)
 
 
 def _spread(n: int) -> list[int]:

@@ -29,7 +29,7 @@ def test_a_comparison_has_layers_of_a_down_and_of_b_across():
     assert [t.get_text() for t in first.get_yticklabels()] == ["l0", "l1", "l2"]
     assert [t.get_text() for t in first.get_xticklabels()] == ["l0", "l1"]
     assert (first.get_ylabel(), first.get_xlabel()) == ("layer of x", "layer of y")
-    assert second.get_title(loc="left") == "rsa-pearson, linear kernel"
+    assert second.get_title(loc="left").replace("\n", " ") == "rsa-pearson, linear kernel"
     assert [t.get_text() for t in first.texts[:2]] == ["0.00", "-0.25"]
 
 
@@ -91,10 +91,11 @@ def test_ten_lines_have_ten_marks_and_ten_colours():
 
 
 def test_what_all_lines_have_in_common_is_the_title():
-    assert draw_curves(evaluated(["optimal"])).get_suptitle() == "semantic (optimal), rbf kernel"
-    assert draw_curves(evaluated()).get_suptitle() == "rbf kernel"
+    one = draw_curves(evaluated(["optimal"])).get_suptitle().replace("\n", " ")
+    assert one == "optimal over its layers semantic (optimal), rbf kernel"
+    assert draw_curves(evaluated()).get_suptitle() == "values over the layers\nrbf kernel"
     rows = [row | {"matcher_a": "greedy", "matcher_b": "optimal"} for row in layer_table()]
-    expected = "greedy matcher against semantic (optimal), linear kernel"
+    expected = "x and y, layer by layer greedy matcher against semantic (optimal), linear kernel"
     assert draw_curves(rows).get_suptitle().replace("\n", " ") == expected
 
 
@@ -108,6 +109,65 @@ def test_several_files_of_one_layer_are_called_by_file():
     axes = draw_comparison(compared(rows)).axes[0]
     assert [t.get_text() for t in axes.get_yticklabels()] == ["p", "q"]
     assert axes.get_xlabel() == "file and layer"
+
+
+def networks():
+    items = [(f"{net}.h5", f"l{i}") for net in ("resnet", "vit", "mixer") for i in range(4)]
+    return compared(
+        (a, i, b, j, "rbf", "cka", 0.3 + 0.0001 * k)
+        for k, ((a, i), (b, j)) in enumerate(itertools.product(items, items))
+    )
+
+
+def test_several_networks_are_parted_and_named_once():
+    axes = draw_comparison(networks()).axes[0]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["l0", "l1", "l2", "l3"] * 3
+    names = [t.get_text() for t in axes.texts if t.get_text() in ("resnet", "vit", "mixer")]
+    assert sorted(names) == ["mixer", "mixer", "resnet", "resnet", "vit", "vit"]
+    assert sorted(line.get_ydata()[0] for line in axes.lines)[2:] == [3.5, 7.5]
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("layer", "layer")
+
+
+def test_matchers_stand_with_the_files_that_they_tell_apart():
+    rows = [
+        row | {f"matcher_{x}": "identity" if row[x] == "vit.h5" else "optimal" for x in "ab"}
+        for row in networks()
+    ]
+    axes = draw_comparison(rows).axes[0]
+    assert "vit, identity" in [t.get_text() for t in axes.texts]
+    assert axes.get_yticklabels()[0].get_text() == "l0"
+
+
+def test_names_of_files_are_cut_where_they_have_no_room():
+    nets = [f"resnet50.seed{i}.identity" for i in range(3)]
+    items = [(f"{net}.rsm.h5", f"l{i}") for net in nets for i in range(2)]
+    rows = [(a, i, b, j, "rbf", "cka", 0.5) for a, i in items for b, j in items]
+    axes = draw_comparison(compared(rows)).axes[0]
+    names = {t.get_text() for t in axes.texts} - {"0.50"}
+    assert names == {"seed0", "seed1", "seed2"}
+
+
+def test_equal_numbers_have_one_colour():
+    axes = draw_comparison(networks()).axes[0]
+    colours: dict[str, set[str]] = {}
+    for text in axes.texts:
+        colours.setdefault(text.get_text(), set()).add(text.get_color())
+    assert len(colours) > 3
+    assert all(len(of_text) == 1 for of_text in colours.values())
+
+
+def test_zero_has_no_minus():
+    axes = draw_comparison(compared([("x", "l", "y", "l", None, "cka", -0.001)])).axes[0]
+    assert axes.texts[0].get_text() == "0.00"
+
+
+def test_a_colour_bar_is_as_high_as_its_table_and_the_title_no_wider():
+    figure = draw_comparison(layer_table(13, 2, measures=("cka-debiased",)))
+    axes, bar = figure.axes
+    a, b = axes.get_position(), bar.get_position()
+    assert (a.y0, a.y1) == pytest.approx((b.y0, b.y1))
+    figure.draw_without_rendering()
+    assert axes._left_title.get_window_extent().x1 <= bar.get_window_extent().x0
 
 
 def test_what_could_not_be_computed_is_grey_and_a_dash():
@@ -172,6 +232,39 @@ def test_a_line_is_broken_between_models():
     figure = draw_curves([dict(zip(EVALUATED, row, strict=True)) for row in rows])
     y = figure.axes[0].lines[0].get_ydata()
     assert np.isnan(y).tolist() == [False, False, True, False]
+
+
+def two_networks():
+    files = (
+        ("resnet", "optimal", "l"),
+        ("resnet.identity", "identity", "l"),
+        ("vit", "optimal", "b"),
+    )
+    return [
+        dict(zip(EVALUATED, (f"{f}.rsm.h5", f"{letter}{i}", m, "rbf", "map", i), strict=True))
+        for f, m, letter in files
+        for i in range(3)
+    ]
+
+
+def test_networks_of_other_layers_stand_apart_and_are_named():
+    axes = draw_curves(two_networks()).axes[0]
+    first, again, other, between = axes.lines
+    assert first.get_xdata().tolist() == again.get_xdata().tolist() == [0, 1, 2]
+    assert 2 < between.get_xdata()[0] < other.get_xdata()[0]
+    assert [t.get_text() for t in axes.texts] == ["vit"] or len(axes.texts) == 2
+
+
+def test_the_legend_names_matchers_where_they_differ():
+    figure = draw_curves(two_networks())
+    names = [t.get_text() for t in figure.legends[0].get_texts()]
+    assert names == ["resnet (optimal)", "resnet.identity", "vit (optimal)"]
+
+
+def test_files_that_only_their_matchers_name_say_both_networks():
+    rows = [row for row in two_networks() if row["rsm"] != "resnet.rsm.h5"]
+    names = [t.get_text() for t in draw_curves(rows).legends[0].get_texts()]
+    assert names == ["resnet.identity", "vit (optimal)"]
 
 
 @pytest.mark.parametrize("draw", [draw_comparison, draw_curves])

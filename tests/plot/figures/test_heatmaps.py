@@ -31,13 +31,17 @@ def test_a_heat_map_holds_the_rsm_in_the_order_asked(rng):
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("sample", "sample")
 
 
-def test_panels_that_are_compared_share_one_scale_and_one_colour_bar(rng):
+def test_panels_that_are_compared_share_one_scale_and_a_colour_bar_in_each_row(rng):
     panels = [Panel(similarities(rng, 5) * scale, str(scale)) for scale in (1, 10, 100)]
     figure = draw_heatmaps(panels)
     axes = heat_maps(figure)
     assert [a.get_title(loc="left") for a in axes] == ["1", "10", "100"]
     assert {a.images[0].get_clim() for a in axes} == {axes[2].images[0].get_clim()}
-    assert len(figure.axes) == 4
+    bars = figure.axes[3:]
+    assert len(bars) == 2  # of two panels and of one
+    for bar, beside in zip(bars, (axes[1], axes[2]), strict=True):
+        a, b = bar.get_position(), beside.get_position()
+        assert (a.y0, a.y1) == pytest.approx((b.y0, b.y1))
     assert axes[0].images[0].get_clim()[1] > panels[1].values.max()
 
 
@@ -123,7 +127,8 @@ def test_names_of_samples_are_written_where_they_fit(rng, n, named):
     names = [f"a/very/long/path/to/image_{i:03d}.jpeg" for i in range(n)]
     figure = draw_heatmaps([Panel(similarities(rng, n))], samples=names)
     svg = render(figure, ".svg").decode()
-    assert ("_003.jpeg" in svg) == named
+    assert (">003<" in svg) == named
+    assert "sample (a/very/lo…age_*.jpeg)" in svg or not named
 
 
 @pytest.mark.parametrize(("zero_counts", "colours"), [(True, "RdBu_r"), (False, "viridis")])
@@ -201,3 +206,43 @@ def test_few_samples_are_drawn(n):
     if n > 1:
         assert render(draw_embedding([Panel(np.ones((n, n)))]), ".png")
         assert render(draw_dendrogram([Panel(np.ones((n, n)))]), ".png")
+
+
+DRAWINGS = {"heat maps": draw_heatmaps, "mds": draw_embedding, "trees": draw_dendrogram}
+
+
+@pytest.mark.parametrize("kind", DRAWINGS)
+@pytest.mark.parametrize("sizes", [(3, 3), (2, 4), (9, 9, 1)])
+def test_no_row_mixes_groups(rng, kind, sizes):
+    groups = [str(group) for group, size in enumerate(sizes) for _ in range(size)]
+    rsm = similarities(rng, 5)
+    figure = DRAWINGS[kind]([Panel(rsm, f"{i}", group=group) for i, group in enumerate(groups)])
+    panels = [axes for axes in figure.axes if axes.get_title(loc="left")]
+    of_row: dict[float, set[str]] = {}
+    for axes, group in zip(panels, groups, strict=True):
+        of_row.setdefault(round(axes.get_position().y0, 4), set()).add(group)
+    assert all(len(there) == 1 for there in of_row.values())
+    if sizes == (3, 3):
+        assert len(of_row) == 2
+
+
+def test_blocks_of_labels_are_named_alike_at_both_axes(rng):
+    labels = np.repeat(["cat", "dog"], 40)
+    [axes] = heat_maps(draw_heatmaps([Panel(similarities(rng, 80))], labels=labels))
+    left = axes.child_axes[0]
+    assert (left.get_ylabel(), axes.get_xlabel()) == ("label", "label")
+    for ticks in (left.get_yticklabels(), axes.get_xticklabels()):
+        assert [tick.get_text() for tick in ticks] == ["cat", "dog"]
+
+
+def test_ids_that_fit_stand_beside_the_bars_of_labels(rng):
+    ids = [f"circle/blue_{i:02d}_of_many.png" for i in range(6)]
+    labels = np.arange(6) // 3
+    figure = draw_heatmaps([Panel(similarities(rng, 6))], labels=labels, samples=ids)
+    [axes] = heat_maps(figure)
+    assert [t.get_text() for t in axes.get_xticklabels()] == [
+        f"circle/blue_{i:02d}" for i in range(6)
+    ]
+    assert axes.get_xlabel() == axes.child_axes[0].get_ylabel()
+    assert axes.get_xlabel() == "sample (*_of_many.png)"
+    assert figure.legends

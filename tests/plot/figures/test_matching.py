@@ -83,3 +83,12 @@ def test_the_same_picture_has_the_same_bytes():
 def test_a_grid_of_another_size_is_refused():
     with pytest.raises(SemrsmError, match="2x3"):
         draw_matching(np.arange(4), np.ones(4), (2, 3), NAMES)
+
+
+@pytest.mark.parametrize(("side", "said"), [(3, "all matches"), (7, "16 strongest of 49 matches")])
+def test_the_figure_says_what_lines_and_colours_mean(side, said):
+    count = side * side
+    figure = draw_matching(np.arange(count), np.ones(count), (side, side), NAMES)
+    caption = " ".join(figure.get_supxlabel().split())
+    assert said in caption
+    assert "matched positions share a colour" in caption
