@@ -11,6 +11,10 @@ from semrsm.errors import SemrsmError
 
 Row = TypeVar("Row")
 
+MANY = 40  # names are all listed up to here
+NEAREST = 8  # are listed of more
+GLOB_MARKS = "*?["
+
 
 def look_up(table: Mapping[str, Row], name: str, what: str) -> Row:
     """Return `table[name]`; `what` is the kind of thing for the error, such as "kernel".
@@ -28,11 +32,34 @@ def look_up(table: Mapping[str, Row], name: str, what: str) -> Row:
 
 
 def no_such(known: Iterable[str], name: str, what: str) -> str:
-    """Say in one sentence that `name` is not among `known`, which is nearest and which there are."""
+    """Say in one sentence that a name is none of `known`, or a glob matches none, and which there are.
+
+    Capital letters do not count for what is near. Of more than MANY names only the nearest are listed.
+
+    >>> no_such(["cka", "rsa"], "CKA", "measure")
+    "there is no measure 'CKA': did you mean 'cka'? There are: cka, rsa"
+    >>> no_such(["conv1", "conv2"], "layer*", "module")
+    "no module matches 'layer*'. There are: conv1, conv2"
+    """
     known = list(known)
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f": did you mean '{nearest[0]}'?" if nearest else "."
-    return f"there is no {what} '{name}'{hint} There are: {', '.join(known) or 'none'}"
+    is_glob = any(mark in name for mark in GLOB_MARKS)
+    start = f"no {what} matches '{name}'" if is_glob else f"there is no {what} '{name}'"
+    near = _nearest(known, name)
+    hint = f": did you mean '{near[0]}'?" if near and not is_glob else "."
+    if len(known) <= MANY:
+        return f"{start}{hint} There are: {', '.join(known) or 'none'}"
+    # In the order of the table, which people know it by.
+    listed = [one for one in known if one in near] or known[:NEAREST]
+    return f"{start}{hint} There are {len(known)}, such as: {', '.join(listed)}, …"
+
+
+def _nearest(known: list[str], name: str) -> list[str]:
+    """Return the names that are most like one, the nearest first; none where none is."""
+    by_lower: dict[str, list[str]] = {}
+    for one in known:
+        by_lower.setdefault(one.lower(), []).append(one)
+    near = difflib.get_close_matches(name.lower(), by_lower, n=NEAREST, cutoff=0.5)
+    return [one for lower in near for one in by_lower[lower]][:NEAREST]
 
 
 def natural_key(name: str) -> tuple[Any, ...]:

@@ -8,6 +8,8 @@ from semrsm.errors import SemrsmError
 from semrsm.rsms import Rsm
 from semrsm.storage.rsm_file import Source
 
+MATCH_IDS = "match their ids with `align=True`"  # what else may be done where ids are shared
+
 
 def check_same_samples(
     rsms: Sequence[Rsm], otherwise: str, *, by_position: bool = False
@@ -20,7 +22,7 @@ def check_same_samples(
 
     Args:
         rsms: Their rows are compared.
-        otherwise: What else may be done, for sentences: "match their ids with `align=True`".
+        otherwise: What else may be done, for sentences; MATCH_IDS is said only where ids are shared.
         by_position: Row i of all is of one sample, whatever ids and records say.
 
     Returns:
@@ -34,7 +36,7 @@ def check_same_samples(
         if rsm.shape[0] != first.shape[0]:
             raise SemrsmError(
                 f"{first.address} has {first.shape[0]} samples and {rsm.address} {rsm.shape[0]};"
-                f" compute both from the same samples, or {otherwise}"
+                f" compute both from the same samples{_or(otherwise, first, rsm)}"
             )
     if by_position:
         return None
@@ -57,6 +59,15 @@ def check_same_samples(
         f"nothing shows that {a.address} and {b.address}{more} are of the same samples, and nothing that"
         " they are not: row i of each is taken for one sample; ids in the activation files would tell"
     )
+
+
+def _or(otherwise: str, a: Rsm, b: Rsm) -> str:
+    """Return what else may be done with two RSMs, to follow "compute both from the same samples"."""
+    return f", or {otherwise}" if otherwise != MATCH_IDS or _share_ids(a, b) else ""
+
+
+def _share_ids(a: Rsm, b: Rsm) -> bool:
+    return not set(a.samples or ()).isdisjoint(b.samples or ())
 
 
 def _known_of(rsm: Rsm) -> tuple[object, ...]:
@@ -86,10 +97,12 @@ def _refuse_other_ids(a: Rsm, b: Rsm, otherwise: str) -> None:
         return
     where = next(i for i, (x, y) in enumerate(zip(ours, theirs, strict=True)) if x != y)
     same = sorted(ours) == sorted(theirs)
+    helps = otherwise != MATCH_IDS or _share_ids(a, b)
     raise SemrsmError(
         f"{a.address} and {b.address} hold"
         f" {'the same samples in another order' if same else 'different samples'}: sample {where} is"
-        f" '{ours[where]}' and '{theirs[where]}'; {otherwise}"
+        f" '{ours[where]}' and '{theirs[where]}'"
+        f"{f'; {otherwise}' if helps else ', and no id is in both; compute both from the same samples'}"
     )
 
 
@@ -100,5 +113,6 @@ def _refuse_other_numbers(a: Rsm, b: Rsm, otherwise: str) -> None:
         return
     raise SemrsmError(
         f"{a.address} holds {a.taken} and {b.address} {b.taken}, which are not the same; compute both"
-        f" from the same samples, or {otherwise}, or say `by_position=True` if row i of each is of one sample"
+        f" from the same samples{_or(otherwise, a, b)}, or say `by_position=True` if row i of each is of one"
+        " sample"
     )

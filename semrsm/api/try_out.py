@@ -18,8 +18,8 @@ IN_MEMORY = "save the array first, or compare two samples with semrsm.rsm"
 
 def pair(
     activations: str | Path,
-    i: int,
-    j: int,
+    i: int | str,
+    j: int | str,
     *,
     layer: str | None = None,
     matcher: str = "optimal",
@@ -33,7 +33,7 @@ def pair(
 
     Args:
         activations: Activation file, or `path::layer`.
-        i: A sample, counted in the file from 0.
+        i: A sample: its number in the file, counted from 0, or its id.
         j: Another one, or the same.
         layer: Name of the layer; needed where the file holds several.
         matcher: A key of MATCHERS.

@@ -50,7 +50,7 @@ def sentence(text: str) -> str:
 
 
 KEYWORD = re.compile(r"`([a-z]\w*)(?:=([^`]*))?`")
-FLAGS = {"out": "-o"}  # of a keyword that is not spelled as its flag
+FLAGS = {"out": "-o", "path": "-o"}  # of keywords that are not spelled as their flags
 
 
 def with_flags(text: str) -> str:

@@ -42,3 +42,5 @@ def demo(
         return
     print_table([field.name for field in fields(DemoRow)], [astuple(row) for row in results.rows])
     say(f"wrote {', '.join(str(file) for file in results.files)}")
+    pictures = [str(file) for file in results.files if file.suffix == ".png"]
+    say(f"open {' and '.join(pictures)} to see what matching changes")

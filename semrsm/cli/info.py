@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,15 +12,23 @@ import typer
 from semrsm.cli.console import bytes_for_people, print_json, print_table, say
 from semrsm.cli.untrusted import MEMORY, SECONDS, seconds_for
 from semrsm.compute.check_run import run_contents, run_faults
-from semrsm.compute.conventions import hint_of
-from semrsm.engine.positions import positions_of
+from semrsm.compute.conventions import hints_of
+from semrsm.engine.positions import Positions, positions_of
 from semrsm.errors import SemrsmError
 from semrsm.in_child import in_child
-from semrsm.storage.activations import open_activations
+from semrsm.storage.activations import ActivationFile, open_activations
 from semrsm.storage.check import faults_of
 from semrsm.storage.layer import Layer, sentence_of
 from semrsm.storage.rsm_file import is_rsm_file, open_rsm
 from semrsm.storage.sample_ids import ids_array, near_miss, read_sample_ids
+
+# What arrays beside the layers hold, by the names that other commands look for.
+HELD = {
+    "labels": "labels of the samples",
+    "logits": "logits of the samples",
+    "views": "of what thing each sample is a view",
+    "images": "images of the samples",
+}
 
 
 def info(
@@ -144,11 +154,15 @@ def _rsm_file(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
 
 def _activation_file(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
     with open_activations(path) as file:
-        rows = [_array(layer, taken=name in file.layers()) for name, layer in file.arrays.items()]
+        counts = dict.fromkeys(layer.n_samples for layer in file.layers().values())
+        of_samples = _of_samples(file, counts)
+        rows = [
+            _array(layer, name in file.layers(), of_samples.get(name))
+            for name, layer in file.arrays.items()
+        ]
         about: dict[str, Any] = {
             "bytes": bytes_for_people(sum(part.stat().st_size for part in file.files))
         }
-        counts = dict.fromkeys(layer.n_samples for layer in file.layers().values())
         arrays = [array for n in counts if (array := ids_array(file, n))]
         ids = read_sample_ids(file, arrays[0].n_samples) if arrays else None
         about["sample_ids"] = _ids(arrays[0].name if arrays else "", ids)
@@ -156,19 +170,16 @@ def _activation_file(path: Path) -> tuple[str, dict[str, Any], list[dict[str, An
             about["note"] = note
         if hints := [hint for n in counts if (hint := near_miss(file, n))]:
             about["hint"] = hints[0]
-        guesses = [_guess(layer) for layer in file.layers().values()]
-        if notes := [*file.contents.notes, *filter(None, guesses)]:
+        if notes := [*file.contents.notes, *hints_of(_readable(file.layers().values()))]:
             about["notes"] = notes
         return f"activation file ({file.format})", about, rows
 
 
-def _guess(layer: Layer) -> str | None:
-    """Say which other convention a layer looks like; None where it looks as it is read."""
-    try:
-        hint = hint_of(layer.shape, positions_of(layer.shape, layer.layout))
-    except SemrsmError:
-        return None
-    return f"{layer.name}: {hint}" if hint else None
+def _readable(layers: Iterable[Layer]) -> Iterator[tuple[str, tuple[int, ...], Positions]]:
+    """Yield name, shape and positions of the layers that can be read as positions."""
+    for layer in layers:
+        with contextlib.suppress(SemrsmError):
+            yield layer.name, layer.shape, positions_of(layer.shape, layer.layout)
 
 
 def _ids(array: str, ids: list[str] | None) -> dict[str, Any] | None:
@@ -176,8 +187,18 @@ def _ids(array: str, ids: list[str] | None) -> dict[str, Any] | None:
     return {"array": array, "n": len(ids), "first": ids[0]} if ids else None
 
 
-def _array(layer: Layer, taken: bool) -> dict[str, Any]:
-    """Say how one array is read, or why it is no layer."""
+def _of_samples(file: ActivationFile, counts: Iterable[int]) -> dict[str, str]:
+    """Say of arrays that other commands look for what they hold of each sample, by their names."""
+    held = {array.name: "ids of the samples" for n in counts if (array := ids_array(file, n))}
+    for name, array in file.arrays.items():
+        what = HELD.get(name.rpartition("/")[2])
+        if what and array.shape[:1] and array.shape[0] in counts:
+            held.setdefault(name, what)
+    return held
+
+
+def _array(layer: Layer, taken: bool, held: str | None = None) -> dict[str, Any]:
+    """Say how one array is read, or why it is no layer; `held` is what it holds of each sample instead."""
     row: dict[str, Any] = {
         "layer": layer.name,
         "shape": list(layer.shape),
@@ -186,11 +207,11 @@ def _array(layer: Layer, taken: bool) -> dict[str, Any]:
         "samples": None,
         "positions": None,
         "channels": None,
-        "computed": "yes" if taken else "when named",
+        "computed": "yes" if taken else f"when named: {held}" if held else "when named",
     }
     try:
         if problem := layer.problem():
-            raise SemrsmError(problem)
+            raise SemrsmError(held or problem)
         positions = positions_of(layer.shape, layer.layout)
         if gaps := layer.gaps:
             raise SemrsmError(sentence_of(gaps))

@@ -36,11 +36,15 @@ def pair(
         ),
     ],
     i: Annotated[
-        int,
-        typer.Argument(metavar="I", help="Take this sample, counted from 0.", show_default=False),
+        str,
+        typer.Argument(
+            metavar="I",
+            help="Take this sample: its number, counted from 0, or its id.",
+            show_default=False,
+        ),
     ],
     j: Annotated[
-        int, typer.Argument(metavar="J", help="Take this other sample.", show_default=False)
+        str, typer.Argument(metavar="J", help="Take this other sample.", show_default=False)
     ],
     layer: Annotated[
         str | None,

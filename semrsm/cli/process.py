@@ -74,9 +74,25 @@ class CheckedCommand(TyperCommand):
                 raise
             flag = max(error.param.opts, key=len)
             name = flag if flag.startswith("-") else error.param.metavar or flag
-            reason = error.message.rstrip(".")
-            say(f"semrsm: {name} has a value that does not fit: {reason}; change it")
+            say(f"semrsm: {name} {_problem_of(error)}; change it")
             raise typer.Exit(FAILED) from None
+
+
+# What the validator calls values that do not fit, and what a person calls the thing that was wanted.
+WANTED = {
+    "int_parsing": "a whole number",
+    "float_parsing": "a number",
+    "greater_than_equal": "at least {ge}",
+}
+
+
+def _problem_of(error: typer.BadParameter) -> str:
+    """Say what is wrong with the value of a flag: what came and what was wanted, where that is known."""
+    find_faults = getattr(error.__cause__, "errors", None)  # of Pydantic's ValidationError
+    for fault in find_faults() if find_faults else ():
+        if wanted := WANTED.get(fault["type"]):
+            return f"is '{fault['input']}', not {wanted.format(**fault.get('ctx', {}))}"
+    return f"has a value that does not fit: {error.message.rstrip('.')}"
 
 
 def run_process(commands: Callable[[], object]) -> NoReturn:

@@ -117,7 +117,10 @@ def record(
     shift = None if views is None else parse_views(views)
     loaded = load_model(model, "random" if list_layers and weights is None else weights, seed)
     if list_layers:
-        rows = layers_of(loaded, layer or (), images)
+        rows, shape = layers_of(loaded, layer or (), images)
+        size = "x".join(map(str, shape))
+        why = f"the first of {images}" if images else "name yours with `images`"
+        say(f"shapes are those for an input of {size} ({why})")
         if json:
             print_json([asdict(row) for row in rows])
         else:

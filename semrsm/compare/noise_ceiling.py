@@ -11,14 +11,14 @@ from semrsm.compare.lookup import measures_of, rdm_of
 from semrsm.compare.models import is_model
 from semrsm.compare.pairs import Compared, Progress
 from semrsm.compare.rdms import as_rdms, note_of_products
-from semrsm.compare.samples import OTHERWISE, as_compared, strip_bytes
+from semrsm.compare.samples import as_compared, strip_bytes
 from semrsm.compare.sides import open_side
 from semrsm.errors import SemrsmError
 from semrsm.machine import default_memory, require_memory
 from semrsm.measures import MEASURES, Measure
 from semrsm.measures.matrices import FOR_BLOCKS
 from semrsm.rsms import Rsm, stored_kernels
-from semrsm.same_samples import check_same_samples
+from semrsm.same_samples import MATCH_IDS, check_same_samples
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def noise_ceiling(
     results = []
     for done, (layer, rsms) in enumerate(groups.items(), start=1):
         compared = as_compared(rsms, align=align, by_position=by_position, distance=distance)
-        unsure = None if align else check_same_samples(rsms, OTHERWISE, by_position=by_position)
+        unsure = None if align else check_same_samples(rsms, MATCH_IDS, by_position=by_position)
         notes += [unsure] if unsure else []
         rdms: Sequence[Compared] = compared
         if conversion is not None and conversion.negative_half is not None:

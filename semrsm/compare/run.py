@@ -15,7 +15,7 @@ from semrsm.compare.baseline import difference, result_of
 from semrsm.compare.lookup import measures_of, rdm_of
 from semrsm.compare.pairs import Compared, Progress, Result, Results, measure_all
 from semrsm.compare.rdms import as_rdms, note_of_products
-from semrsm.compare.samples import OTHERWISE, ComparedRsm, as_compared
+from semrsm.compare.samples import ComparedRsm, as_compared
 from semrsm.compare.sides import open_side, open_sides
 from semrsm.errors import SemrsmError
 from semrsm.measures import Measure
@@ -23,7 +23,7 @@ from semrsm.measures.inference import USUAL_RESAMPLES, Inference
 from semrsm.measures.intervals import Difference
 from semrsm.measures.rdm import Rdm
 from semrsm.rsms import Rsm, baseline_of
-from semrsm.same_samples import check_same_samples
+from semrsm.same_samples import MATCH_IDS, check_same_samples
 from semrsm.storage.labels import AddressOrArray, read_views, rows_of
 
 ONLY_VALUES = Inference()
@@ -173,7 +173,7 @@ def compare(
     compared = as_compared(together, align=align, by_position=by_position, distance=distance)
     if align:
         notes.append(_aligned_note(compared))
-    elif unsure := check_same_samples(together, OTHERWISE, by_position=by_position):
+    elif unsure := check_same_samples(together, MATCH_IDS, by_position=by_position):
         notes.append(unsure)
     if clusters is not None:
         inference = replace(inference, clusters=_clusters(clusters, compared[0], by_position))

@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from semrsm.errors import SemrsmError
 from semrsm.measures.matrices import BLOCK_BYTES, Matrix
 from semrsm.rsms import Rows, Rsm
-from semrsm.same_samples import check_same_samples
+from semrsm.same_samples import MATCH_IDS, check_same_samples
 from semrsm.storage.rsm_writer import CHUNK
-
-OTHERWISE = "match their ids with `align=True`"  # where samples are not the same
 
 LARGEST_STRIP = 1 << 27  # bytes of the rows of an RSM that are kept, so that no chunk is read twice
 
@@ -141,7 +139,7 @@ def as_compared(
     if align:
         orders = list(_aligned(rsms))
     else:
-        check_same_samples(rsms, OTHERWISE, by_position=by_position)
+        check_same_samples(rsms, MATCH_IDS, by_position=by_position)
     return [
         ComparedRsm(
             rsm,

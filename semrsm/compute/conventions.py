@@ -6,7 +6,7 @@ A guess is said and never acted on: who saved the array knows better.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from semrsm.engine.positions import Positions
 
@@ -20,6 +20,7 @@ FRONT_TOKENS = (
 )
 MUCH_LONGER = 8  # times the longest of the other axes: so long are axes of channels, not of space
 RGB = 3  # channels of an image
+SOME_NAMES = 3  # layers that a hint names
 FEW = 16  # tokens, of which nothing is said
 
 
@@ -42,6 +43,25 @@ def hint_of(shape: tuple[int, ...], positions: Positions) -> str | None:
     if positions.layout == "nd":
         return None
     return _other_tokens(shape, positions.layout) or _front_tokens(shape, positions)
+
+
+def hints_of(layers: Iterable[tuple[str, tuple[int, ...], Positions]]) -> list[str]:
+    """Say of layers, (name, shape, positions), what `hint_of` says of each; once where it says the same.
+
+    >>> tokens = Positions("ntd")
+    >>> hints_of((f"block{k}", (20, 17, 24), tokens) for k in range(12))[0].partition(" one more")[0]
+    'block0, block1, block2 and 9 more: 17 tokens are 4 x 4 and'
+    """
+    names_by_hint: dict[str, list[str]] = {}
+    for name, shape, positions in layers:
+        if hint := hint_of(shape, positions):
+            names_by_hint.setdefault(hint, []).append(name)
+    return [f"{_some(names)}: {hint}" for hint, names in names_by_hint.items()]
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - SOME_NAMES
+    return ", ".join(names) if more <= 0 else f"{', '.join(names[:SOME_NAMES])} and {more} more"
 
 
 def against_record(layouts: Sequence[tuple[str, str | None, str]]) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import functools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +17,12 @@ from numpy.typing import NDArray
 from semrsm.compute.layers import LayerInput, layer_input, open_maps
 from semrsm.compute.options import RunOptions, options_of
 from semrsm.compute.plan import refuse_without_grid, work_of
+from semrsm.compute.sample_choice import Ids
 from semrsm.engine.kernels import KERNELS, Kernel, refuse_zero_norms
 from semrsm.errors import SemrsmError
 from semrsm.storage.activations import ActivationFile
 from semrsm.storage.address import address_of
+from semrsm.storage.sample_ids import ID_NAMES, read_sample_ids
 
 if TYPE_CHECKING:
     from semrsm.engine.pairs import Work
@@ -112,8 +116,8 @@ class Pair:
 
 def compare_pair(
     activations: str | Path,
-    i: int,
-    j: int,
+    i: int | str,
+    j: int | str,
     *,
     layer: str | None = None,
     matcher: str = "optimal",
@@ -128,7 +132,7 @@ def compare_pair(
 
     Args:
         activations: Activation file, or `path::layer`.
-        i: A sample, counted in the file from 0.
+        i: A sample: its number in the file, counted from 0, or its id.
         j: Another one, or the same.
         layer: Name of the layer; needed where the file holds several.
         matcher: A key of MATCHERS.
@@ -151,12 +155,8 @@ def compare_pair(
     run = options_of({"kernel": "linear", "skip_tokens": skip_tokens, "device": device})
     if sigma is not None:
         options_of({"sigma": sigma})
-    with _opened(activations, layer, run) as rows:
-        for sample in (i, j):
-            if not 0 <= sample < rows.n_samples:
-                raise SemrsmError(
-                    f"{rows.address} has no sample {sample}; choose one of 0 to {rows.n_samples - 1}"
-                )
+    with _opened(activations, layer, run) as (rows, ids):
+        i, j = (_number_of(sample, rows, ids) for sample in (i, j))
         work = work_of(replace(run, matcher=matcher), rows)
         if work.matcher.needs_plane:
             refuse_without_grid(work.matcher, rows, rows)
@@ -181,11 +181,38 @@ def compare_pair(
 
 
 @contextmanager
-def _opened(activations: str | Path, layer: str | None, run: RunOptions) -> Iterator[LayerInput]:
-    """Open the one layer that is meant."""
+def _opened(
+    activations: str | Path, layer: str | None, run: RunOptions
+) -> Iterator[tuple[LayerInput, Ids]]:
+    """Open the one layer that is meant, and give what reads the ids of its samples."""
     path, named = address_of(activations)
     with open_maps(path) as file:
-        yield _only_layer(file, layer or named, run)
+        yield _only_layer(file, layer or named, run), functools.partial(read_sample_ids, file)
+
+
+def _number_of(sample: int | str, rows: LayerInput, ids: Ids) -> int:
+    """Return the number of a sample; a text is one if there is such a sample, else an id."""
+    n = rows.n_samples
+    if isinstance(sample, str) and (not sample.isdecimal() or int(sample) >= n):
+        known = ids(n) or []
+        if known.count(sample) > 1:
+            raise SemrsmError(
+                f"{rows.address} has several samples with the id '{sample}'; give the number of one"
+            )
+        if sample in known:
+            return known.index(sample)
+        if not sample.isdecimal():
+            near = difflib.get_close_matches(sample, known, n=1)
+            hint = f": did you mean '{near[0]}'?" if near else ";"
+            raise SemrsmError(
+                f"{rows.address} has no sample with the id '{sample}'{hint} give an id that is there, or a"
+                f" number of 0 to {n - 1}"
+                + ("" if known else f": the file holds no ids ({', '.join(ID_NAMES)})")
+            )
+    number = int(sample)
+    if not 0 <= number < n:
+        raise SemrsmError(f"{rows.address} has no sample {sample}; choose one of 0 to {n - 1}")
+    return number
 
 
 def _only_layer(file: ActivationFile, name: str | None, run: RunOptions) -> LayerInput:

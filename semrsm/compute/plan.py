@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semrsm.compute.conventions import against_record, hint_of
+from semrsm.compute.conventions import against_record, hints_of
 from semrsm.compute.grid import Grid, edge_for
 from semrsm.compute.layers import LayerInput, column_inputs, layer_inputs, open_maps
 from semrsm.compute.options import RunOptions
@@ -139,9 +139,7 @@ def notes_of(plan: RunPlan) -> list[str]:
         f"{file.path}: {note}" for file in files for note in file.contents.notes
     ]
     rows = [layer.rows for layer in plan.layers.values()]
-    for row in rows:
-        hint = hint_of(row.layer.shape, row.positions)
-        notes.append(f"{row.layer.name}: {hint}" if hint else None)
+    notes += hints_of((row.layer.name, row.layer.shape, row.positions) for row in rows)
     layouts = [(row.layer.name, row.layer.layout, row.positions.layout) for row in rows]
     notes.append(against_record(layouts))
     notes.append(f"{first.rows.path}: {first.rows.note}" if first.rows.note else None)

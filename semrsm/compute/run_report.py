@@ -76,13 +76,14 @@ class LayerReport:
             )
         if self.solved_again:
             notes.append(
-                f"pairs matched again in float64: {self.solved_again}, which were not proved optimal, or of"
-                " maps so alike that their distance would have been rounding"
+                f"pairs matched a second time in float64, so that their values are exact now:"
+                f" {self.solved_again}; the first time in float32 could not prove them optimal, or their maps"
+                " are so alike that their distance would have been rounding"
             )
         if self.handed_over:
             notes.append(
-                f"problems that went from cost scaling to augmenting paths: {self.handed_over}; they have"
-                " many positions alike, take longer, and are as exact"
+                f"matchings that the faster algorithm left to a slower one: {self.handed_over}; many of"
+                " their positions are alike, and they are as exact as the others"
             )
         for kernel in self.in_float64:
             notes.append(f"{kernel} is stored in float64, as its values leave the range of float32")

@@ -96,5 +96,4 @@ def _no_module(modules: Iterable[str], pattern: str) -> str:
     names = list(modules)
     depth = pattern.count(".")
     level = [name for name in names if name.count(".") == depth] or names
-    more = ", …" if len(level) > 40 else ""
-    return no_such(level[:40], pattern, "module") + more
+    return no_such(level, pattern, "module")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import difflib
 import functools
 import importlib
 import importlib.util
@@ -27,6 +29,7 @@ from semrsm.record.weights import load_weights
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+MOST_FUNCTIONS = 8  # of a file that are named
 RANDOM = "random"  # instead of a file of weights
 # What keeps libraries from the network, and from unpickling what lies in their caches.
 OFFLINE = {
@@ -91,6 +94,8 @@ def load_model(name: str, weights: str | None = None, seed: int = 0) -> LoadedMo
             not in its cache, are missing, or do not fit.
     """
     source, _, own = name.rpartition(":") if ".py:" in name else name.partition(":")
+    if source.endswith(".py") and not own and Path(source).is_file():
+        raise SemrsmError(f"'{name}' names no function; give {_functions_of(Path(source))}")
     if not own or not source:
         raise SemrsmError(
             f"'{name}' names no model; give {', '.join(row.example for row in LIBRARIES.values())}"
@@ -230,8 +235,9 @@ def _load_hf(name: str, weights: str | None) -> LoadedModel:
     except (OSError, ValueError) as error:
         hub = importlib.import_module("huggingface_hub")
         raise SemrsmError(
-            f"hf:{name} is no folder of a model, no kind of model, and not in {hub.constants.HF_HUB_CACHE};"
-            f" fetch it from https://huggingface.co/{name}, as nothing is downloaded here"
+            f"hf:{name} is no folder of a model, no kind of model, and not in {hub.constants.HF_HUB_CACHE}"
+            f"{_nearest_kind(library, name)}; fetch it from https://huggingface.co/{name}, as nothing is"
+            " downloaded here"
         ) from error
     architectures = getattr(config, "architectures", None) or [""]
     classifies = architectures[0].endswith("ForImageClassification")
@@ -255,6 +261,12 @@ def _load_hf(name: str, weights: str | None) -> LoadedModel:
         run=lambda m, batch: m(pixel_values=batch),
         has_logits=classifies,
     )
+
+
+def _nearest_kind(library: ModuleType, name: str) -> str:
+    """Return a hint at the kind of model that a name may mean; none for the names of models, with "/"."""
+    near = [] if "/" in name else difflib.get_close_matches(name.lower(), library.CONFIG_MAPPING, 1)
+    return f" (did you mean '{near[0]}'?)" if near else ""
 
 
 def _hf_preprocess(
@@ -309,6 +321,18 @@ def _load_file(name: str, weights: str | None) -> LoadedModel:
     words = f"as {name} has it" if len(parts) > 1 else "none: pixels from 0 to 1"
     preprocess = parts[1] if len(parts) > 1 else as_tensor
     return LoadedModel(name, parts[0], preprocess, words, weights, f"torch {torch.__version__}")
+
+
+def _functions_of(path: Path) -> str:
+    """Name FILE.py:function for the functions that a file defines; the file is read and not run."""
+    with contextlib.suppress(SyntaxError, UnicodeDecodeError, OSError):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        names = [part.name for part in body if isinstance(part, ast.FunctionDef)]
+        public = [name for name in names if not name.startswith("_")]
+        if public:
+            more = ", …" if len(public) > MOST_FUNCTIONS else ""
+            return ", ".join(f"{path}:{name}" for name in public[:MOST_FUNCTIONS]) + more
+    return f"{path}:FUNCTION, one that returns the model"
 
 
 def _give_weights(module: nn.Module, weights: str) -> str:

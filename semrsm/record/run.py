@@ -28,6 +28,7 @@ from semrsm.storage.address import address_of
 from semrsm.storage.whole_files import refuse_inputs
 
 Progress = Callable[[str, int, int], None]
+GREY_SIDE = 256  # pixels of the image that layers are listed for where none is given
 VIEW_NAMES = ("up", "down")  # behind the ids of the two views of an image
 
 
@@ -153,10 +154,13 @@ def record_images(
 
 def list_layers(
     model: LoadedModel, patterns: Sequence[str] = (), address: str | None = None
-) -> list[LayerRow]:
+) -> tuple[list[LayerRow], tuple[int, ...]]:
     """Return the modules that run, in the order of the forward pass; of none but those that patterns mean.
 
-    The model runs on the first of some images, or on a grey one.
+    The model runs on the first of some images, or on a grey one of GREY_SIDE x GREY_SIDE pixels.
+
+    Returns:
+        The modules, and the shape (c, h, w) of the input that their outputs are of.
 
     Raises SemrsmError if a pattern matches no module, or the model cannot run on that image.
     """
@@ -192,12 +196,12 @@ def list_layers(
             raise SemrsmError(
                 f"{model.name} does not run on an image of {tuple(image.shape)} ({error}); name your `images`"
             ) from error
-    return rows
+    return rows, tuple(image.shape)
 
 
 def _one_image(model: LoadedModel, address: str | None) -> Tensor:
     if address is None:
-        return _prepared(model, grey_image(256), "a grey image")
+        return _prepared(model, grey_image(GREY_SIDE), "a grey image")
     with open_images(address) as images:
         return _prepared(model, images.read(0), address)
 

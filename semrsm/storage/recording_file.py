@@ -49,7 +49,7 @@ class RecordingFile:
         overwrite: bool = False,
     ) -> None:
         """Make the file, or open the one that is there; `ActivationWriter` says how."""
-        check_output(path, overwrite)
+        check_output(path, overwrite, "path")
         self.path = path
         # Beside what a link leads to, so that it can be renamed.
         target = Path(os.path.realpath(path)) if path.is_symlink() else path
@@ -144,7 +144,7 @@ class RecordingFile:
         try:
             self._file.close()
             self._stream.sync()
-            put_in_place(self.unfinished, self.path, self._overwrite)
+            put_in_place(self.unfinished, self.path, self._overwrite, "path")
         except OSError as error:
             raise self._unwritable(error) from error
         self._stream.close()

@@ -36,10 +36,10 @@ _counter = itertools.count()
 _outputs: dict[Path, Path] = {}  # outputs of this process, and the temporary names that they had
 
 
-def check_output(out: Path, overwrite: bool) -> None:
+def check_output(out: Path, overwrite: bool, keyword: str = "out") -> None:
     """Refuse an output that could not be written or must not be replaced.
 
-    A link is followed: what it leads to is meant.
+    A link is followed: what it leads to is meant. Sentences call it by the caller's `keyword`.
 
     Raises SemrsmError if its name cannot be that of a file, if it is a folder, a device, a pipe or a
     socket, if it exists and `overwrite` is not set, or if its folder is missing, is no folder or
@@ -48,24 +48,24 @@ def check_output(out: Path, overwrite: bool) -> None:
     check_name(out)
     kind = kind_of(out)
     if kind == "folder":
-        raise SemrsmError(f"{out} is a folder; name a file in it with `out`")
+        raise SemrsmError(f"{out} is a folder; name a file in it with `{keyword}`")
     if kind not in ("file", "nothing"):
         raise SemrsmError(f"{out} is a {kind}, which is not written to; name a file")
     if kind == "file" and not overwrite:
         raise SemrsmError(
-            f"{out} exists; replace it with `overwrite=True` or choose another name with `out`"
+            f"{out} exists; replace it with `overwrite=True` or choose another name with `{keyword}`"
         )
-    check_folder(_target(out).parent)
+    check_folder(_target(out).parent, keyword)
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, keyword: str = "out") -> None:
     """Raise SemrsmError unless a folder is there and can be written to."""
     if kind_of(folder) != "folder":
         raise SemrsmError(
-            f"the folder {folder} does not exist; make it first or choose another `out`"
+            f"the folder {folder} does not exist; make it first or choose another `{keyword}`"
         )
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise SemrsmError(f"the folder {folder} is not writable; choose another `out`")
+        raise SemrsmError(f"the folder {folder} is not writable; choose another `{keyword}`")
 
 
 def refuse_inputs(out: Path, inputs: Iterable[Path]) -> None:
@@ -249,12 +249,12 @@ def aside_folder(
             shutil.rmtree(left, ignore_errors=True)
 
 
-def put_in_place(partial: Path, out: Path, overwrite: bool = True) -> None:
+def put_in_place(partial: Path, out: Path, overwrite: bool = True, keyword: str = "out") -> None:
     """Rename a whole file to the output that it is, and have the system put that on disk.
 
     Raises SemrsmError as `check_output` does, OSError if it cannot be renamed.
     """
-    check_output(out, overwrite)
+    check_output(out, overwrite, keyword)
     target = _target(out)
     _outputs[out] = partial
     partial.replace(target)

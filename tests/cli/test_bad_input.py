@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.helpers import fail, run, snapshot, start, succeed, write_h5
+from tests.helpers import fail, run, snapshot, start, succeed, write_h5, write_rsm
 
 
 @pytest.fixture
@@ -48,6 +48,18 @@ def refused(source: object, out: Path, *args: object, says: tuple[str, ...]) -> 
 def test_a_missing_file(tmp_path: Path, dump: Path, out: Path) -> None:
     missing = tmp_path / "no.h5"
     refused(missing, out, says=(str(missing), "does not exist", "dump.h5"))
+
+
+def test_files_beside_a_missing_one_are_of_its_kind(tmp_path: Path, dump: Path) -> None:
+    rsm = write_rsm(tmp_path / "plain_name.h5", {"a": np.eye(3)})
+    message = fail("compute", tmp_path / "no.h5", "-o", tmp_path / "o.rsm.h5")
+    assert message.endswith("Activation files there: dump.h5\n")
+    message = fail("compare", tmp_path / "no.rsm.h5", rsm)
+    assert message.endswith("RSM files there: plain_name.h5\n")
+    for k in range(9):
+        (tmp_path / f"e{k}.npy").write_bytes(b"")
+    message = fail("compute", tmp_path / "no.h5", "-o", tmp_path / "o.rsm.h5")
+    assert message.endswith("e5.npy, e6.npy, …\n")
 
 
 def test_a_folder(tmp_path: Path, out: Path) -> None:
@@ -147,7 +159,7 @@ def test_no_such_layer_lists_those_there(dump: Path, out: Path) -> None:
     says = ("dump.h5", "no layer 'layr1'", "did you mean 'layer1'?", "layer1, layer2")
     refused(dump, out, "-l", "layr1", says=says)
     refused(f"{dump}::layr1", out, says=says)
-    refused(dump, out, "-l", "encoder*", says=("no layer 'encoder*'", "layer1, layer2"))
+    refused(dump, out, "-l", "encoder*", says=("no layer matches 'encoder*'", "layer1, layer2"))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -253,6 +253,7 @@ def test_too_few_samples_for_the_estimator(tmp_path: Path, rng: np.random.Genera
     ("args", "says"),
     [
         (["--measure", "cka-debaised"], "did you mean 'cka-debiased'?"),
+        (["--measure", "CKA"], "did you mean 'cka'?"),
         (["--kernel", "cosin"], "did you mean 'cosine'?"),
         (["--layer", "layr1"], "no layer 'layr1': did you mean 'layer1'?"),
         (["--matched-layers"], "leave --matched-layers out"),
@@ -270,7 +271,9 @@ def test_options_for_other_inputs(a: Path, b: Path) -> None:
     assert "leave --kernel-b out" in fail("compare", b, b, "--kernel-b", "linear")
     assert "use --kernel" in fail("compare", a, b, a, "--kernel-b", "linear")
     assert "--distance is for plain matrices" in fail("compare", a, a, "--distance")
-    assert "--bootstrap has a value that does not fit" in fail("compare", a, b, "--bootstrap", -1)
+    assert "--bootstrap is '-1', not at least 0; change it" in fail(
+        "compare", a, b, "--bootstrap", -1
+    )
     assert run("compare").exit_code == 2
 
 

@@ -243,7 +243,7 @@ def test_bad_input_gets_one_sentence(folder: Path) -> None:
         ("retrieval", a, "--labels", folder / "other.csv"): "lacks the sample 'img0.png'",
         ("retrieval", folder / "no.h5", "--labels", f"{known}::labels"): "does not exist",
         ("retrieval", f"{a}::layer3", "--labels", f"{known}::labels"): "did you mean 'layer",
-        ("retrieval", a, "--labels", f"{known}::labels", "-l", "x*"): "there is no layer 'x*'",
+        ("retrieval", a, "--labels", f"{known}::labels", "-l", "x*"): "no layer matches 'x*'",
         ("retrieval", a, "--labels", f"{known}::labels", "-k", "cosin"): "did you mean 'cosine'?",
         ("retrieval", folder / "nan.npy", "--labels", f"{known}::labels"): "row 3 holds NaN",
         (

@@ -111,3 +111,20 @@ def test_a_run_folder_is_read_too(dump: Path, tmp_path: Path) -> None:
     assert f"semrsm: {tile} is damaged or of another run; it is made again" in result.stderr
     (folder / "run.json").write_text("{}")
     assert "does not describe a run" in run("info", folder, "--check").stderr
+
+
+def test_what_belongs_to_samples_is_no_fault(tmp_path: Path) -> None:
+    x = np.random.default_rng(2).standard_normal((7, 3, 2, 2)).astype(np.float32)
+    names = {"samples": np.array([b"%d.png" % k for k in range(7)]), "labels": np.arange(7) % 2}
+    more = {"views": np.arange(7), "net__logits": x[:, :, 0, 0], "other": np.arange(7)}
+    rows = json.loads(
+        succeed("info", write_h5(tmp_path / "a.h5", a=x, **names, **more), "--json").stdout
+    )["layers"]
+    assert {row["layer"]: row["computed"] for row in rows} == {
+        "a": "yes",
+        "samples": "no: ids of the samples",
+        "labels": "no: labels of the samples",
+        "views": "no: of what thing each sample is a view",
+        "net/logits": "when named: logits of the samples",
+        "other": "no: holds int64, not float16, float32 or float64",
+    }

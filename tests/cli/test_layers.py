@@ -77,7 +77,7 @@ def test_globs_of_address_and_option_must_both_fit(two: tuple[Path, Path]) -> No
     done = succeed("compare", f"{a}::layer*", "-l", "*4", "--measure", "cka", "--json")
     assert {r["layer_b"] for r in json.loads(done.stdout)} == {"layer4"}
     message = fail("compare", f"{a}::blok*", a)
-    assert f"{a}: there is no layer 'blok*'" in message
+    assert f"{a}: no layer matches 'blok*'" in message
     assert "There are: layer1, layer3" in message
 
 

@@ -80,7 +80,7 @@ def test_info_tells_what_each_file_holds(dump: Path, tmp_path: Path) -> None:
     assert list(layers) == ["labels", "layer1", "layer2"]
     assert layers["layer1"]["shape"] == [6, 3, 4, 4]
     assert (layers["layer1"]["positions"], layers["layer1"]["channels"]) == (16, 3)
-    assert layers["labels"]["computed"].startswith("no: holds int64")
+    assert layers["labels"]["computed"] == "no: labels of the samples"
     out = tmp_path / "o.rsm.h5"
     succeed("compute", dump, "-o", out, "-k", "rbf", "--threads", 1)
     about = json.loads(succeed("info", out, "--json").stdout)

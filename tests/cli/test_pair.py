@@ -78,6 +78,9 @@ def test_two_views_of_a_digit_are_more_alike_once_matched() -> None:
         (["@", 0, 1, "-l", "*"], "holds the layers map, tokens"),
         (["@", 0, 1, "-l", "mapp"], "did you mean 'map'"),
         (["@", 0, 9, "-l", "map"], "no sample 9; choose one of 0 to 3"),
+        (["@", "a.png", 1, "-l", "map"], "no sample with the id 'a.png'; give"),
+        (["@", 0, 1, "-l", "map", "--sigma", "x"], "--sigma is 'x', not a number; change it"),
+        (["@", 0, 1, "-l", "map", "--skip-tokens", "x"], "--skip-tokens"),
         (["@", 0, 1, "-l", "map", "-m", "maxsim", "--matching", "p.npy"], "no matching to save"),
         (["@", 0, 1, "-l", "map", "-m", "pool", "--plot", "p.png"], "no matching to save or draw"),
         (["@", 0, 1, "-l", "tokens", "--plot", "p.png"], "5 tokens are no square"),
@@ -97,3 +100,19 @@ def test_what_is_wrong_is_said_in_a_sentence(
 def test_wrong_usage_exits_with_2(dump: Path) -> None:
     assert run("pair", dump, 0, 1, "-l", "map", "--images", dump).exit_code == 2
     assert run("pair", dump, 0).exit_code == 2
+
+
+def test_samples_are_named_by_ids_too(tmp_path: Path, rng: np.random.Generator) -> None:
+    x = rng.normal(size=(4, 3, 2, 2)).astype(np.float32)
+    ids = np.array([b"cat/1.png", b"cat/2.png", b"3", b"0007"])
+    dump = write_h5(tmp_path / "dump.h5", map=x, samples=ids)
+
+    def samples(i: object, j: object) -> tuple[int, int]:
+        record = json.loads(succeed("pair", dump, i, j, "--json").stdout)[0]
+        return record["i"], record["j"]
+
+    assert samples("cat/2.png", "0007") == (1, 3)
+    assert samples(3, "cat/1.png") == (3, 0)  # a number is one where there is such a sample
+    assert "did you mean 'cat/1.png'?" in fail("pair", dump, "cat/11.png", 0)
+    twice = write_h5(tmp_path / "twice.h5", map=x, samples=np.array([b"a", b"a", b"b", b"c"]))
+    assert "several samples with the id 'a'" in fail("pair", twice, "a", "b")

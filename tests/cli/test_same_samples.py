@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import semrsm
-from tests.helpers import fail, run, succeed, write_h5
+from tests.helpers import fail, run, succeed, write_h5, write_rsm
 
 N = 20
 
@@ -60,7 +60,7 @@ def test_other_samples_of_one_file_are_refused_everywhere(resnet: Path, tmp_path
             f"{a}::layer1 holds samples 0:10 of 20 and {b}::layer1 samples 10:20 of 20" in message
         )
         assert "--by-position" in message
-    assert "match their ids with --align" in fail("compare", a, b)
+    assert "--align" not in fail("compare", a, b)  # there are no ids
     [record] = json.loads(
         succeed("compare", a, b, "--by-position", "--measure", "cka", "--json").stdout
     )
@@ -295,3 +295,17 @@ def test_labels_of_a_gallery_are_found_by_ids_too(tmp_path: Path) -> None:
     assert (
         f"such as 'img{np.random.default_rng(3).permutation(N)[0]}.png', and the gallery" in message
     )
+
+
+def test_aligning_is_proposed_only_where_ids_are_shared(tmp_path: Path) -> None:
+    def rsm(name: str, ids: list[str]) -> Path:
+        return write_rsm(tmp_path / f"{name}.rsm.h5", {"a": np.eye(len(ids))}, ids)
+
+    a, shared = rsm("a", ["p", "q", "r"]), rsm("b", ["q", "r", "s"])
+    for other, proposed in (
+        (shared, True),
+        (rsm("c", ["s", "t", "u"]), False),
+        (rsm("d", ["p", "q"]), True),
+        (rsm("e", ["s", "t"]), False),
+    ):
+        assert ("match their ids with --align" in fail("compare", a, other)) == proposed

@@ -89,6 +89,16 @@ def test_a_guess_is_said_before_time_is_spent(tmp_path: Path, rng: np.random.Gen
         assert tokens in heard
 
 
+def test_a_hint_of_many_layers_is_said_once(tmp_path: Path, rng: np.random.Generator) -> None:
+    x = rng.normal(size=(4, 17, 5)).astype(np.float32)
+    dump = write_h5(tmp_path / "dump.h5", **{f"block{k}": x for k in range(12)})
+    said = "block0, block1, block2 and 9 more: 17 tokens are 4 x 4 and one more"
+    for command in (("info", dump), ("compute", dump, "-o", tmp_path / "o.h5", "--dry-run")):
+        stderr = succeed(*command).stderr
+        assert said in stderr
+        assert stderr.count("tokens are 4 x 4") == 1
+
+
 def test_a_layout_that_is_not_the_recorded_one_is_said(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:

@@ -1,8 +1,13 @@
-import numpy as np
+from pathlib import Path
 
-from semrsm.experiments.demo import RUNS, run_demo
+import numpy as np
+import pytest
+
+from semrsm.experiments import demo as demo_room
+from semrsm.experiments.demo import RUNS, Demo, run_demo
 from semrsm.rsms import read_rsm
 from semrsm.storage.rsm_file import is_rsm_file
+from tests.helpers import succeed
 
 
 def test_the_demo_writes_what_it_says_and_the_matching_brings_moved_digits_together(
@@ -24,3 +29,10 @@ def test_the_demo_writes_what_it_says_and_the_matching_brings_moved_digits_toget
         assert about["matcher"] == row.matcher
         assert np.isfinite(rsm).all()
         assert rsm.shape == (80, 80)
+
+
+def test_the_demo_says_at_last_which_pictures_to_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [Path("d/a.rsm.h5"), Path("d/a.png"), Path("d/b.rsm.h5"), Path("d/b.png")]
+    monkeypatch.setattr(demo_room, "run_demo", lambda *_, **__: Demo([], files))
+    last = succeed("demo", "-o", "d").stderr.splitlines()[-1]
+    assert last == "open d/a.png and d/b.png to see what matching changes"

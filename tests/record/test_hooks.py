@@ -272,7 +272,7 @@ def test_numbers_that_are_small_for_float16_are_told(tmp_path: Path) -> None:
 def test_names_that_are_no_modules(tmp_path: Path) -> None:
     for layers, sentence in (
         ("b11", "no module 'b11': did you mean 'b1"),
-        ("x*", "no module 'x\\*'"),
+        ("x*", "no module matches 'x\\*'"),
         ([], "no layers are named"),
         ("unused", "'unused' is not called"),
         ("unus*", "no layer was called"),
@@ -464,3 +464,17 @@ def test_freed_memory_is_kept_for_the_next_layer() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     before, after = map(int, done.stdout.split())
     assert after < before / 4
+
+
+def test_errors_name_the_arguments_of_the_function(tmp_path: Path) -> None:
+    there = tmp_path / "there.h5"
+    run(net(), "b9", there, images(2))
+    for path, sentence in (
+        (there, "choose another name with `path`"),
+        (tmp_path / "no" / "a.h5", "choose another `path`"),
+        (tmp_path, "name a file in it with `path`"),
+    ):
+        with pytest.raises(SemrsmError, match=sentence):
+            semrsm.record(net(), "b9", path)
+        with pytest.raises(SemrsmError, match=sentence):
+            semrsm.ActivationWriter(path)

@@ -167,6 +167,7 @@ def test_weights_that_are_in_no_cache(photos: Path, monkeypatch: pytest.MonkeyPa
     library("transformers")
     assert "nothing is downloaded here" in said("hf:somebody/nothing")
     assert "without weights of its own" in said("hf:vit")
+    assert "did you mean 'vit'?" in said("hf:vitt")
 
 
 @pytest.mark.slow

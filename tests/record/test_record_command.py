@@ -219,7 +219,9 @@ def test_a_run_that_stopped_goes_on(
 
 
 def test_layers_are_listed_in_the_order_of_the_pass(net: Path, photos: Path) -> None:
-    lines = succeed("record", f"{net}:small", "--list-layers").stdout.splitlines()
+    result = succeed("record", f"{net}:small", "--list-layers")
+    assert result.stderr == "shapes are those for an input of 3x9x9 (name yours with --images)\n"
+    lines = result.stdout.splitlines()
     assert lines[0] == "layer\ttype\tshape\tlayout"
     assert lines[1:] == [
         "0\tConv2d\t5x4x4\tnchw",
@@ -245,6 +247,8 @@ def test_layers_are_listed_in_the_order_of_the_pass(net: Path, photos: Path) -> 
         ("{net}:broken", "NameError: name 'undefined' is not defined"),
         ("{net}:dying", "returned Sequential, NoneType"),
         ("none.py:net", "none.py does not exist"),
+        ("{net}", "names no function; give {net}:net, {net}:small, {net}:grey,"),
+        ("{net}:", "names no function; give {net}:net, {net}:small, {net}:grey,"),
     ],
 )
 def test_models_that_are_none(
@@ -252,7 +256,7 @@ def test_models_that_are_none(
 ) -> None:
     out = tmp_path / "a.h5"
     args = ("--images", photos, "-o", out, "-l", "0")
-    assert sentence in fail("record", model.format(net=net), *args, out=out)
+    assert sentence.format(net=net) in fail("record", model.format(net=net), *args, out=out)
 
 
 def test_images_that_are_none(tmp_path: Path, net: Path, photos: Path) -> None:

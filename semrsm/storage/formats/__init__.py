@@ -17,7 +17,9 @@ from semrsm.storage.formats.safetensors import is_safetensors, open_safetensors
 from semrsm.storage.formats.torch_archive import is_torch, open_torch
 from semrsm.storage.formats.zarr_store import is_zarr, open_zarr
 from semrsm.storage.input_files import refuse_irregular
+from semrsm.storage.rsm_file import is_rsm_file
 
+MOST_FILES = 8  # that are named where one is missing
 START = 32  # bytes of a file that formats are told by
 
 
@@ -88,9 +90,7 @@ def format_of(path: Path) -> Format:
     try:
         start = b"" if path.is_dir() else _first_bytes(path)
     except FileNotFoundError as error:
-        near = sorted(p.name for p in path.parent.glob("*") if p.suffix in SUFFIXES)[:8]
-        beside = f" Activation files there: {', '.join(near)}" if near else ""
-        raise SemrsmError(f"{path} does not exist; check the path.{beside}") from error
+        raise SemrsmError(f"{path} does not exist; check the path.{_beside(path)}") from error
     except OSError as error:
         raise SemrsmError(
             f"{path} cannot be read ({error.strerror}); check its permissions"
@@ -102,6 +102,16 @@ def format_of(path: Path) -> Format:
     raise SemrsmError(
         f"{path} is none of {names} (it begins with {start[:8]!r}); save activations as one of these"
     )
+
+
+def _beside(path: Path) -> str:
+    """Name files of the kind that a path seems to mean, RSM files or activations, in its folder."""
+    wants_rsm = ".rsm" in path.suffixes
+    files = (p for p in sorted(path.parent.glob("*")) if p.suffix in SUFFIXES)
+    near = [p.name for p in files if (p.suffix == ".h5" and is_rsm_file(p)) == wants_rsm]
+    more = ", …" if len(near) > MOST_FILES else ""
+    kind = "RSM" if wants_rsm else "Activation"
+    return f" {kind} files there: {', '.join(near[:MOST_FILES])}{more}" if near else ""
 
 
 def _first_bytes(path: Path) -> bytes:
