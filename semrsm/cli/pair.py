@@ -18,7 +18,7 @@ from semrsm.cli.untrusted import Untrusted, read_first
 from semrsm.compute.pair import Pair, PairValue, compare_pair
 from semrsm.plot.figures.canvas import check_suffix, save_figure
 from semrsm.plot.figures.matching import draw_matching
-from semrsm.plot.inputs import read_images, read_names
+from semrsm.plot.inputs import read_ids, read_images
 from semrsm.storage.whole_files import write_aside
 
 if TYPE_CHECKING:
@@ -93,7 +93,10 @@ def pair(
     ] = None,
     images: Annotated[
         str | None,
-        typer.Option(help="Draw the lines over these images.", metavar="FILE[::name]"),
+        typer.Option(
+            help="Draw the lines over these images; of a folder those that the ids name.",
+            metavar="FILE[::name]|DIR",
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace matching and picture if they exist.")
@@ -143,11 +146,11 @@ def _draw(result: Pair, activations: str, images: str | None) -> Figure:
     title = f"{first.layer}, matcher {first.matcher}"
     if cosine.matched is not None:
         title += f": cosine {cosine.matched:.3f} ({cosine.identity:.3f} at the same positions)"
-    pictures = None
+    ids, pictures = read_ids(activations, result.n_samples), None
     if images:
-        by_sample = read_images(images, (first.i, first.j), result.n_samples)
+        by_sample = read_images(images, (first.i, first.j), result.n_samples, ids=ids)
         pictures = by_sample[first.i], by_sample[first.j]
-    names = read_names(activations, (first.i, first.j), result.n_samples)
+    names = [ids[k] if ids else f"sample {k}" for k in (first.i, first.j)]
     return draw_matching(
         permutation,
         strength,

@@ -105,20 +105,18 @@ def read_images(
         return {i: _read(file, array, slice(place[i], place[i] + 1))[0] for i in numbers}
 
 
-def read_names(address: str | Path, samples: Iterable[int], n: int) -> list[str]:
-    """Return what some of the n samples of an activation file are called: their ids, else "sample 3".
+def read_ids(address: str | Path, n: int) -> Sequence[str] | None:
+    """Return the ids of the n samples of an activation file, None if it holds none.
 
     Args:
         address: `path` or `path::layer`.
-        samples: Which.
         n: How many samples the layer has.
 
     Raises:
         SemrsmError: The ids cannot be read.
     """
     with open_activations(address_of(address)[0]) as file:
-        ids = read_sample_ids(file, n)
-    return [ids[i] if ids else f"sample {i}" for i in samples]
+        return read_sample_ids(file, n)
 
 
 def _image_file(folder: Path, ids: Sequence[str] | None, sample: int) -> NDArray[np.generic]:

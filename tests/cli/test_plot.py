@@ -289,6 +289,8 @@ def test_the_folder_that_was_recorded_shows_what_is_retrieved(
     succeed(*retrieve, "--images", tmp_path / "photos")
     with Image.open(out) as picture:
         assert picture.size[0] > 100
+    pair = ("pair", tmp_path / "a.h5", names[1], names[5] + "@up", "--plot", out, "--overwrite")
+    succeed(*pair, "--images", tmp_path / "photos")
     (tmp_path / "photos" / names[0]).write_bytes(b"no image")
     assert "cat/0.png cannot be read as an image" in fail(
         *retrieve, "--images", tmp_path / "photos"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from semrsm import SemrsmError
-from semrsm.plot.inputs import read_column, read_names, read_records
+from semrsm.plot.inputs import read_column, read_ids, read_records
 from semrsm.rsms import Rsm, open_rsms
 
 
@@ -99,5 +99,5 @@ def test_samples_are_called_by_their_ids_else_by_number(tmp_path):
     rng = np.random.default_rng(3)
     np.savez(tmp_path / "ids.npz", map=rng.normal(size=(3, 2, 2, 2)), samples=["a/x", "b/y", "c/z"])
     np.savez(tmp_path / "none.npz", map=rng.normal(size=(3, 2, 2, 2)))
-    assert read_names(tmp_path / "ids.npz", (2, 0), 3) == ["c/z", "a/x"]
-    assert read_names(tmp_path / "none.npz", (2, 0), 3) == ["sample 2", "sample 0"]
+    assert list(read_ids(tmp_path / "ids.npz", 3)) == ["a/x", "b/y", "c/z"]
+    assert read_ids(tmp_path / "none.npz", 3) is None
