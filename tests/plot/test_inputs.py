@@ -95,7 +95,7 @@ def test_a_table_with_odd_rows_is_refused(row: str, says: str, tmp_path) -> None
         read_records(path)
 
 
-def test_samples_are_called_by_their_ids_else_by_number(tmp_path):
+def test_ids_of_samples_are_read_where_there_are_some(tmp_path):
     rng = np.random.default_rng(3)
     np.savez(tmp_path / "ids.npz", map=rng.normal(size=(3, 2, 2, 2)), samples=["a/x", "b/y", "c/z"])
     np.savez(tmp_path / "none.npz", map=rng.normal(size=(3, 2, 2, 2)))
