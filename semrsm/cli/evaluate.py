@@ -142,12 +142,12 @@ def _without_ends(names: list[str]) -> list[str]:
     """Return names with the two ends of an interval as one.
 
     >>> _without_ends(["map-low", "map-high", "map-difference-low", "map-difference-high"])
-    ['interval of map', 'interval of map-difference']
+    ['interval of map, map-difference']
     """
     intervals = [name.removesuffix("-low") for name in names if name.endswith("-low")]
     ends = {f"{name}-{end}" for name in intervals for end in ("low", "high")}
     others = [name for name in names if name not in ends]
-    return [*others, *(f"interval of {name}" for name in intervals)]
+    return [*others, *([f"interval of {', '.join(intervals)}"] if intervals else [])]
 
 
 @takes_flags_of(_evaluate)

@@ -81,7 +81,7 @@ def draw_retrieved(
             for rank, (index, similarity) in enumerate(pairs, start=1):
                 axes = figure.add_subplot(grid[down, rank])
                 draw_image(axes, pictures[int(index)], lowest, highest)
-                axes.set_xlabel(f"{similarity:.3g}", labelpad=2, fontsize=7)
+                axes.set_xlabel(f"{similarity:#.3g}".rstrip("."), labelpad=2, fontsize=7)
                 axes.set_title(f"{rank}: {_called(int(index), labels)}", fontsize=7)
                 if labels is not None:
                     _mark(axes, bool(labels[index] == labels[row.query]))

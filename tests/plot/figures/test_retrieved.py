@@ -38,7 +38,7 @@ def test_queries_stand_left_of_what_was_found(rng, dtype):
     titles = ["query: 1 (b)", "1: 0 (a)", "2: 3 (b)"]
     assert [axes.get_title() for axes in figure.axes] == titles * 2
     assert [figure.axes[i].get_ylabel() for i in (0, 3)] == ["spatio-semantic", "semantic"]
-    assert [axes.get_xlabel() for axes in figure.axes[1:3]] == ["0.75", "-0.5"]
+    assert [axes.get_xlabel() for axes in figure.axes[1:3]] == ["0.750", "-0.500"]
     drawn = np.asarray(figure.axes[1].images[0].get_array(), float)
     assert drawn.shape == (6, 5, 3)
     assert 0 <= drawn.min() <= drawn.max() <= 1
