@@ -23,7 +23,7 @@ from semrsm.storage.rsm_file import is_rsm_file, open_rsm
 from semrsm.storage.sample_ids import ids_array, near_miss, read_sample_ids
 
 # What arrays beside the layers hold, by the names that other commands look for.
-HELD = {
+ROLES = {
     "labels": "labels of the samples",
     "logits": "logits of the samples",
     "views": "of what thing each sample is a view",
@@ -189,16 +189,16 @@ def _ids(array: str, ids: list[str] | None) -> dict[str, Any] | None:
 
 def _of_samples(file: ActivationFile, counts: Iterable[int]) -> dict[str, str]:
     """Say of arrays that other commands look for what they hold of each sample, by their names."""
-    held = {array.name: "ids of the samples" for n in counts if (array := ids_array(file, n))}
+    roles = {array.name: "ids of the samples" for n in counts if (array := ids_array(file, n))}
     for name, array in file.arrays.items():
-        what = HELD.get(name.rpartition("/")[2])
+        what = ROLES.get(name.rpartition("/")[2])
         if what and array.shape[:1] and array.shape[0] in counts:
-            held.setdefault(name, what)
-    return held
+            roles.setdefault(name, what)
+    return roles
 
 
-def _array(layer: Layer, taken: bool, held: str | None = None) -> dict[str, Any]:
-    """Say how one array is read, or why it is no layer; `held` is what it holds of each sample instead."""
+def _array(layer: Layer, taken: bool, role: str | None = None) -> dict[str, Any]:
+    """Say how one array is read, or why it is no layer; `role` is what it holds of each sample instead."""
     row: dict[str, Any] = {
         "layer": layer.name,
         "shape": list(layer.shape),
@@ -207,11 +207,11 @@ def _array(layer: Layer, taken: bool, held: str | None = None) -> dict[str, Any]
         "samples": None,
         "positions": None,
         "channels": None,
-        "computed": "yes" if taken else f"when named: {held}" if held else "when named",
+        "computed": "yes" if taken else f"when named: {role}" if role else "when named",
     }
     try:
         if problem := layer.problem():
-            raise SemrsmError(held or problem)
+            raise SemrsmError(role or problem)
         positions = positions_of(layer.shape, layer.layout)
         if gaps := layer.gaps:
             raise SemrsmError(sentence_of(gaps))

@@ -79,7 +79,7 @@ class CheckedCommand(TyperCommand):
 
 
 # What the validator calls values that do not fit, and what a person calls the thing that was wanted.
-WANTED = {
+KINDS_OF_VALUE = {
     "int_parsing": "a whole number",
     "float_parsing": "a number",
     "greater_than_equal": "at least {ge}",
@@ -90,8 +90,8 @@ def _problem_of(error: typer.BadParameter) -> str:
     """Say what is wrong with the value of a flag: what came and what was wanted, where that is known."""
     find_faults = getattr(error.__cause__, "errors", None)  # of Pydantic's ValidationError
     for fault in find_faults() if find_faults else ():
-        if wanted := WANTED.get(fault["type"]):
-            return f"is '{fault['input']}', not {wanted.format(**fault.get('ctx', {}))}"
+        if kind := KINDS_OF_VALUE.get(fault["type"]):
+            return f"is '{fault['input']}', not {kind.format(**fault.get('ctx', {}))}"
     return f"has a value that does not fit: {error.message.rstrip('.')}"
 
 

@@ -72,16 +72,15 @@ def against_record(layouts: Sequence[tuple[str, str | None, str]]) -> str | None
 
     >>> against_record([("a", "nchw", "nchw"), ("b", None, "nhwc")]) is None
     True
-    >>> against_record([("a", "ntd", "ndt")])
-    "the file says that a is ntd, and it is read as ndt, as `layout='ndt'` says"
+    >>> against_record([("a", "ntd", "ndt"), ("b", "ntd", "ndt")])
+    "the file records another layout than `layout='ndt'`, which is taken: a is ntd, b is ntd"
     """
-    others = [(name, own, asked) for name, own, asked in layouts if own not in (None, asked)]
+    others = [(name, own, taken) for name, own, taken in layouts if own not in (None, taken)]
     if not others:
         return None
-    names = ", ".join(name for name, _, _ in others)
-    _, own, asked = others[0]
-    are, they = ("is", "it is") if len(others) == 1 else ("are", "they are")
-    return f"the file says that {names} {are} {own}, and {they} read as {asked}, as `layout='{asked}'` says"
+    own_layouts = ", ".join(f"{name} is {own}" for name, own, _ in others)
+    taken = others[0][2]
+    return f"the file records another layout than `layout='{taken}'`, which is taken: {own_layouts}"
 
 
 def _batches(shape: tuple[int, ...], layout: str) -> str | None:

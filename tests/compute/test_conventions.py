@@ -105,7 +105,7 @@ def test_a_layout_that_is_not_the_recorded_one_is_said(
     path = tmp_path / "a.h5"
     with semrsm.ActivationWriter(path) as writer:
         writer.add({"tok": rng.normal(size=(5, 9, 12)), "map": rng.normal(size=(5, 9, 3, 3))})
-    said = "the file says that tok is ntd, and it is read as ndt, as --layout ndt says"
+    note = "the file records another layout than --layout ndt, which is taken: tok is ntd"
     command = ("compute", path, "-l", "tok", "--dry-run", "--layout")
-    assert said in succeed(*command, "ndt").stderr
-    assert "the file says" not in succeed(*command, "ntd").stderr
+    assert note in succeed(*command, "ndt").stderr
+    assert "the file records" not in succeed(*command, "ntd").stderr

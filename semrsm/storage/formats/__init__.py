@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from semrsm.errors import SemrsmError
@@ -108,7 +109,8 @@ def _beside(path: Path) -> str:
     """Name files of the kind that a path seems to mean, RSM files or activations, in its folder."""
     wants_rsm = ".rsm" in path.suffixes
     files = (p for p in sorted(path.parent.glob("*")) if p.suffix in SUFFIXES)
-    near = [p.name for p in files if (p.suffix == ".h5" and is_rsm_file(p)) == wants_rsm]
+    fitting = (p.name for p in files if (p.suffix == ".h5" and is_rsm_file(p)) == wants_rsm)
+    near = list(islice(fitting, MOST_FILES + 1))  # so that no more files are opened
     more = ", …" if len(near) > MOST_FILES else ""
     kind = "RSM" if wants_rsm else "Activation"
     return f" {kind} files there: {', '.join(near[:MOST_FILES])}{more}" if near else ""
