@@ -112,7 +112,9 @@ def drop_stdout() -> None:
 def print_json(value: Any) -> None:
     """Print plain JSON on stdout; a number that is not finite is an error, never a bare NaN."""
     with _printing():
-        print(json.dumps(_in_command_line_terms(value), indent=2, allow_nan=False))
+        sys.stdout.write(
+            f"{json.dumps(_in_command_line_terms(value), indent=2, allow_nan=False)}\n"
+        )
 
 
 def _in_command_line_terms(value: Any) -> Any:
@@ -139,8 +141,9 @@ def print_table(
 
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None) -> None:
     if not sys.stdout.isatty():
-        for row in (columns, *rows):
-            print("\t".join(_plain(cell) for cell in row))
+        # In one piece: whoever reads it must not take half a table for all of it when a signal comes.
+        lines = ["\t".join(_plain(cell) for cell in row) for row in (columns, *rows)]
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
         return
     console = Console()
     shared, columns, rows = _without_shared(columns, rows)

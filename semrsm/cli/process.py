@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
@@ -9,6 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
 import typer
@@ -17,7 +19,7 @@ from typer.core import TyperCommand
 from semrsm.cli.console import drop_stdout, flush, say
 from semrsm.errors import SemrsmError
 from semrsm.storage.hdf5_lock import is_at_work
-from semrsm.storage.whole_files import forget_outputs, outputs_of_process
+from semrsm.storage.whole_files import forget_outputs, outputs_of_process, remove_all_temporary
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -131,6 +133,9 @@ def _run(commands: Callable[[], object]) -> Any:
         why = getattr(error, "strerror", None) or error
         say("; ".join([f"semrsm: {where}: {why}" if where else f"semrsm: {why}", *_outcome(error)]))
         return FAILED
+    except Exception as error:
+        _require_no_signal(error)
+        raise
     return code
 
 
@@ -171,9 +176,11 @@ class Terminated(BaseException):
         return self
 
 
-def _terminate(number: int, _: object) -> None:
+def _terminate(number: int, frame: FrameType | None) -> None:
     last = Terminated.last
-    if is_at_work():
+    # What contextlib raises between a block and its manager reaches neither: nothing would be tidied.
+    between = frame is not None and frame.f_code.co_filename == contextlib.__file__
+    if between or is_at_work():
         _terminate_later(number)
     elif last is None or time.monotonic() - last.when > GRACE:
         if signal.getsignal(signal.SIGQUIT) is _terminate:  # Ctrl-\ ends at once what does not end
@@ -185,7 +192,8 @@ def _terminate(number: int, _: object) -> None:
 def _require_no_signal(error: BaseException) -> None:
     """Raise the signal that has come instead of an error: a library may have made the one of the other.
 
-    shutil.rmtree, say, closes a folder again whose closing a signal has ended.
+    shutil.rmtree, say, closes a folder again whose closing a signal has ended, and Python 3.11 raises
+    a RuntimeError for what comes while it makes a class.
     """
     if Terminated.last is not None:
         raise Terminated.last.with_notes_of(error) from None
@@ -201,7 +209,7 @@ def _send_again(lost: Any) -> None:
 
 
 def _terminate_later(number: int) -> None:
-    signal.signal(signal.SIGALRM, lambda *_: _terminate(number, None))
+    signal.signal(signal.SIGALRM, lambda _, frame: _terminate(number, frame))
     signal.setitimer(signal.ITIMER_REAL, AGAIN)
 
 
@@ -217,6 +225,7 @@ def _leave(error: Terminated) -> NoReturn:
     """End the process at once: threads may be deep in a solver, waiting would look like a hang."""
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
+    remove_all_temporary()
     why = "interrupted" if error.signal == signal.SIGINT else "terminated"
     say("; ".join([f"semrsm: {why}", *(_outcome(error) or ["no output was written"])]))
     os._exit(128 + error.signal)

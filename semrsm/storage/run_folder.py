@@ -35,6 +35,7 @@ from semrsm.storage.whole_files import (
     kind_of,
     open_file,
     remove_if_left,
+    remove_temporary,
     temporary_name,
 )
 
@@ -227,8 +228,7 @@ class RunFolder:
                 " folder with `run_folder`"
             ) from error
         finally:
-            with contextlib.suppress(OSError):  # of a folder that cannot be made
-                partial.unlink()
+            remove_temporary(partial)
 
 
 def start_run(path: Path, run: Mapping[str, Any]) -> RunFolder:
@@ -297,7 +297,7 @@ def _begin(folder: RunFolder) -> RunFolder:
             " one with `run_folder`"
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        remove_temporary(partial)
 
 
 def read_run(path: Path) -> RunFolder | None:

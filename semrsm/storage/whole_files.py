@@ -34,6 +34,7 @@ CANNOT_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 
 _counter = itertools.count()
 _outputs: dict[Path, Path] = {}  # outputs of this process, and the temporary names that they had
+_temporary: set[Path] = set()  # temporary names in use
 
 
 def check_output(out: Path, overwrite: bool, keyword: str = "out") -> None:
@@ -204,7 +205,7 @@ def aside(out: Path, overwrite: bool = True) -> Iterator[Path]:
     finally:
         if os.path.lexists(partial):
             _outputs.pop(out, None)
-            partial.unlink(missing_ok=True)
+        remove_temporary(partial)
 
 
 @contextlib.contextmanager
@@ -231,7 +232,7 @@ def aside_folder(
     target = _target(out)
     check_folder(target.parent)
     remove_leftovers(target)
-    partial, old = temporary_name(target), temporary_name(target)
+    partial, old = temporary_name(target), _free_name(target)
     try:
         yield partial
         if kind == "folder":
@@ -245,8 +246,8 @@ def aside_folder(
     finally:
         if old.exists() and not target.exists():
             old.replace(target)
-        for left in (partial, old):
-            shutil.rmtree(left, ignore_errors=True)
+        remove_temporary(partial)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def put_in_place(partial: Path, out: Path, overwrite: bool = True, keyword: str = "out") -> None:
@@ -283,6 +284,29 @@ def write_aside(out: Path, content: bytes, overwrite: bool = True) -> None:
 
 
 def temporary_name(out: Path) -> Path:
+    """Return a free name beside `out`, to be given to `remove_temporary` when it is renamed or failed."""
+    partial = _free_name(out)
+    _temporary.add(partial)
+    return partial
+
+
+def remove_temporary(partial: Path) -> None:
+    """Remove what is at a temporary name, if anything is."""
+    with contextlib.suppress(OSError):  # such as of a folder that could not be made
+        if partial.is_dir() and not partial.is_symlink():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
+    _temporary.discard(partial)
+
+
+def remove_all_temporary() -> None:
+    """Remove what this process has at temporary names: a signal ends it, maybe while it cleans up."""
+    for partial in tuple(_temporary):
+        remove_temporary(partial)
+
+
+def _free_name(out: Path) -> Path:
     """Return a free name beside `out` that no other process has: with this host, process and a count.
 
     Processes in containers may share their numbers, so the host is told from others by more than

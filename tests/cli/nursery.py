@@ -21,12 +21,17 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 gc.freeze()  # or each process looks through all of this when it ends
 
 for line in sys.stdin:
-    arguments, stdout, stderr = json.loads(line)
+    arguments, *outputs = json.loads(line)
+    streams = [
+        os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC) for path in (os.devnull, *outputs)
+    ]
     process = os.fork()
     if not process:
-        for number, path in enumerate((os.devnull, stdout, stderr)):
-            os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
         sys.argv = ["semrsm", *arguments]
         semrsm.cli.main()
+    for stream in streams:
+        os.close(stream)
     print(process, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)

@@ -67,6 +67,64 @@ def test_a_signal_waits_until_hdf5_is_in_order() -> None:
     assert done.stderr == "semrsm: terminated; no output was written\n"
 
 
+BETWEEN = """
+import contextlib, functools, os, signal
+from semrsm.cli.process import run_process
+
+class Folder:
+    __next__ = staticmethod(functools.partial(os.kill, os.getpid(), signal.SIGTERM))
+
+    def throw(self, *error):  # one argument from Python 3.12 on, three before
+        raise next(one for one in error if isinstance(one, BaseException))
+
+@contextlib.contextmanager
+def folder():
+    return Folder()  # the signal is seen to where __enter__ returns
+
+def commands():
+    with folder():
+        try:
+            while True:
+                pass
+        except BaseException as error:
+            error.add_note("the rest is kept")
+            raise
+
+run_process(commands)
+"""
+
+
+def test_a_signal_between_a_block_and_its_manager_waits_until_the_block_has_begun() -> None:
+    done = python(BETWEEN)
+    assert (done.returncode, done.stderr) == (143, "semrsm: terminated; the rest is kept\n")
+
+
+WHILE_IT_TIDIES = """
+import os, signal
+from pathlib import Path
+from semrsm.cli.process import run_process
+from semrsm.storage.whole_files import aside
+
+def commands():
+    manager = aside(Path("o.csv"))
+    manager.__enter__().write_text("half")
+    os.kill(os.getpid(), signal.SIGTERM)  # as it leaves the block: its manager tidies nothing
+    manager.__exit__(None, None, None)
+
+run_process(commands)
+"""
+
+
+def test_a_signal_while_a_temporary_file_is_removed_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.chdir(tmp_path)
+    done = python(WHILE_IT_TIDIES)
+    assert (done.returncode, done.stderr) == (143, "semrsm: terminated; no output was written\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 TAKEN = """
 import os, signal
 from semrsm.cli.process import ends_well, run_process
@@ -142,6 +200,46 @@ def test_a_signal_while_a_line_is_written_has_a_line_of_its_own() -> None:
     done = python(WHILE_IT_SAYS)
     lines = ["wrote a file", "semrsm: terminated; no output was written", ""]
     assert (done.returncode, done.stderr.split("\n")) == (143, lines)
+
+
+WHILE_IT_PRINTS = """
+import os, signal
+from semrsm.cli.console import print_table
+from semrsm.cli.process import run_process
+
+class Doomed:
+    def __str__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return "doomed"
+
+run_process(lambda: print_table(["layer", "f1"], [["layer1", 0.5], ["layer2", Doomed()]]))
+"""
+
+
+def test_no_half_table_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")  # each print is a write
+    done = python(WHILE_IT_PRINTS)
+    assert (done.returncode, done.stdout) == (143, "")
+    assert done.stderr == "semrsm: terminated; no output was written\n"
+
+
+OF_A_CLASS = """
+import os, signal
+from semrsm.cli.process import run_process
+
+class Doomed:
+    def __set_name__(self, owner, name):
+        os.kill(os.getpid(), signal.SIGTERM)
+        str()
+
+run_process(lambda: type("Holder", (), {"doomed": Doomed()}))
+"""
+
+
+def test_an_error_that_python_makes_of_a_signal_is_taken_for_the_signal() -> None:
+    """Python 3.11 raises a RuntimeError for what comes while a class is made, as in an import."""
+    done = python(OF_A_CLASS)
+    assert (done.returncode, done.stderr) == (143, "semrsm: terminated; no output was written\n")
 
 
 SWALLOWED = """
