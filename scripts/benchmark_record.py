@@ -3,8 +3,12 @@
 
 The CNN has three stages of two convolutions (32, 64 and 128 channels; images of 32 x 32), each of which is
 recorded in float16: 112 KiB an image. "Writing the bytes once" appends the same bytes to one plain file and
-syncs it, as recording does at its end. The three ways are timed in turn. Rows of
+syncs it, as recording does at its end. Both write a new file. Recording once more, over the file that is
+there, is timed as well. All are timed in turn, and ratios are those of one round. Rows of
 scripts/benchmark_results.csv: samples per second.
+
+Before each of them as many bytes are written and removed, so that all find memory in the same state: on a
+virtual machine the first use of a page can cost more than what is written to it.
 
 Example: .venv/bin/python scripts/benchmark_record.py
 """
@@ -12,12 +16,13 @@ Example: .venv/bin/python scripts/benchmark_record.py
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 
 import numpy as np
 import torch
@@ -51,12 +56,11 @@ def forward(model: nn.Module, images: torch.Tensor) -> None:
             model(images[start : start + BATCH])
 
 
-def write(bytes_each: int, n: int, path: Path) -> None:
+def write(batch: bytes, n_bytes: int, path: Path) -> None:
     """Write as many bytes as recording does, in batches, and sync them."""
-    batch = np.random.default_rng(1).bytes(bytes_each * BATCH)
     with path.open("wb") as stream:
-        for start in range(0, n, BATCH):
-            stream.write(batch[: bytes_each * min(BATCH, n - start)])
+        for start in range(0, n_bytes, len(batch)):
+            stream.write(memoryview(batch)[: n_bytes - start])
         os.fsync(stream.fileno())
 
 
@@ -89,24 +93,35 @@ def main() -> None:
     n = arguments.samples
     images = torch.randn(n, 3, 32, 32)
     bytes_each = 2 * (32 * 32 * 32 + 64 * 16 * 16 + 128 * 8 * 8)
-    seconds: dict[str, list[float]] = {"forward pass": [], "bytes once": [], "record": []}
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        out = Path(folder)
-        forward(model, images[:BATCH])
-        for _ in range(arguments.repeats):
-            seconds["forward pass"].append(timed(lambda: forward(model, images)))
-            seconds["bytes once"].append(timed(lambda: write(bytes_each, n, out / "plain")))
-            seconds["record"].append(timed(lambda: record(model, images, out / "acts.h5")))
+    batch = np.random.default_rng(1).bytes(bytes_each * BATCH)
+    ways: dict[str, Callable[[Path], None]] = {
+        "forward pass": lambda _: forward(model, images),
+        "bytes once": lambda out: write(batch, n * bytes_each, out / "plain"),
+        "record": lambda out: record(model, images, out / "acts.h5"),
+        "record over a file": lambda out: record(model, images, out / "acts.h5"),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    forward(model, images[:BATCH])
+    for _ in range(arguments.repeats):
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+            out = Path(folder)
+            for name, way in ways.items():
+                write(batch, n * bytes_each, out / "scratch")
+                (out / "scratch").unlink()
+                seconds[name].append(timed(functools.partial(way, out)))
     medians = {name: median(values) for name, values in seconds.items()}
-    ratio = medians["record"] / (medians["forward pass"] + medians["bytes once"])
+    bare = [sum(both) for both in zip(seconds["forward pass"], seconds["bytes once"], strict=True)]
     case = Case(f"n={n}", n, 1, arguments.repeats)
     for name, values in seconds.items():
-        said = f"record: {name}, samples/s, median {medians[name]:.2f} s"
-        if name == "record":
-            said += f", {ratio:.2f} times forward pass and bytes once"
-        print(said)
+        what = f"record: {name}, samples/s, median {medians[name]:.2f} s"
+        if name.startswith("record"):
+            ratios = [value / of for value, of in zip(values, bare, strict=True)]
+            low, middle, high = quantiles(ratios, n=4)
+            what += f", {middle:.2f} times forward pass and bytes once"
+            what += f" (half of the rounds {low:.2f} to {high:.2f})"
+        print(what)
         if not arguments.no_rows:
-            append_row(case, said, "", [n / value for value in values], 1, bytes_each // 2)
+            append_row(case, what, "", [n / value for value in values], 1, bytes_each // 2)
     print(f"aim: at most {AIM} times")
 
 

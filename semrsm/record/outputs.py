@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -158,10 +157,10 @@ def stored_output(tensor: Tensor, kind: FloatType, first: int) -> StoredOutput:
         SemrsmError: A finite number is too large for the type.
     """
     tensor = tensor.detach()
-    low, high = torch.aminmax(tensor)
-    largest = max(-float(low), float(high))
+    low, high = (extreme.item() for extreme in torch.aminmax(tensor))
+    largest = max(-low, high)
     note = None
-    if not np.isfinite(float(low)) or not np.isfinite(float(high)) or largest >= kind.beyond:
+    if not (-kind.beyond < low and high < kind.beyond):  # NaN is neither
         note = _look_at_samples(tensor, kind, first)
     elif 0 < largest < kind.normal:
         note = f"no value is larger than {largest:.3g}, where {kind.name} has fewer digits"

@@ -206,7 +206,7 @@ class ActivationWriter:
     def _look_at_what_is_there(self) -> None:
         """Compare the type of the layers of a file that is gone on with, and read its ids."""
         for name in self.layers:
-            dataset = self._file.datasets[name]
+            dataset = self._file.datasets[name].hdf5
             kind = dataset.attrs.get("dtype", dataset.dtype.name)
             if kind != self.kind.name:
                 raise SemrsmError(
@@ -214,7 +214,7 @@ class ActivationWriter:
                     f" `dtype='{kind}'`, or begin anew with `overwrite=True`"
                 )
         if "samples" in self._file.datasets:
-            self._ids = {hash(text) for text in self._file.datasets["samples"].asstr()[:]}
+            self._ids = {hash(text) for text in self._file.datasets["samples"].hdf5.asstr()[:]}
 
     def _create_layer(self, name: str, values: NDArray[Any], layout: str) -> None:
         self._refuse_new(name)
@@ -243,13 +243,14 @@ class ActivationWriter:
                 raise SemrsmError(f"the layer '{inner}' would lie in '{outer}'; rename one of them")
 
     def _append(self, name: str, values: NDArray[Any]) -> None:
-        shape = self._file.shapes[name]
+        dataset = self._file.datasets[name]
+        shape = dataset.shape
         if shape != values.shape[1:]:
             raise SemrsmError(
                 f"'{name}' has the shape {values.shape[1:]} a sample, and had {shape} in the"
                 " batches before; bring all inputs to one size, or write a file for each"
             )
-        if (name in self._file.texts) != (values.dtype.kind == "O"):
+        if dataset.holds_texts != (values.dtype.kind == "O"):
             raise SemrsmError(
                 f"{name} are texts in some batches and numbers in others; give one kind"
             )

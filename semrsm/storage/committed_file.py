@@ -14,6 +14,7 @@ import hashlib
 import io
 import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,10 @@ class CommittedFile(io.RawIOBase):
             raise self._failure
         os.ftruncate(self._descriptor, self._size)
         if self._pages:
-            _append_pages(self._descriptor, self._size, self._pages)
-            settle_descriptor(self._descriptor)
+            numbers = sorted(self._pages)
+            content = b"".join(self._pages[number] for number in numbers)
+            _append_pages(self._descriptor, self._size, numbers, content)
+            _put_pages(self._descriptor, self._size, numbers, content)
         self._committed = self._size
         self._pages.clear()
 
@@ -186,10 +189,11 @@ def settle(path: Path) -> None:
 
 def settle_descriptor(descriptor: int) -> None:
     """Put the whole pages behind the end of a file into their places, and cut them off."""
-    pages = _pages_behind(descriptor)
-    if pages is None:
-        return
-    size, numbers, content = pages
+    if pages := _pages_behind(descriptor):
+        _put_pages(descriptor, *pages)
+
+
+def _put_pages(descriptor: int, size: int, numbers: Sequence[int], content: bytes) -> None:
     start = 0
     for place, number in enumerate(numbers, start=1):  # pages beside each other are written at once
         if place == len(numbers) or numbers[place] != number + 1:
@@ -200,9 +204,8 @@ def settle_descriptor(descriptor: int) -> None:
     os.ftruncate(descriptor, size)
 
 
-def _append_pages(descriptor: int, size: int, pages: dict[int, bytearray]) -> None:
-    numbers = sorted(pages)
-    body = struct.pack(f"<{len(numbers)}Q", *numbers) + b"".join(pages[k] for k in numbers)
+def _append_pages(descriptor: int, size: int, numbers: Sequence[int], content: bytes) -> None:
+    body = struct.pack(f"<{len(numbers)}Q", *numbers) + content
     footer = FOOTER.pack(MAGIC, len(numbers), size, _digest(size, body))
     _write_at(descriptor, size, memoryview(body + footer))
 
