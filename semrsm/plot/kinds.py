@@ -180,8 +180,9 @@ def _retrieved(inputs: PlotInputs) -> Figure:
                 Retrieved(name.replace(", ", "\n"), query, neighbours, similarities[neighbours])
             )
     needed = {row.query for row in rows} | {int(i) for row in rows for i in row.neighbours}
-    images = read_images(options.images, needed, n, inputs.rsms[0].taken, inputs.rsms[0].samples)
-    return draw_retrieved(rows, images, inputs.title, inputs.labels)
+    samples = inputs.rsms[0].samples
+    images = read_images(options.images, needed, n, inputs.rsms[0].taken, samples)
+    return draw_retrieved(rows, images, inputs.title, inputs.labels, samples)
 
 
 @dataclass(frozen=True)

@@ -144,12 +144,12 @@ def embedding(n, count, classes):
     return draw_embedding(panels(n, count), "a title", labels=labels, views=np.arange(n) // 2)
 
 
-def retrieved(queries, k):
+def retrieved(queries, k, samples=None):
     images = {i: np.full((8, 8), float(i)) for i in range(k + 1)}
     found = np.arange(1, k + 1)
     rows = [Retrieved("resnet/layer3\nspatio-semantic", 0, found, found / -7)] * queries
     labels = np.array([f"label {i}" for i in range(k + 1)])
-    return draw_retrieved(rows, images, "a title", labels)
+    return draw_retrieved(rows, images, "a title", labels, samples)
 
 
 FIGURES = {
@@ -189,6 +189,7 @@ FIGURES = {
     "curves, 24 x 9": lambda: curves(24, 9),
     "retrieved, 1 x 1": lambda: retrieved(1, 1),
     "retrieved, 4 x 9": lambda: retrieved(4, 9),
+    "retrieved, ids": lambda: retrieved(3, 9, [f"ILSVRC2012_val_{i:08d}_and_more.JPEG" for i in range(10)]),
 }  # fmt: skip
 
 

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from semrsm.errors import SemrsmError
 from semrsm.plot.figures.canvas import OTHER, SAME, new_figure, style
 from semrsm.plot.figures.grids import letters_in
-from semrsm.plot.figures.short_names import shorten, shorten_all
+from semrsm.plot.figures.short_names import shorten, shorten_all, shorten_ids
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 TALL = 1.72  # inches of a row
+IN_TITLE = 14  # letters of an id above its image
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ def draw_retrieved(
     images: dict[int, NDArray[np.generic]],
     title: str = "",
     labels: NDArray[np.generic] | None = None,
+    samples: Sequence[str] | None = None,
 ) -> Figure:
     """Draw queries, at the left, and the images found for each, most similar first.
 
@@ -52,6 +54,7 @@ def draw_retrieved(
         title: Above the figure.
         labels: (n,) written at the images; those found with the query's label have a solid blue
             frame, the others a dashed orange one.
+        samples: (n,) ids, written at the images in place of numbers.
 
     Raises:
         SemrsmError: There is no row, or an image has another shape.
@@ -69,20 +72,21 @@ def draw_retrieved(
     highest = max(float(np.nanmax(image)) for image in pictures.values())
     k = max(len(row.neighbours) for row in rows)
     titles = _short_titles([row.title for row in rows])
+    names = _names_of(list(images), labels, samples)
     with style():
         figure = new_figure(1.25 * (k + 1) + 0.6, TALL * len(rows) + 0.35, title)
         grid = figure.add_gridspec(len(rows), k + 1)
         for down, row in enumerate(rows):
             axes = figure.add_subplot(grid[down, 0])
             draw_image(axes, pictures[row.query], lowest, highest)
-            axes.set_title(f"query: {_called(row.query, labels)}", fontsize=7)
+            axes.set_title(f"query: {names[row.query]}", fontsize=7)
             axes.set_ylabel(titles[row.title], fontsize=7)
             pairs = zip(row.neighbours, row.similarities, strict=True)
             for rank, (index, similarity) in enumerate(pairs, start=1):
                 axes = figure.add_subplot(grid[down, rank])
                 draw_image(axes, pictures[int(index)], lowest, highest)
                 axes.set_xlabel(f"{similarity:#.3g}".rstrip("."), labelpad=2, fontsize=7)
-                axes.set_title(f"{rank}: {_called(int(index), labels)}", fontsize=7)
+                axes.set_title(f"{rank}: {names[int(index)]}", fontsize=7)
                 if labels is not None:
                     _mark(axes, bool(labels[index] == labels[row.query]))
     return figure
@@ -125,8 +129,21 @@ def draw_image(axes: Axes, image: NDArray[np.generic], low: float, high: float) 
     axes.spines[:].set_visible(True)
 
 
-def _called(index: int, labels: NDArray[np.generic] | None) -> str:
-    return f"sample {index}" if labels is None else f"{index} ({shorten(str(labels[index]), 12)})"
+def _names_of(
+    shown: Sequence[int], labels: NDArray[np.generic] | None, samples: Sequence[str] | None
+) -> dict[int, str]:
+    """Return what the images are called: by id with the label below, or by number with the label behind."""
+    if samples is None:
+        names = [f"sample {index}" if labels is None else str(index) for index in shown]
+    else:
+        names, _ = shorten_ids([samples[index] for index in shown], IN_TITLE)
+    if labels is not None:
+        break_or_space = " " if samples is None else "\n"
+        names = [
+            f"{name}{break_or_space}({shorten(str(labels[index]), 12)})"
+            for name, index in zip(names, shown, strict=True)
+        ]
+    return dict(zip(shown, names, strict=True))
 
 
 def _mark(axes: Axes, right: bool) -> None:

@@ -51,6 +51,21 @@ def test_queries_stand_left_of_what_was_found(rng, dtype):
     assert render(figure, ".png")
 
 
+def test_images_are_named_by_their_ids(rng):
+    images = {i: rng.random((6, 5)) for i in (1, 3, 4)}
+    rows = [Retrieved("semantic", 1, np.array([4, 3]), np.array([0.75, -0.5]))]
+    samples = [f"ILSVRC2012_val_0000{i}293.JPEG" for i in range(5)]
+    figure = draw_retrieved(rows, images, samples=samples)
+    assert [axes.get_title() for axes in figure.axes] == [
+        "query: 00001293",
+        "1: 00004293",
+        "2: 00003293",
+    ]
+    figure = draw_retrieved(rows, images, "", np.array(list("abaab")), samples)
+    assert figure.axes[1].get_title() == "1: 00004293\n(b)"
+    assert render(figure, ".png")
+
+
 def test_without_queries_there_is_nothing_to_draw():
     with pytest.raises(SemrsmError, match="`queries="):
         draw_retrieved([], {})
