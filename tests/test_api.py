@@ -188,7 +188,7 @@ def test_a_noise_ceiling_from_python(made: dict[str, Path]) -> None:
         (lambda: semrsm.plot(np.eye(4), kind="heatmpa"), "did you mean 'heatmap'"),
         (lambda: semrsm.plot(np.eye(4), kind="compare"), "a table is a file or a list of records"),
         (lambda: semrsm.plot(np.eye(4), out="a.gif"), "no kind of picture"),
-        (lambda: semrsm.plot(np.eye(4), queries="x"), "queries are numbers of samples"),
+        (lambda: semrsm.plot(np.eye(4), queries=5), "queries are numbers or ids of samples"),
         (lambda: semrsm.plot(np.eye(4), labels=[1, 2]), "2 rows and RSM 1 has 4 samples"),
         (lambda: semrsm.evaluate_views(np.eye(4), views=np.ones((2, 2, 2))), "the views in memory"),
         (lambda: semrsm.evaluate_predictions(np.eye(4), logits=[1, 2, 3, 4]), "two classes"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from semrsm.api.arguments import Names, RsmLike, bytes_in, keep_inputs, names_in, rsms_in
 from semrsm.errors import SemrsmError
@@ -31,7 +33,7 @@ def plot(
     by_position: bool = False,
     order: str | None = None,
     images: AddressOrArray | None = None,
-    queries: str | Sequence[int] | None = None,
+    queries: str | Sequence[int | str] | None = None,
     neighbours: int | None = None,
     title: str | None = None,
     vmin: float | None = None,
@@ -60,7 +62,7 @@ def plot(
         order: Of the samples: given, label or cluster; None is by label where there are labels.
         images: Of the samples: an address, an array (n, H, W), (n, H, W, 3) or (n, 3, H, W), or a folder
             of image files that the ids of the samples name.
-        queries: Samples to retrieve images for, from 0.
+        queries: Samples to retrieve images for: numbers, from 0, or ids.
         neighbours: Images to retrieve for each query; None is 5.
         title: Above the picture.
         vmin: Value of the first colour; None is found from the values, or the measure.
@@ -123,18 +125,20 @@ def _tables_in(arguments: Sequence[Any]) -> list[Any]:
     return tables
 
 
-def parse_queries(queries: str | Sequence[int] | None) -> tuple[int, ...] | None:
-    """Return numbers of samples from a text or a list, or None.
+def parse_queries(queries: str | Sequence[int | str] | None) -> tuple[int | str, ...] | None:
+    """Return numbers or ids of samples from a text or a list, or None.
 
-    >>> parse_queries("0,5 7"), parse_queries([3])
-    ((0, 5, 7), (3,))
+    >>> parse_queries("0,a.png"), parse_queries([3, "a, b.png"])
+    (('0', 'a.png'), (3, 'a, b.png'))
     """
     if queries is None:
         return None
-    try:
-        listed = queries.replace(",", " ").split() if isinstance(queries, str) else queries
-        return tuple(int(number) for number in listed)
-    except (TypeError, ValueError):
-        raise SemrsmError(
-            f"queries are numbers of samples such as 0,5,7 and not '{queries}'; change `queries`"
-        ) from None
+    if isinstance(queries, str):
+        return tuple(queries.replace(",", " ").split())
+    if isinstance(queries, Iterable):
+        listed = tuple(queries)
+        if all(isinstance(sample, str | int | np.integer) for sample in listed):
+            return listed
+    raise SemrsmError(
+        f"queries are numbers or ids of samples, such as 0,5,7, and not '{queries}'; change `queries`"
+    )

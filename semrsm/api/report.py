@@ -23,7 +23,7 @@ def report(
     views: AddressOrArray | None = None,
     by_position: bool = False,
     images: AddressOrArray | None = None,
-    queries: str | Sequence[int] | None = None,
+    queries: str | Sequence[int | str] | None = None,
     table: Names = (),
     title: str | None = None,
     memory: str | int | None = None,
@@ -45,7 +45,7 @@ def report(
         by_position: Row i of all is of one sample, whatever ids and records say.
         images: Of the samples: an address, an array (n, H, W), (n, H, W, 3) or (n, 3, H, W), or a folder
             of image files that the ids of the samples name.
-        queries: Samples to retrieve images for; None takes the first three.
+        queries: Samples to retrieve images for: numbers, from 0, or ids; None takes the first three.
         table: Files that the commands compare or evaluate wrote.
         title: Of the page.
         memory: Bytes, or a size such as "4GiB"; None means half of the machine's.

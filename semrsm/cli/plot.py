@@ -62,7 +62,10 @@ def plot(
     images: Images = None,
     queries: Annotated[
         str | None,
-        typer.Option(help="Retrieve images for these samples, counted from 0.", metavar="0,5,7"),
+        typer.Option(
+            help="Retrieve images for these samples: their numbers, counted from 0, or ids.",
+            metavar="0,5,ID",
+        ),
     ] = None,
     neighbours: Annotated[
         int | None,

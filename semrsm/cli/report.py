@@ -43,8 +43,9 @@ def report(
     queries: Annotated[
         str | None,
         typer.Option(
-            help="Retrieve images for these samples, counted from 0. (default: the first three)",
-            metavar="0,5,7",
+            help="Retrieve images for these samples: their numbers, counted from 0, or ids."
+            " (default: the first three)",
+            metavar="0,5,ID",
         ),
     ] = None,
     table: Annotated[

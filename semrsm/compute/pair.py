@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import math
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from semrsm.engine.kernels import KERNELS, Kernel, refuse_zero_norms
 from semrsm.errors import SemrsmError
 from semrsm.storage.activations import ActivationFile
 from semrsm.storage.address import address_of
-from semrsm.storage.sample_ids import ID_NAMES, read_sample_ids
+from semrsm.storage.sample_ids import number_of, read_sample_ids
 
 if TYPE_CHECKING:
     from semrsm.engine.pairs import Work
@@ -156,7 +155,8 @@ def compare_pair(
     if sigma is not None:
         options_of({"sigma": sigma})
     with _opened(activations, layer, run) as (rows, ids):
-        i, j = (_number_of(sample, rows, ids) for sample in (i, j))
+        n = rows.n_samples
+        i, j = (number_of(sample, n, functools.partial(ids, n), rows.address) for sample in (i, j))
         work = work_of(replace(run, matcher=matcher), rows)
         if work.matcher.needs_plane:
             refuse_without_grid(work.matcher, rows, rows)
@@ -188,31 +188,6 @@ def _opened(
     path, named = address_of(activations)
     with open_maps(path) as file:
         yield _only_layer(file, layer or named, run), functools.partial(read_sample_ids, file)
-
-
-def _number_of(sample: int | str, rows: LayerInput, ids: Ids) -> int:
-    """Return the number of a sample; a text is one if there is such a sample, else an id."""
-    n = rows.n_samples
-    if isinstance(sample, str) and (not sample.isdecimal() or int(sample) >= n):
-        known = ids(n) or []
-        if known.count(sample) > 1:
-            raise SemrsmError(
-                f"{rows.address} has several samples with the id '{sample}'; give the number of one"
-            )
-        if sample in known:
-            return known.index(sample)
-        if not sample.isdecimal():
-            near = difflib.get_close_matches(sample, known, n=1)
-            hint = f": did you mean '{near[0]}'?" if near else ";"
-            raise SemrsmError(
-                f"{rows.address} has no sample with the id '{sample}'{hint} give an id that is there, or a"
-                f" number of 0 to {n - 1}"
-                + ("" if known else f": the file holds no ids ({', '.join(ID_NAMES)})")
-            )
-    number = int(sample)
-    if not 0 <= number < n:
-        raise SemrsmError(f"{rows.address} has no sample {sample}; choose one of 0 to {n - 1}")
-    return number
 
 
 def _only_layer(file: ActivationFile, name: str | None, run: RunOptions) -> LayerInput:

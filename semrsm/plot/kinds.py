@@ -40,6 +40,7 @@ from semrsm.plot.request import (
     sides_of,
 )
 from semrsm.rsms import Rsm
+from semrsm.storage.sample_ids import number_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -169,10 +170,9 @@ def _retrieved(inputs: PlotInputs) -> Figure:
         raise SemrsmError(
             f"of {n} samples 1 to {n - 1} can be retrieved, not {k}; change `neighbours`"
         )
-    rows = []
-    for query in options.queries:
-        if not 0 <= query < n:
-            raise SemrsmError(f"there is no sample {query} among 0 to {n - 1}; change `queries`")
+    first, rows = inputs.rsms[0], []
+    for sample in options.queries:
+        query = number_of(sample, n, lambda: first.samples, first.address)
         for rsm, name in zip(inputs.rsms, inputs.names.titles, strict=True):
             similarities = rsm.rows(slice(query, query + 1))[0]
             neighbours = top_k(similarities, query, k)
@@ -180,9 +180,8 @@ def _retrieved(inputs: PlotInputs) -> Figure:
                 Retrieved(name.replace(", ", "\n"), query, neighbours, similarities[neighbours])
             )
     needed = {row.query for row in rows} | {int(i) for row in rows for i in row.neighbours}
-    samples = inputs.rsms[0].samples
-    images = read_images(options.images, needed, n, inputs.rsms[0].taken, samples)
-    return draw_retrieved(rows, images, inputs.title, inputs.labels, samples)
+    images = read_images(options.images, needed, n, first.taken, first.samples)
+    return draw_retrieved(rows, images, inputs.title, inputs.labels, first.samples)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class PlotOptions:
         views: Address of which thing each sample is a view of.
         order: A key of ORDERS; None is by label where there are labels, else as given.
         images: Address of the images.
-        queries: Samples to retrieve images for.
+        queries: Numbers or ids of samples to retrieve images for.
         k: How many images to retrieve for each; None is 5.
         title: Above the figure.
         by_position: Row i of all RSMs and tables is of sample i, whatever ids and records say.
@@ -53,7 +53,7 @@ class PlotOptions:
     views: AddressOrArray | None = None
     order: str | None = None
     images: AddressOrArray | None = None
-    queries: tuple[int, ...] | None = None
+    queries: tuple[int | str, ...] | None = None
     k: int | None = None
     title: str | None = None
     by_position: bool | None = None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import math
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,47 @@ def near_miss_of_header(cell: str) -> str:
     if cell.strip().lower() not in NEAR_NAMES:
         return ""
     return f"; if its column '{cell.strip()}' holds ids, call it {ID_NAMES[0]}"
+
+
+def number_of(
+    sample: int | str, n: int, ids: Callable[[], Sequence[str] | None], address: str
+) -> int:
+    """Return the number of one of n samples; a text is its number if there is such a sample, else its id.
+
+    Args:
+        sample: Its number, from 0, or its id.
+        n: How many there are.
+        ids: Reads the ids of all; None where there are none.
+        address: Where the samples are, for errors.
+
+    Raises:
+        SemrsmError: There is no such sample, or several have the id.
+
+    Example:
+        >>> ids = lambda: ["7", "a.png", "b.png"]
+        >>> [number_of(sample, 3, ids, "acts.h5") for sample in ("a.png", "2", "7", 1)]
+        [1, 2, 0, 1]
+    """
+    if isinstance(sample, str) and (not sample.isdecimal() or int(sample) >= n):
+        known = ids() or []
+        if known.count(sample) > 1:
+            raise SemrsmError(
+                f"{address} has several samples with the id '{sample}'; give the number of one"
+            )
+        if sample in known:
+            return known.index(sample)
+        if not sample.isdecimal():
+            near = difflib.get_close_matches(sample, known, n=1)
+            hint = f": did you mean '{near[0]}'?" if near else ";"
+            raise SemrsmError(
+                f"{address} has no sample with the id '{sample}'{hint} give an id that is there, or a"
+                f" number of 0 to {n - 1}"
+                + ("" if known else f": the file holds no ids ({', '.join(ID_NAMES)})")
+            )
+    number = int(sample)
+    if not 0 <= number < n:
+        raise SemrsmError(f"{address} has no sample {sample}; choose one of 0 to {n - 1}")
+    return number
 
 
 def _may_be_ids(array: Layer, n: int) -> bool:

@@ -206,7 +206,10 @@ def test_csv_and_json_tables_make_the_same_picture(folder, tmp_path):
         ("@matrix.npy -o OUT.png --labels @small.npy", "no order and no labels"),
         ("@matrix.npy -o OUT.png -k rbf", "leave --kernel out"),
         ("@optimal.rsm.h5 -o OUT.png --kind retrieved", "--images FILE::name and --queries"),
-        ("@optimal.rsm.h5 -o OUT.png --kind retrieved --queries 1,x", "not '1,x'"),
+        (
+            "@optimal.rsm.h5 -o OUT.png --kind retrieved --images @dump.h5 --queries 1,x",
+            "with the id 'x'",
+        ),
         ("@optimal.rsm.h5 -o OUT.png --kind retrieved --images @dump.h5 --queries 8", "0 to 7"),
         (
             "@optimal.rsm.h5 -o OUT.png --kind retrieved --images @dump.h5 --queries 1 --neighbours 8",
@@ -287,6 +290,15 @@ def test_the_folder_that_was_recorded_shows_what_is_retrieved(
     succeed("compute", tmp_path / "a.h5", "-o", rsm)
     retrieve = ("plot", rsm, "--kind", "retrieved", "--queries", "0,5", "-o", out, "--overwrite")
     succeed(*retrieve, "--images", tmp_path / "photos")
+    by_number = out.read_bytes()
+    for queries in ("cat/0.png,dog/2.png@up", "0 dog/2.png@up"):
+        words = [queries if word == "0,5" else word for word in retrieve]
+        succeed(*words, "--images", tmp_path / "photos")
+        assert out.read_bytes() == by_number
+    words = ["dog/9.png" if word == "0,5" else word for word in retrieve]
+    assert "no sample with the id 'dog/9.png': did you mean 'dog/" in fail(
+        *words, "--images", tmp_path / "photos"
+    )
     with Image.open(out) as picture:
         assert picture.size[0] > 100
     pair = ("pair", tmp_path / "a.h5", names[1], names[5] + "@up", "--plot", out, "--overwrite")
