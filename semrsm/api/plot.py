@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from semrsm.api.arguments import Names, RsmLike, bytes_in, keep_inputs, names_in, rsms_in
 from semrsm.errors import SemrsmError
@@ -137,7 +136,7 @@ def parse_queries(queries: str | Sequence[int | str] | None) -> tuple[int | str,
         return tuple(queries.replace(",", " ").split())
     if isinstance(queries, Iterable):
         listed = tuple(queries)
-        if all(isinstance(sample, str | int | np.integer) for sample in listed):
+        if all(isinstance(sample, str | Integral) for sample in listed):
             return listed
     raise SemrsmError(
         f"queries are numbers or ids of samples, such as 0,5,7, and not '{queries}'; change `queries`"

@@ -138,9 +138,9 @@ def _names_of(
     else:
         names, _ = shorten_ids([samples[index] for index in shown], IN_TITLE)
     if labels is not None:
-        break_or_space = " " if samples is None else "\n"
+        gap = " " if samples is None else "\n"
         names = [
-            f"{name}{break_or_space}({shorten(str(labels[index]), 12)})"
+            f"{name}{gap}({shorten(str(labels[index]), 12)})"
             for name, index in zip(names, shown, strict=True)
         ]
     return dict(zip(shown, names, strict=True))
