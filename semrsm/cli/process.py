@@ -19,7 +19,8 @@ from typer.core import TyperCommand
 from semrsm.cli.console import drop_stdout, flush, say
 from semrsm.errors import SemrsmError
 from semrsm.storage.hdf5_lock import is_at_work
-from semrsm.storage.whole_files import forget_outputs, outputs_of_process, remove_all_temporary
+from semrsm.storage.temporary_files import remove_all_temporary
+from semrsm.storage.whole_files import forget_outputs, outputs_of_process
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -30,14 +30,8 @@ from semrsm.storage.formats.npz import read_arrays
 from semrsm.storage.input_files import refuse_irregular
 from semrsm.storage.run_json import DIGEST, as_text, differing, problem_of, run_id, with_digest
 from semrsm.storage.run_lock import LOCK
-from semrsm.storage.whole_files import (
-    check_name,
-    kind_of,
-    open_file,
-    remove_if_left,
-    remove_temporary,
-    temporary_name,
-)
+from semrsm.storage.temporary_files import remove_if_left, remove_temporary, temporary_name
+from semrsm.storage.whole_files import check_name, kind_of, open_file
 
 Place = tuple[int, int]  # row and column of a tile in the grid of its layer
 Arrays = dict[str, NDArray[Any]]

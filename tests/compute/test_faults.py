@@ -22,7 +22,7 @@ from semrsm.storage import run_folder
 from semrsm.storage.run_folder import read_run, run_folder_of
 from semrsm.storage.run_json import with_digest
 from semrsm.storage.run_lock import locked
-from semrsm.storage.whole_files import temporary_name
+from semrsm.storage.temporary_files import temporary_name
 from tests.helpers import fail, run, start, succeed, write_h5
 
 Arrays = dict[str, np.ndarray]

@@ -23,13 +23,13 @@ from semrsm.storage import whole_files
 from semrsm.storage.rsm_writer import writing
 from semrsm.storage.run_folder import refuse_foreign, run_folder_of, start_run
 from semrsm.storage.run_lock import holder, is_locked, locked
+from semrsm.storage.temporary_files import temporary_name
 from semrsm.storage.whole_files import (
     aside,
     check_name,
     check_output,
     outputs_of_process,
     require_space,
-    temporary_name,
     write_aside,
 )
 from tests.helpers import write_rsm

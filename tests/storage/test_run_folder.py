@@ -27,7 +27,8 @@ from semrsm.storage.run_folder import (
 )
 from semrsm.storage.run_json import differing, problem_of, run_id, with_digest
 from semrsm.storage.run_lock import is_locked, locked
-from semrsm.storage.whole_files import aside, remove_leftovers, temporary_name
+from semrsm.storage.temporary_files import remove_leftovers, temporary_name
+from semrsm.storage.whole_files import aside
 
 LAYER = {"n_positions": 1, "n_channels": 2, "n_samples": 7, "n_columns": 7, "edge": 4}
 RUN = {
