@@ -224,7 +224,7 @@ def _outcome(error: BaseException) -> list[str]:
 
 def _leave(error: Terminated) -> NoReturn:
     """End the process at once: threads may be deep in a solver, waiting would look like a hang."""
-    for number in ENDING:
+    for number in (*ENDING, signal.SIGALRM):  # nor does one end it that was put off
         signal.signal(number, signal.SIG_IGN)
     remove_all_temporary()
     why = "interrupted" if error.signal == signal.SIGINT else "terminated"

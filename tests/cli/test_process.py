@@ -267,6 +267,24 @@ def test_a_later_signal_ends_what_swallowed_the_first() -> None:
     assert (done.returncode, done.stderr) == (130, "semrsm: interrupted; no output was written\n")
 
 
+WHILE_IT_LEAVES = """
+import signal
+from semrsm.cli import process
+
+def commands():
+    process._terminate_later(signal.SIGTERM)
+    process.remove_all_temporary = lambda: list(iter(lambda: signal.getitimer(signal.ITIMER_REAL)[0], 0.0))
+    raise process.Terminated(signal.SIGINT)
+
+process.run_process(commands)
+"""
+
+
+def test_a_signal_that_was_put_off_until_another_ends_the_process_changes_nothing() -> None:
+    done = python(WHILE_IT_LEAVES)
+    assert (done.returncode, done.stderr) == (130, "semrsm: interrupted; no output was written\n")
+
+
 def test_a_signal_when_all_is_said_changes_nothing() -> None:
     end = "import atexit, os; atexit.register(os.kill, os.getpid(), 15); "
     done = python(end + "from semrsm.cli.process import run_process; run_process(lambda: None)")
