@@ -135,9 +135,9 @@ def parse_queries(queries: str | Sequence[int | str] | None) -> tuple[int | str,
     if isinstance(queries, str):
         return tuple(queries.replace(",", " ").split())
     if isinstance(queries, Iterable):
-        listed = tuple(queries)
-        if all(isinstance(sample, str | Integral) for sample in listed):
-            return listed
+        samples = tuple(queries)
+        if all(isinstance(sample, str | Integral) for sample in samples):
+            return samples
     raise SemrsmError(
         f"queries are numbers or ids of samples, such as 0,5,7, and not '{queries}'; change `queries`"
     )

@@ -179,7 +179,7 @@ class Terminated(BaseException):
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     last = Terminated.last
-    # What contextlib raises between a block and its manager reaches neither: nothing would be tidied.
+    # An error raised inside contextlib reaches neither the block nor its manager: nothing would be tidied.
     between = frame is not None and frame.f_code.co_filename == contextlib.__file__
     if between or is_at_work():
         _terminate_later(number)

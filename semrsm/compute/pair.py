@@ -21,7 +21,7 @@ from semrsm.engine.kernels import KERNELS, Kernel, refuse_zero_norms
 from semrsm.errors import SemrsmError
 from semrsm.storage.activations import ActivationFile
 from semrsm.storage.address import address_of
-from semrsm.storage.sample_ids import number_of, read_sample_ids
+from semrsm.storage.sample_ids import number_of_sample, read_sample_ids
 
 if TYPE_CHECKING:
     from semrsm.engine.pairs import Work
@@ -156,7 +156,10 @@ def compare_pair(
         options_of({"sigma": sigma})
     with _opened(activations, layer, run) as (rows, ids):
         n = rows.n_samples
-        i, j = (number_of(sample, n, functools.partial(ids, n), rows.address) for sample in (i, j))
+        i, j = (
+            number_of_sample(sample, n, functools.partial(ids, n), rows.address)
+            for sample in (i, j)
+        )
         work = work_of(replace(run, matcher=matcher), rows)
         if work.matcher.needs_plane:
             refuse_without_grid(work.matcher, rows, rows)

@@ -40,7 +40,7 @@ from semrsm.plot.request import (
     sides_of,
 )
 from semrsm.rsms import Rsm
-from semrsm.storage.sample_ids import number_of
+from semrsm.storage.sample_ids import number_of_sample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -172,7 +172,7 @@ def _retrieved(inputs: PlotInputs) -> Figure:
         )
     first, rows = inputs.rsms[0], []
     for sample in options.queries:
-        query = number_of(sample, n, lambda: first.samples, first.address)
+        query = number_of_sample(sample, n, lambda: first.samples, first.address)
         for rsm, name in zip(inputs.rsms, inputs.names.titles, strict=True):
             similarities = rsm.rows(slice(query, query + 1))[0]
             neighbours = top_k(similarities, query, k)

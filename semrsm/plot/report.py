@@ -98,6 +98,11 @@ def build_report(
         SemrsmError: A file, layer, kernel or option is not as it must be, or not even the heat maps fit
             in memory.
     """
+    if options.queries and options.images is None:
+        raise SemrsmError(
+            "queries are samples to retrieve images for, and no images are given; give `images='FILE::name'`,"
+            " or leave `queries` out"
+        )
     inputs = read_inputs(addresses, options, memory)
     needed = max(heatmap_bytes(inputs.rsms), NEEDS + inputs.rsms[0].row_need(WORKING))
     what = f"a report of {count_of(inputs.rsms)}"

@@ -32,13 +32,13 @@ SHORT_CHUNK_BYTES = 1 << 13  # of ids, labels, logits and views
 
 @dataclass(frozen=True)
 class GrowingDataset:
-    """A dataset that grows along its first axis, and what asking HDF5 for every time is slow.
+    """A dataset that grows along its first axis, and facts about it: asking HDF5 each time is slow.
 
     Attributes:
         hdf5: What h5py has of it.
         shape: Of one sample.
         dtype: Of its numbers; object for texts.
-        chunk: Samples of a chunk that may be written as it is; None if HDF5 has to see to it.
+        chunk: Samples of a chunk, where whole chunks can be written directly; None where they cannot.
     """
 
     hdf5: h5py.Dataset
@@ -49,8 +49,8 @@ class GrowingDataset:
     @classmethod
     def of(cls, dataset: h5py.Dataset) -> GrowingDataset:
         """Ask HDF5 once."""
-        as_it_is = dataset.compression is None and dataset.dtype.kind != "O"
-        chunk = dataset.chunks[0] if as_it_is else None
+        direct = dataset.compression is None and dataset.dtype.kind != "O"
+        chunk = dataset.chunks[0] if direct else None
         return cls(dataset, dataset.shape[1:], dataset.dtype, chunk)
 
     @property
@@ -60,21 +60,23 @@ class GrowingDataset:
 
     def append(self, start: int, values: NDArray[Any]) -> None:
         """Put samples behind the first `start` ones."""
-        stored = self.hdf5.id
-        stored.set_extent((start + len(values), *self.shape))
+        dataset_id = self.hdf5.id
+        dataset_id.set_extent((start + len(values), *self.shape))
         if self.holds_texts:
             self.hdf5[start:] = values
             return
         block, rest = np.ascontiguousarray(values, self.dtype), [0 for _ in self.shape]
         if self.chunk and start % self.chunk == 0 == len(block) % self.chunk:
             for first in range(0, len(block), self.chunk):  # half as fast the other way
-                stored.write_direct_chunk((start + first, *rest), block[first : first + self.chunk])
+                dataset_id.write_direct_chunk(
+                    (start + first, *rest), block[first : first + self.chunk]
+                )
             return
         # What `dataset[start:] = values` comes to, without a millisecond of selections. HDF5 takes numpy's
         # float16 for another type than that of the file, and would convert every number.
-        place = stored.get_space()
+        place = dataset_id.get_space()
         place.select_hyperslab((start, *rest), block.shape)
-        stored.write(h5s.create_simple(block.shape), place, block, stored.get_type())
+        dataset_id.write(h5s.create_simple(block.shape), place, block, dataset_id.get_type())
 
 
 class RecordingFile:

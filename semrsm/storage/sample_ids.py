@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semrsm.errors import SemrsmError
+from semrsm.names import no_such
 from semrsm.storage.activations import ActivationFile, open_activations
 from semrsm.storage.address import address_of
 from semrsm.storage.formats import SUFFIXES
@@ -38,6 +39,7 @@ NEAR_NAMES = (
     ),
     *("index", "stimulus", "stimuli", "uid", "uids"),
 )
+NUMBER = re.compile(r"[0-9]{1,18}")  # of a sample, as a text
 LONGEST_TEXT = 1 << 16  # bytes; a few compressed ones of a file may be as large as memory
 TEXT_BYTES = 500  # that an id or a label takes in memory, about
 
@@ -83,7 +85,7 @@ def near_miss_of_header(cell: str) -> str:
     return f"; if its column '{cell.strip()}' holds ids, call it {ID_NAMES[0]}"
 
 
-def number_of(
+def number_of_sample(
     sample: int | str, n: int, ids: Callable[[], Sequence[str] | None], address: str
 ) -> int:
     """Return the number of one of n samples; a text is its number if there is such a sample, else its id.
@@ -99,29 +101,29 @@ def number_of(
 
     Example:
         >>> ids = lambda: ["7", "a.png", "b.png"]
-        >>> [number_of(sample, 3, ids, "acts.h5") for sample in ("a.png", "2", "7", 1)]
+        >>> [number_of_sample(sample, 3, ids, "acts.h5") for sample in ("a.png", "2", "7", 1)]
         [1, 2, 0, 1]
     """
-    if isinstance(sample, str) and (not sample.isdecimal() or int(sample) >= n):
-        known = ids() or []
-        if known.count(sample) > 1:
-            raise SemrsmError(
-                f"{address} has several samples with the id '{sample}'; give the number of one"
-            )
-        if sample in known:
-            return known.index(sample)
-        if not sample.isdecimal():
-            near = difflib.get_close_matches(sample, known, n=1)
-            hint = f": did you mean '{near[0]}'?" if near else ";"
-            raise SemrsmError(
-                f"{address} has no sample with the id '{sample}'{hint} give an id that is there, or a"
-                f" number of 0 to {n - 1}"
-                + ("" if known else f": the file holds no ids ({', '.join(ID_NAMES)})")
-            )
-    number = int(sample)
-    if not 0 <= number < n:
-        raise SemrsmError(f"{address} has no sample {sample}; choose one of 0 to {n - 1}")
-    return number
+    is_id = isinstance(sample, str) and not NUMBER.fullmatch(sample)
+    number = -1 if is_id else int(sample)
+    if 0 <= number < n:
+        return number
+    known = (ids() or []) if isinstance(sample, str) else []
+    if known.count(sample) > 1:
+        raise SemrsmError(
+            f"{address} has several samples with the id '{sample}'; give the number of one"
+        )
+    if sample in known:
+        return known.index(sample)
+    numbers = f"a number of 0 to {n - 1}"
+    if not is_id:
+        raise SemrsmError(f"{address} has no sample {sample}; give {numbers}")
+    if not known:
+        names = ", ".join(ID_NAMES)
+        raise SemrsmError(
+            f"{address} has no sample '{sample}', as it holds no ids ({names}); give {numbers}"
+        )
+    raise SemrsmError(f"{no_such(known, str(sample), 'sample')}; or give {numbers}").within(address)
 
 
 def _may_be_ids(array: Layer, n: int) -> bool:

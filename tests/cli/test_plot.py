@@ -208,7 +208,7 @@ def test_csv_and_json_tables_make_the_same_picture(folder, tmp_path):
         ("@optimal.rsm.h5 -o OUT.png --kind retrieved", "--images FILE::name and --queries"),
         (
             "@optimal.rsm.h5 -o OUT.png --kind retrieved --images @dump.h5 --queries 1,x",
-            "with the id 'x'",
+            "has no sample 'x', as it holds no ids",
         ),
         ("@optimal.rsm.h5 -o OUT.png --kind retrieved --images @dump.h5 --queries 8", "0 to 7"),
         (
@@ -296,7 +296,7 @@ def test_the_folder_that_was_recorded_shows_what_is_retrieved(
         succeed(*words, "--images", tmp_path / "photos")
         assert out.read_bytes() == by_number
     words = ["dog/9.png" if word == "0,5" else word for word in retrieve]
-    assert "no sample with the id 'dog/9.png': did you mean 'dog/" in fail(
+    assert "there is no sample 'dog/9.png': did you mean 'dog/" in fail(
         *words, "--images", tmp_path / "photos"
     )
     with Image.open(out) as picture:

@@ -115,7 +115,7 @@ def test_the_grid_of_a_map_is_its_own(dump: Path) -> None:
 
 def test_what_is_wrong_is_said_in_a_sentence(dump: Path) -> None:
     for i, j in ((5, 0), (0, -1)):
-        with pytest.raises(SemrsmError, match="choose one of 0 to 4"):
+        with pytest.raises(SemrsmError, match="give a number of 0 to 4"):
             compare_pair(dump, i, j)
     with pytest.raises(SemrsmError, match="matches no positions"):
         compare_pair(dump, 0, 1, matcher="pool").matching()

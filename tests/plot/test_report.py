@@ -148,7 +148,8 @@ def test_a_plain_matrix_has_a_page(folder, tmp_path):
         ("@matrix.npy", "is a matrix of 3 x 5, no RSM"),
         ("@optimal.rsm.h5 --table @missing.csv", "cannot be read as a table"),
         ("@optimal.rsm.h5 --labels @dump.h5::nothing", "there is no array"),
-        ("@optimal.rsm.h5 --images @dump.h5 --queries x", "with the id 'x'"),
+        ("@optimal.rsm.h5 --images @dump.h5 --queries x", "has no sample 'x', as it holds no ids"),
+        ("@optimal.rsm.h5 --queries 0", "no images are given; give --images FILE::name"),
     ],
 )
 def test_what_cannot_be_reported_is_said_and_nothing_is_written(folder, tmp_path, arguments, said):

@@ -130,20 +130,20 @@ def draw_image(axes: Axes, image: NDArray[np.generic], low: float, high: float) 
 
 
 def _names_of(
-    shown: Sequence[int], labels: NDArray[np.generic] | None, samples: Sequence[str] | None
+    numbers: Sequence[int], labels: NDArray[np.generic] | None, samples: Sequence[str] | None
 ) -> dict[int, str]:
     """Return what the images are called: by id with the label below, or by number with the label behind."""
     if samples is None:
-        names = [f"sample {index}" if labels is None else str(index) for index in shown]
+        names = [f"sample {index}" if labels is None else str(index) for index in numbers]
     else:
-        names, _ = shorten_ids([samples[index] for index in shown], IN_TITLE)
+        names, _ = shorten_ids([samples[index] for index in numbers], IN_TITLE)
     if labels is not None:
         gap = " " if samples is None else "\n"
         names = [
             f"{name}{gap}({shorten(str(labels[index]), 12)})"
-            for name, index in zip(names, shown, strict=True)
+            for name, index in zip(names, numbers, strict=True)
         ]
-    return dict(zip(shown, names, strict=True))
+    return dict(zip(numbers, names, strict=True))
 
 
 def _mark(axes: Axes, right: bool) -> None:
